@@ -1,5 +1,5 @@
-# The image that `make image` writes, for those who build with docker or buildah: run `make image` first, for
-# its binaries and certificates are copied. `make image-check` proves that both images are the same.
+# The image that `make image` writes, for builds with docker or buildah. Run `make image` first, because
+# this file copies its binaries and certificates. `make image-check` checks that both images are the same.
 FROM scratch
 ARG TARGETARCH
 ARG VERSION=dev

@@ -1,4 +1,4 @@
-# Everything is pinned and run through Go: the only things to install are Go, make and git.
+# Everything is pinned and run with Go: only Go, make and git must be installed.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,16 +9,16 @@ REVISION ?= $(or $(shell git rev-parse HEAD 2>/dev/null),unknown)
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 IMAGE ?= localhost/nfo:$(VERSION)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# timetzdata: schedules name time zones, and the image has no files of them.
-# No buildvcs: a stray file beside the sources is not a reason for other bytes, and VERSION names the commit.
-# TAGS adds others, such as s3: the registry then has that storage driver, and the image more than 64 MiB.
+# timetzdata: schedules contain time zone names, and the image has no time zone files.
+# No buildvcs: a stray file next to the sources must not change the binaries, and VERSION names the commit.
+# TAGS adds build tags, such as s3: the registry then has that storage driver, and the image is larger than 64 MiB.
 COMMA := ,
 BUILD := $(GO) build -buildvcs=false -tags 'timetzdata$(if $(TAGS),$(COMMA)$(TAGS))' -ldflags '$(LDFLAGS)'
 ARCHITECTURES := amd64 arm64
 IMAGE_TOOL := $(GO) run -C tools/image .
 DIST_TOOL := $(GO) run -C tools/dist .
-# The files of a release: for which platforms kubectl's plugin is built, where the image and the files will be, and
-# with which OpenPGP key they are signed; without SIGNING_KEY they are not.
+# The files of a release: the platforms of kubectl's plugin, the locations of the image and
+# the files, and the OpenPGP key that signs them; without SIGNING_KEY they are not signed.
 DIST ?= $(CURDIR)/dist
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 DIST_REPOSITORY ?= ghcr.io/nfo-operator/nfo
@@ -26,13 +26,13 @@ DOWNLOADS ?= https://github.com/nfo-operator/nfo/releases/download/$(VERSION)
 SIGNING_KEY ?=
 ARCHIVE := '$(CURDIR)/bin/image/nfo.tar'
 ROOTS := '$(CURDIR)/bin/image/ca-certificates.crt'
-# buildah as `make image-check` uses it: no daemon, no network, and nothing kept outside of bin.
+# buildah for `make image-check`: without a daemon or network, and with all its files in bin.
 BUILDAH := buildah --root '$(CURDIR)/bin/image/buildah/root' --runroot '$(CURDIR)/bin/image/buildah/run' --storage-driver vfs
 LINT := $(CURDIR)/bin/tools/golangci-lint
 HELM := bin/tools/helm
 GENERATED := api config charts docs/reference
 UNIT = $$($(GO) list ./... | grep -v '/test/')
-# The same for programs, tests and tools, so that they share one build cache.
+# The same settings for programs, tests and tools, so that they share one build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath
 # Only tests use cgo, for the race detector, and only if a C compiler can build it here.
@@ -61,7 +61,7 @@ generate: $(HELM) ## write CRDs, roles, deep copies and docs/reference anew from
 	  $(GO) run -C tools/reference . '$(CURDIR)'
 	NFO_WRITE_REFERENCE=1 $(GO) test ./cmd/nfo ./cmd/kubectl-nfo -run '^TestReferencePages' -count=1
 
-# What the chart is made of: `helm` reads no file outside its folder.
+# The chart's copies of config, because `helm` reads no file outside the chart's folder.
 .PHONY: charts/nfo/files
 charts/nfo/files:
 	rm -rf $@
@@ -99,7 +99,7 @@ lint: $(LINT) $(HELM) ## run the linters (the first time builds them, 6 minutes)
 $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
 	$(GO) build -C tools/lint -ldflags '-s -w' -o $@ .
 
-# Without these flags it believes in Kubernetes 1.20, where it has no cluster to ask.
+# Without these flags helm assumes Kubernetes 1.20 when it has no cluster to ask.
 $(HELM): tools/helm/go.mod tools/helm/go.sum
 	helm=helm.sh/helm/v3; version=$$($(GO) list -C tools/helm -m -f '{{.Version}}' $$helm); \
 	minor=$$($(GO) list -C tools/helm -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2); \
@@ -111,7 +111,7 @@ $(HELM): tools/helm/go.mod tools/helm/go.sum
 test: cluster $(HELM) ## run all tests, with a real Kubernetes API server and a real registry
 	$(SAY_RACE)
 	$(TEST) $(RACE) $(UNIT)
-	@# One after the other, for each starts an API server and waits with deadlines.
+	@# One package at a time, because each starts an API server and has deadlines.
 	$(TEST) $(RACE) -p 1 -timeout 40m ./test/...
 	$(TEST) -C test/cluster $(RACE) -timeout 10m ./...
 	$(TEST) -C tools/image $(RACE) -timeout 5m ./...
@@ -164,7 +164,7 @@ hostile: cluster ## measure the manager and purges beside hostile registries, ob
 
 .PHONY: fuzz
 fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
-	@# What is new to the parent says little of what the child did: no time to make it smaller.
+	@# The coverage of the parent process shows little of what the child did, so no time is spent on minimizing inputs.
 	$(GO) test ./internal/chart -run '^$$' -fuzz '^FuzzReader$$' -fuzzminimizetime 1x -fuzztime $(or $(NFO_FUZZ),10m)
 
 .PHONY: races
@@ -185,7 +185,7 @@ bench: cluster bin/peers ## measure what purges, releases and the mirror cost, b
 	$(GO) test ./internal/clusterregistry/serve -run '^$$' -bench . -benchtime 1x -timeout 10m
 	$(GO) test ./internal/purge/plan -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./internal/controller -run '^$$' -bench Cache -benchtime 1x -timeout 5m
-	@# NFO_MIRROR_MIB: MiB of each of the mirror's ten large images, 32 unless set. 1024 needs 11 GiB of disk.
+	@# NFO_MIRROR_MIB: size of each of the mirror's ten large images in MiB, by default 32. 1024 needs 11 GiB of disk.
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 20m
 
 bin/peers: tools/peers/go.mod tools/peers/go.sum
@@ -230,7 +230,7 @@ down: bin/demo ## end what `make up` started
 image: ## write the image for amd64 and arm64 to bin/image/nfo.tar, without a container engine
 	@$(foreach a,$(ARCHITECTURES),GOOS=linux GOARCH=$(a) $(BUILD) -o bin/image/linux-$(a)/nfo ./cmd/nfo;)
 	@$(IMAGE_TOOL) roots $(ROOTS)
-	@chmod 755 bin/image/linux-*/nfo; chmod 644 $(ROOTS) # as the Dockerfile copies them, under any umask
+	@chmod 755 bin/image/linux-*/nfo; chmod 644 $(ROOTS) # with any umask the same modes, which the Dockerfile copies
 	@$(IMAGE_TOOL) build --name '$(IMAGE)' --version '$(VERSION)' --revision '$(REVISION)' --epoch '$(SOURCE_DATE_EPOCH)' \
 	  --roots $(ROOTS) $(if $(TAGS),--limit 80) --output $(ARCHIVE) $(foreach a,$(ARCHITECTURES),linux/$(a)='$(CURDIR)/bin/image/linux-$(a)/nfo')
 

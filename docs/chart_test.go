@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Artifact Hub shows the kinds that the chart's annotations list, and the reference has a page for each.
+// Every kind is listed in the chart's annotations, which Artifact Hub shows, and has a page in the reference.
 func TestEveryKindIsListed(t *testing.T) {
 	t.Parallel()
 	chart, index := read(t, "../charts/nfo/Chart.yaml"), read(t, "reference/README.md")

@@ -23,8 +23,7 @@ var (
 	target      = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
 )
 
-// Every command in a document is one that a shell understands and that has its subcommand, flags, values, targets of
-// make and files.
+// Every command in a document has valid shell syntax, and its subcommand, flags, chart values, make targets and files exist.
 func TestCommandsExist(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -48,7 +47,7 @@ func TestCommandsExist(t *testing.T) {
 	}
 }
 
-// check reports what does not exist of each command in some lines.
+// check reports, for each command in the lines, what does not exist.
 func check(t *testing.T, document, commands string) {
 	t.Helper()
 	for line := range strings.Lines(commands) {
@@ -61,7 +60,7 @@ func check(t *testing.T, document, commands string) {
 	}
 }
 
-// missing says what does not exist of one command. Commands of others are not known here.
+// missing returns what a command uses that does not exist. It checks only commands of nfo, make, helm and kubectl.
 func missing(t *testing.T, command string) (wrong []string) {
 	t.Helper()
 	first, rest, _ := strings.Cut(command, " ")
@@ -98,7 +97,7 @@ func missing(t *testing.T, command string) (wrong []string) {
 	return wrong
 }
 
-// missingOfProgram compares a command of nfo with its page in the reference, which is made of the program.
+// missingOfProgram compares a command of nfo with its page in the reference, which is generated from the program.
 func missingOfProgram(t *testing.T, program, subcommand, command string) (wrong []string) {
 	t.Helper()
 	page := strings.ReplaceAll(strings.TrimSpace(program+" "+subcommand), " ", "_") + ".md"
@@ -114,7 +113,7 @@ func missingOfProgram(t *testing.T, program, subcommand, command string) (wrong 
 	return wrong
 }
 
-// hasValue reports whether the chart has a value, or one that this is a part of.
+// hasValue reports whether the chart documents the value key or one of its parents.
 func hasValue(values, key string) bool {
 	for ; key != ""; key = key[:max(0, strings.LastIndex(key, "."))] {
 		if strings.Contains(values, "| `"+key+"` |") {
@@ -145,7 +144,7 @@ func TestCommandsThatDoNotExistAreFound(t *testing.T) {
 	}
 }
 
-// documents are the texts of all documents that people have written, by path.
+// documents returns the text of every document that is not generated, by path. It leaves out the changelog.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -61,7 +61,7 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// anchors are the headings of a document as links name them.
+// anchors returns the anchors of a document's headings, as GitHub generates them.
 func anchors(text string) map[string]bool {
 	all := map[string]bool{}
 	for _, m := range heading.FindAllStringSubmatch(text, -1) {

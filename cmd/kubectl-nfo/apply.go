@@ -14,11 +14,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
-// fieldManager is who the API server says has set the fields.
+// fieldManager is the name under which the API server records the fields that an import sets.
 const fieldManager = "kubectl-nfo"
 
-// deliver applies the objects as --dry-run says, and prints them as --output says. No cluster: they are only
-// printed.
+// deliver applies the objects as --dry-run says, and prints them as --output says. If cluster is nil, it only prints them.
 func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster *applier, printer printers.ResourcePrinter) error {
 	done := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
 	asList := *f.print.OutputFormat == "json"
@@ -34,7 +33,7 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster 
 		if asList {
 			continue
 		}
-		if err := printer.PrintObj(u, out); err != nil { // at once: who waits sees how far it is
+		if err := printer.PrintObj(u, out); err != nil { // at once, so that the user sees the progress
 			return plugin.Printed(err)
 		}
 	}
@@ -49,7 +48,7 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster 
 	return nil
 }
 
-// tellNotApplied says why an object was not applied, and returns how many failures that is.
+// tellNotApplied reports why an object was not applied, and returns the number of failures: 0 for errLeft, else 1.
 func (f *importFlags) tellNotApplied(o client.Object, err error) int {
 	level, failures := "error", 1
 	if errors.Is(err, errLeft) {
@@ -63,7 +62,7 @@ func (f *importFlags) tellNotApplied(o client.Object, err error) int {
 type applier struct {
 	*importFlags
 	api client.Client
-	// unsealed counts the manifests that an import has left unsealed, although they are sealed in AOSM.
+	// unsealed is the number of manifests that the import left unsealed although they are sealed in AOSM.
 	unsealed int
 }
 
@@ -75,10 +74,10 @@ func (f *importFlags) connect() (*applier, error) {
 	return &applier{importFlags: f, api: api}, nil
 }
 
-// lost reports whether something that the files say is not in the cluster.
+// lost reports whether the cluster lacks something that the files contain.
 func (a *applier) lost() bool { return a != nil && a.unsealed > 0 }
 
-// printer prints as kubectl does.
+// printer returns the printer for --output, as kubectl has it.
 func (f *importFlags) printer() (printers.ResourcePrinter, error) {
 	success := map[string]string{"none": "%s", "client": "%s (dry run)", "server": "%s (server dry run)"}
 	if err := f.print.Complete(success[f.dryRun]); err != nil {
@@ -87,8 +86,8 @@ func (f *importFlags) printer() (printers.ResourcePrinter, error) {
 	return f.print.ToPrinter()
 }
 
-// apply applies one object server-side, and returns it with the fields alone that the import decides. What is
-// there stays when another resource of AOSM has become it, or when a manifest would lose entries unasked.
+// apply applies one object server-side, and returns it with only the fields that the import decides. It leaves an
+// existing object alone if that is of another AOSM resource, or if a manifest would lose entries without permission.
 func (a *applier) apply(ctx context.Context, o client.Object, assumed bool) (*unstructured.Unstructured, error) {
 	if a == nil {
 		return aosm.Applied(o)
@@ -107,7 +106,7 @@ func (a *applier) apply(ctx context.Context, o client.Object, assumed bool) (*un
 	return a.applyOver(ctx, there, o, assumed)
 }
 
-// applyOver applies an object over the one that is there.
+// applyOver applies an object over the existing one.
 func (a *applier) applyOver(ctx context.Context, there, o client.Object, assumed bool) (*unstructured.Unstructured, error) {
 	if other := there.GetAnnotations()[aosm.AnnotationID]; other != "" && !aosm.SameResource(other, o.GetAnnotations()[aosm.AnnotationID]) {
 		return nil, fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
@@ -137,7 +136,7 @@ func (a *applier) applyOver(ctx context.Context, there, o client.Object, assumed
 	return u, nil
 }
 
-// send applies one object, or asks the API server what it would become, which u then is.
+// send applies one object. In a dry run, it sets u to what the object would become.
 func (a *applier) send(ctx context.Context, u *unstructured.Unstructured, dryRun bool) error {
 	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
 	if a.forceConflicts {

@@ -32,7 +32,7 @@ Exit codes:
 const chartsExample = `  # Which images do the charts of this manifest need, and which are missing?
   kubectl nfo charts am/upf-1.0.0 -n publisher`
 
-// chartsFlags are the command line of `kubectl nfo charts`.
+// chartsFlags holds the flags of `kubectl nfo charts`.
 type chartsFlags struct {
 	output  string
 	config  *genericclioptions.ConfigFlags
@@ -84,27 +84,28 @@ func (f *chartsFlags) print(r chartReport) error {
 	return plugin.Print(f.streams.Out, f.output, r, r.write)
 }
 
-// chartReport is what `kubectl nfo charts` says.
+// chartReport is the answer of `kubectl nfo charts`.
 type chartReport struct {
 	Subject string `json:"subject"`
-	// Complete is the condition: True/Complete, with its message. Empty before the first pass.
+	// Complete is the status and reason of the condition, such as
+	// True/Complete; "" before the first pass. Message is its message.
 	Complete string        `json:"complete,omitempty"`
 	Message  string        `json:"message,omitempty"`
 	Charts   []chartImages `json:"charts"`
-	// Unread are the charts that have not been read as they are in the registry now, and Unseen the artifacts that
-	// have not been seen there: any of them may be a chart.
+	// Unread are the charts that have not been read at their present digest. Unseen are the
+	// artifacts that the manager has not seen in the registry: any of them may be a chart.
 	Unread []string `json:"unread,omitempty"`
 	Unseen []string `json:"unseen,omitempty"`
 }
 
-// chartImages is one chart and what it needs.
+// chartImages is one chart and the images that it needs.
 type chartImages struct {
 	Artifact            string        `json:"artifact"`
 	Digest              string        `json:"digest,omitempty"`
 	Chart               string        `json:"chart,omitempty"`
 	RegistryValuesPaths []string      `json:"registryValuesPaths,omitempty"`
 	Images              []imageReport `json:"images"`
-	// Unlisted is how many images more it names than are recorded.
+	// Unlisted is the number of images of the chart that are not recorded.
 	Unlisted int    `json:"unlisted,omitempty"`
 	Problem  string `json:"problem,omitempty"`
 	Remark   string `json:"remark,omitempty"`
@@ -113,18 +114,18 @@ type chartImages struct {
 // imageReport is one image of a chart.
 type imageReport struct {
 	Image string `json:"image"`
-	// Use says whether it is required, and why it is optional.
+	// Use says whether the image is required, or why it is optional.
 	Use      string              `json:"use"`
 	Required bool                `json:"required"`
 	State    v1alpha1.ImageState `json:"state"`
-	// Where says where it is stored.
+	// Where is where the image is stored.
 	Where  string `json:"where"`
 	Digest string `json:"digest,omitempty"`
-	// NamedIn is the place in the chart.
+	// NamedIn is the place in the chart that contains the image's name.
 	NamedIn string `json:"namedIn,omitempty"`
 }
 
-// chartsReport reports what a manifest's status says of its charts.
+// chartsReport returns the report on the charts in a manifest's status.
 func chartsReport(m *v1alpha1.ArtifactManifest) chartReport {
 	r := chartReport{Subject: v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name), Charts: []chartImages{}}
 	if c := apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionComplete); c != nil {
@@ -159,7 +160,7 @@ func chartsReport(m *v1alpha1.ArtifactManifest) chartReport {
 	return r
 }
 
-// useOf says whether an image is required, and why it is optional.
+// useOf returns whether an image is required, or why it is optional.
 func useOf(i v1alpha1.ChartImage) string {
 	switch {
 	case !i.Optional:
@@ -174,7 +175,7 @@ func useOf(i v1alpha1.ChartImage) string {
 	return "optional"
 }
 
-// whereOf says where an image is.
+// whereOf returns where an image is stored.
 func whereOf(i v1alpha1.ChartImage) string {
 	where := i.Repository
 	if i.Manifest != "" {
@@ -191,7 +192,7 @@ func whereOf(i v1alpha1.ChartImage) string {
 	return where
 }
 
-// printer writes lines until one cannot be written.
+// printer writes lines until a write fails.
 type printer struct {
 	out io.Writer
 	err error
@@ -203,7 +204,7 @@ func (p *printer) say(format string, args ...any) {
 	}
 }
 
-// write writes the report for people.
+// write writes the report as text.
 func (r chartReport) write(out io.Writer) error {
 	p := &printer{out: out}
 	p.say("%s", r.Subject)

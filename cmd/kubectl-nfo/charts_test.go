@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
-// charted is a manifest with a chart that was read, one that was not, and an artifact that nobody has seen.
+// charted makes a manifest of a chart that was read, a chart that was not, and an artifact that was never seen.
 func charted(m *v1alpha1.ArtifactManifest) {
 	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "app", ArtifactVersion: "1"}, {ArtifactName: "db", ArtifactVersion: "2"}, {ArtifactName: "new", ArtifactVersion: "3"}}
 	m.Status.Artifacts = []v1alpha1.ArtifactStatus{

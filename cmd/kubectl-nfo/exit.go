@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
-// importExits are the exit codes of an import, in the words of its help and of the documentation.
+// importExits are the exit codes of an import, in the words of the help and the documentation.
 var importExits = []struct {
 	code  int
 	means string

@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
-// tellFindings writes what is to be known of an import: what was not mapped, and what to know of, each on
-// a line; what means nothing here, each name once.
+// tellFindings writes the findings of an import, one on a line:
+// what was not mapped, then the notes, then each ignored name once.
 func tellFindings(w io.Writer, findings []finding.Finding) {
 	tell(w, "Not mapped:", ofLevel(findings, finding.NotMapped))
 	tell(w, "To know:", ofLevel(findings, finding.Note))
@@ -31,7 +31,7 @@ func tell(w io.Writer, title string, findings []finding.Finding) {
 	}
 }
 
-// once keeps the first finding of each name, with how many more there are.
+// once keeps the first finding of each name, with the number of others.
 func once(findings []finding.Finding) []finding.Finding {
 	count := map[string]int{}
 	var firsts []finding.Finding

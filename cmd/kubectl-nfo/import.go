@@ -52,7 +52,7 @@ const importExample = `  # What would it be? (prints YAML, changes nothing)
   # From what Azure has, which does not say its API version
   az aosm publisher artifact-manifest list -g rg --publisher-name contoso --artifact-store-name main --output json | kubectl nfo import -f - --api-version 2025-03-30`
 
-// importFlags are the command line of 'kubectl nfo import'.
+// importFlags holds the flags of 'kubectl nfo import'.
 type importFlags struct {
 	files                  []string
 	recursive              bool
@@ -120,14 +120,14 @@ func (f *importFlags) run(ctx context.Context) error {
 	return f.importInto(ctx, cluster, sources, options, printer)
 }
 
-// importInto imports files into a cluster. Without one the objects are only printed.
+// importInto imports files into a cluster. If cluster is nil, it only prints the objects.
 func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources []input.Source, options aosm.Options, printer printers.ResourcePrinter) error {
 	result, err := aosm.ImportAll(sources, options)
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
 	}
 	if cluster != nil {
-		if result, err = cluster.again(ctx, result, sources, options); err != nil {
+		if result, err = cluster.repeatImport(ctx, result, sources, options); err != nil {
 			return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 		}
 	}
@@ -141,7 +141,7 @@ func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources 
 	return nil
 }
 
-// options checks the command line.
+// options checks the flags, and returns the options of the import.
 func (f *importFlags) options() (aosm.Options, error) {
 	o := aosm.Options{Namespace: *f.config.Namespace, SiteNamespace: f.siteNamespace, Registries: map[string]string{}, APIVersions: map[string]string{}}
 	if f.dryRun == "" {
@@ -171,7 +171,7 @@ func (f *importFlags) options() (aosm.Options, error) {
 	return o, nil
 }
 
-// registryOf reads one --registry.
+// registryOf parses one --registry.
 func registryOf(o *aosm.Options, pair string) error {
 	store, url, ok := strings.Cut(pair, "=")
 	if !ok || store == "" || strings.Count(store, "/") > 1 {
@@ -188,7 +188,7 @@ func registryOf(o *aosm.Options, pair string) error {
 	return nil
 }
 
-// apiVersionOf reads one --api-version.
+// apiVersionOf parses one --api-version.
 func apiVersionOf(o *aosm.Options, given string) error {
 	name, date, one := strings.Cut(given, "=")
 	if !one {

@@ -21,7 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
-// scratch is a cluster without a manager, for imports one after the other.
+// scratch is a cluster without a manager, for consecutive imports.
 type scratch struct {
 	t   *testing.T
 	api client.Client
@@ -36,7 +36,7 @@ func newScratch(t *testing.T) *scratch {
 	return &scratch{t, fake.NewClientBuilder().WithScheme(scheme).Build()}
 }
 
-// imports imports one file, as the command does.
+// imports imports one file as the command does.
 func (s *scratch) imports(input string, change ...func(*importFlags)) (code int, says string) {
 	s.t.Helper()
 	var out bytes.Buffer
@@ -72,7 +72,7 @@ func registered(pairs ...string) func(*importFlags) {
 	return func(f *importFlags) { f.registries = pairs }
 }
 
-// objects are all objects of the cluster, as what an import decides of them.
+// objects returns all objects of the cluster, with only the fields that an import decides.
 func (s *scratch) objects() []string {
 	s.t.Helper()
 	var all []string
@@ -107,7 +107,7 @@ const (
 	sealedSmf   = `"artifactManifestState": "Uploaded", `
 )
 
-// estate is a publisher: in an answer of a subscription, or in a template. The answer has states.
+// estate returns the resources of a publisher, as answers from a subscription or for a template. The answers have states.
 func estate(base string, answer bool) []string {
 	state := func(s string) string {
 		if answer {
@@ -145,7 +145,7 @@ func asTemplate(resources []string) string {
 
 func asAnswer(resources []string) string { return "[" + strings.Join(resources, ",") + "]" }
 
-// TestImportInAnyOrder: answers and templates, whole or in parts, once or often, end in the same objects.
+// TestImportInAnyOrder checks that answers and templates lead to the same objects, whole or in parts, once or repeatedly.
 func TestImportInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const seed = 20250330
@@ -185,7 +185,7 @@ func TestImportInAnyOrder(t *testing.T) {
 	}
 }
 
-// step is one import into a cluster, and what is expected of it.
+// step is one import into a cluster, with the expected result.
 type step struct {
 	input  string
 	change []func(*importFlags)
@@ -193,7 +193,7 @@ type step struct {
 	says   string
 }
 
-// TestImportAgain: an import after others keeps what they have made.
+// TestImportAgain checks that an import keeps what earlier imports have set.
 func TestImportAgain(t *testing.T) {
 	t.Parallel()
 	answers, others, resources := estate(firstScope, true), estate(secondScope, true), estate("", false)

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/files"
 )
 
-// sources reads all files, those of directories in the order of their names.
+// sources reads all files; those in a directory are read in the order of their names.
 func (f *importFlags) sources() ([]input.Source, error) {
 	r := &fileReader{in: f.streams.In, recursive: f.recursive}
 	for _, name := range f.files {
@@ -22,7 +22,7 @@ func (f *importFlags) sources() ([]input.Source, error) {
 			return nil, err
 		}
 	}
-	if len(r.sources) == 1 { // the paths of findings need no name then
+	if len(r.sources) == 1 { // then paths in findings need no file name
 		r.sources[0].Name = ""
 	}
 	return r.sources, nil
@@ -68,7 +68,7 @@ func (r *fileReader) add(name string) error {
 
 func (r *fileReader) open(name string, stray bool) error {
 	open := os.Open
-	if stray { // nobody named it: a pipe could be waited for forever
+	if stray { // it may be a pipe, which could block forever
 		open = files.Open
 	}
 	file, err := open(name)
@@ -82,7 +82,7 @@ func (r *fileReader) open(name string, stray bool) error {
 	return r.read(name, file, stray)
 }
 
-// read reads one file, one byte more than an import takes at most of all.
+// read reads one file, up to one byte more than the remaining bytes of an import.
 func (r *fileReader) read(name string, in io.Reader, stray bool) error {
 	data, err := io.ReadAll(io.LimitReader(in, int64(document.MaxBytes-r.size+1)))
 	if err != nil {

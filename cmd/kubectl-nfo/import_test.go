@@ -117,7 +117,7 @@ func TestImportPrints(t *testing.T) {
 	}
 }
 
-// writeFiles writes files below a new directory, and returns their paths.
+// writeFiles writes files below a new directory, and returns the directory.
 func writeFiles(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -133,7 +133,7 @@ func writeFiles(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// TestImportFiles: every file that is given is read.
+// TestImportFiles checks that every given file is read.
 func TestImportFiles(t *testing.T) {
 	t.Parallel()
 	of := func(name string) string {
@@ -197,7 +197,7 @@ func TestImportFiles(t *testing.T) {
 	}
 }
 
-// TestExitCodes: the help, the documentation and the program agree on what the exit codes mean.
+// TestExitCodes checks that the help, the documentation and the program agree on the exit codes.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	_, help, _ := execute(t, "", "import", "--help")

@@ -27,7 +27,7 @@ func TestLoginUsage(t *testing.T) {
 	}
 }
 
-// The exit codes that the help documents are those of the program.
+// The help documents the exit codes of the program.
 func TestLoginHelp(t *testing.T) {
 	t.Parallel()
 	_, out, _ := execute(t, "", "login", "--help")

@@ -1,7 +1,7 @@
-// Command kubectl-nfo is kubectl's plugin: `kubectl nfo import` takes over what AOSM has, `kubectl nfo publish`
-// pushes artifacts to where a manifest lists them, or images into the mirror, `kubectl nfo login` logs docker and podman in
-// to the cluster's own registry, `kubectl nfo charts` shows the images that charts need, `kubectl nfo why` says what keeps
-// an object or an image, and `kubectl nfo images` lists what stores have and what runs of it, or exports the mirror.
+// Command kubectl-nfo is a plugin of kubectl: `kubectl nfo import` imports resources from AOSM, `kubectl nfo publish` pushes
+// artifacts to where a manifest lists them, or images into the mirror, `kubectl nfo login` logs docker and podman in to the
+// cluster's own registry, `kubectl nfo charts` shows the images that charts need, `kubectl nfo why` says what protects an
+// object or an image, and `kubectl nfo images` lists what stores have and what runs of it, or exports the mirror.
 package main
 
 import (
@@ -34,8 +34,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes the command line and returns the exit code. Whatever is written for people, such as a status
-// that others have set or a registry's error, goes through writers that a terminal can trust.
+// run executes the command line and returns the exit code. All text passes through writers that
+// keep unsafe characters, such as those in a status or a registry's error, from the terminal.
 func run(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
 	streams.Out, streams.ErrOut = terminal.Text(streams.Out), terminal.Text(streams.ErrOut)
 	root := newRootCommand(streams)

@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
-// An answer that cannot be written is a failure, and no wrong usage.
+// An answer that cannot be written is a failure, not wrong usage.
 func TestChartsCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"table", "json"} {

@@ -33,7 +33,7 @@ func TestPublishUsage(t *testing.T) {
 	}
 }
 
-// The exit codes that the help documents are those of the program.
+// The help documents the exit codes of the program.
 func TestPublishHelp(t *testing.T) {
 	t.Parallel()
 	_, out, _ := execute(t, "", "publish", "--help")

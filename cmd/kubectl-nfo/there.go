@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// read reads the object that is there under the name of o; nil for none.
+// read reads the existing object with the name of o; nil if there is none.
 func read(ctx context.Context, api client.Client, o client.Object) (client.Object, error) {
 	kind := o.GetObjectKind().GroupVersionKind()
 	empty, err := api.Scheme().New(kind)
@@ -38,8 +38,8 @@ func read(ctx context.Context, api client.Client, o client.Object) (client.Objec
 	return there, err
 }
 
-// again imports again, with the names and places that objects of earlier imports have.
-func (a *applier) again(ctx context.Context, first *aosm.Result, sources []input.Source, options aosm.Options) (*aosm.Result, error) {
+// repeatImport repeats the import so that objects of earlier imports keep their names and namespaces.
+func (a *applier) repeatImport(ctx context.Context, first *aosm.Result, sources []input.Source, options aosm.Options) (*aosm.Result, error) {
 	for _, namespace := range first.Namespaces {
 		for kind, list := range map[string]client.ObjectList{
 			v1alpha1.KindArtifactStore: &v1alpha1.ArtifactStoreList{}, v1alpha1.KindArtifactManifest: &v1alpha1.ArtifactManifestList{},
@@ -59,7 +59,7 @@ func (a *applier) again(ctx context.Context, first *aosm.Result, sources []input
 	return aosm.ImportAll(sources, options)
 }
 
-// imported lists what earlier imports have made in a namespace. Who may not list can still import.
+// imported lists the objects of earlier imports in a namespace. A user who may not list them can still import.
 func (a *applier) imported(ctx context.Context, kind string, list client.ObjectList, namespace string) (all []aosm.There, err error) {
 	err = a.api.List(ctx, list, client.InNamespace(namespace))
 	if apierrors.IsForbidden(err) {
@@ -80,7 +80,7 @@ func (a *applier) imported(ctx context.Context, kind string, list client.ObjectL
 	return all, err
 }
 
-// otherRegistry refuses to give a store that is there another URL, which would be another store.
+// otherRegistry refuses to change the URL of an existing store: the new URL would be that of another store.
 func otherRegistry(there, o client.Object) error {
 	before, ok := there.(*v1alpha1.ArtifactStore)
 	store, same := o.(*v1alpha1.ArtifactStore)
@@ -90,11 +90,11 @@ func otherRegistry(there, o client.Object) error {
 	return fmt.Errorf("it exists with the URL %s, which cannot be changed; import without --registry for it, or with this URL", before.RegistryURL())
 }
 
-// errLeft is not a failure: what is there is the better of the two.
+// errLeft is not a failure: the existing object is more recent than the file.
 var errLeft = errors.New("it is in the new form already, and the file has the old one: it is left as it is")
 
-// newForm reports whether what is there was made, or was migrated to, as of the API version 2025-03-30, and
-// what is wanted is of before. Nothing leads back.
+// newForm reports whether the existing object has the form of the API version 2025-03-30,
+// and the wanted one an older form. An import never changes an object to the older form.
 func newForm(there, wanted client.Object) bool {
 	if m, ok := wanted.(*v1alpha1.ArtifactManifest); ok {
 		before, same := there.(*v1alpha1.ArtifactManifest)
@@ -109,7 +109,7 @@ func newForm(there, wanted client.Object) bool {
 	return false
 }
 
-// sources are what the applications of a definition, or the templates of a design, are taken from, by name.
+// sources returns where the applications of a definition, or the templates of a design, get their artifacts from, by name.
 func sources(o client.Object) map[string]v1alpha1.ArtifactSource {
 	all := map[string]v1alpha1.ArtifactSource{}
 	switch o := o.(type) {
@@ -119,7 +119,7 @@ func sources(o client.Object) map[string]v1alpha1.ArtifactSource {
 		}
 	case *v1alpha1.NetworkServiceDesignVersion:
 		for _, t := range o.Spec.ResourceElementTemplates {
-			all[t.Name] = v1alpha1.ArtifactSource{} // it may name a definition alone
+			all[t.Name] = v1alpha1.ArtifactSource{} // a template may only reference a definition
 			if p := t.Configuration.ArtifactProfile; p != nil {
 				all[t.Name] = p.ArtifactSource
 			}
@@ -128,7 +128,8 @@ func sources(o client.Object) map[string]v1alpha1.ArtifactSource {
 	return all
 }
 
-// leave says that what is there is left as it is; as a failure, if the file has what it has not, which nothing would hold.
+// leave returns errLeft, or a failure if the file has entries that
+// the existing object lacks, because nothing would hold them.
 func leave(there, wanted client.Object) error {
 	before, ok := there.(*v1alpha1.ArtifactManifest)
 	m, same := wanted.(*v1alpha1.ArtifactManifest)
@@ -146,9 +147,9 @@ func leave(there, wanted client.Object) error {
 	return errLeft
 }
 
-// checkRemoval refuses to take entries out of the list of a manifest that is there, which releases them, and
-// references out of a definition, design or site, which then hold no more what they named. What goes the API
-// server says itself: entries that somebody else has set, too, stay.
+// checkRemoval refuses to remove entries from an existing manifest, which would release them, or references
+// from a definition, design or site, which would then no longer hold their objects. It asks the API server in
+// a dry run which ones would be removed, because entries that other field managers have set too would remain.
 func (a *applier) checkRemoval(ctx context.Context, there, o client.Object, u *unstructured.Unstructured) error {
 	if a.allowRemoval || len(lacking(o, there)) == 0 {
 		return nil
@@ -179,8 +180,7 @@ func (a *applier) checkRemoval(ctx context.Context, there, o client.Object, u *u
 	return fmt.Errorf("it %s: %s; import a file that has all of it, or release it with --allow-removal", does, strings.Join(gone, ", "))
 }
 
-// lacking are the entries of one manifest that another one does not list, or what one definition, design or
-// site names and another does not.
+// lacking returns the entries or references that the object of has and o lacks.
 func lacking(o, of client.Object) []string {
 	have := map[string]bool{}
 	for _, name := range content(o) {
@@ -189,7 +189,7 @@ func lacking(o, of client.Object) []string {
 	return slices.DeleteFunc(content(of), func(name string) bool { return have[name] })
 }
 
-// content is what a manifest lists, or what another object names.
+// content returns the artifacts that a manifest lists, or the objects that another object references.
 func content(o client.Object) []string {
 	var all []string
 	if m, ok := o.(*v1alpha1.ArtifactManifest); ok {

@@ -44,7 +44,7 @@ func TestNewForm(t *testing.T) {
 	}
 }
 
-// What is in the new form stays as it is, unless the file has what it has not: nothing would hold that.
+// An object in the new form is left as it is, without a failure unless the file has entries that it lacks.
 func TestLeave(t *testing.T) {
 	t.Parallel()
 	two := plugintest.Design("n", "d", "")

@@ -28,14 +28,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// The ways in which a node's container runtime gets to the mirror that need an agent.
+// The values of --node-access: how a node's container runtime reaches the mirror.
 const (
 	accessAgent         = "Agent"
 	accessClusterIP     = "ClusterIP"
 	accessRuntimeMirror = "RuntimeMirror"
 )
 
-// agentConfig is the command line of `nfo agent`.
+// agentConfig holds the flags of `nfo agent`.
 type agentConfig struct {
 	agent.Options
 	certificates           string
@@ -98,7 +98,7 @@ func (cfg *agentConfig) flags(cmd *cobra.Command) {
 	f.BoolVar(&cfg.remove, "remove", false, "remove the node's files, and end")
 }
 
-// validate refuses values that no flag's type refuses.
+// validate refuses values that the types of the flags accept.
 func (cfg agentConfig) validate() error {
 	if cfg.remove {
 		return nil
@@ -135,7 +135,7 @@ func (cfg agentConfig) validate() error {
 	return nil
 }
 
-// runAgent runs until ctx ends, and what the node's runtime has begun to read.
+// runAgent runs until ctx ends, and until the answers in progress are complete.
 func runAgent(ctx context.Context, cfg agentConfig) error {
 	if cfg.remove {
 		_, err := nodefiles.Remove(cfg.containerd, cfg.containers)
@@ -151,7 +151,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err != nil {
 		return err
 	}
-	// First: the node's files must lead to this process, and to no other.
+	// Listen first: the node's files must lead to this process only.
 	listeners, err := agent.Listen(ctx, cfg.Port)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if cfg.access != accessAgent {
 		files := nodefiles.NewKeeper(cfg.files, cfg.Log)
 		all.MustRegister(files)
-		if cfg.access == accessClusterIP { // pods name the address to which the files lead
+		if cfg.access == accessClusterIP { // pods use an address that depends on these files
 			ready = append(ready, files.Ready)
 		}
 		g.Go(func() error { return files.Run(ctx, cfg.cleanUp) })
@@ -175,7 +175,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	return g.Wait()
 }
 
-// files are those that the node should have now.
+// files returns the files that the node should have now.
 func (cfg agentConfig) files() (nodefiles.Options, error) {
 	o := nodefiles.Options{
 		Hosts: nodefiles.Hosts(cfg.hosts), PlainHTTP: cfg.PlainHTTP, Agent: net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port)), Service: cfg.service,

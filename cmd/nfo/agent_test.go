@@ -44,7 +44,7 @@ func TestAgentRefusesWrongFlags(t *testing.T) {
 	}
 }
 
-// A node whose port is somebody else's gets no file that leads there.
+// If another process has the port, no file that leads to the port may be written on the node.
 func TestAgentTakenPortWritesNothing(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart"
 )
 
-// newChartCommand is what the manager and purges start to read a chart or the records of releases. It is of no use to
-// people.
+// newChartCommand returns the hidden command that the manager and purges start
+// as a child process, to read a chart or Helm's release records in confinement.
 func newChartCommand() *cobra.Command {
 	var limits chart.Limits
 	cmd := &cobra.Command{

@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// TestMain makes the test binary the program itself where it is started as `nfo chart`.
+// TestMain makes the test binary act as the program when it is started as `nfo chart`.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "chart" {
 		os.Exit(run(context.Background(), os.Args[1:]))
@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 
 func chartReader(t *testing.T) *chart.Reader {
 	t.Helper()
-	var command []string // this program's own
-	if program.Racing {  // the race detector alone needs more memory than a chart may take
+	var command []string // the default: this program
+	if program.Racing {  // the race detector needs more memory than reading a chart may use
 		dir := t.TempDir()
 		if err := program.Build(dir, false, "nfo"); err != nil {
 			t.Fatal(err)

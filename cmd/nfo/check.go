@@ -38,10 +38,10 @@ Exit codes:
   1  it does not; do what is said, and run this again
   2  wrong usage`
 
-// checkInterval is how often is asked for what is waited for.
+// checkInterval is how often a check is repeated while waiting for it to pass.
 const checkInterval = time.Second
 
-// checkFlags are the command line of `nfo check`.
+// checkFlags holds the flags of `nfo check`.
 type checkFlags struct {
 	namespace string
 	registry  bool
@@ -84,7 +84,7 @@ func newCheckCommand() *cobra.Command {
 // +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager;nfo-registry,verbs=get
 // +kubebuilder:rbac:groups=nfo.dev,namespace=nfo-system,resources=artifactstores,verbs=create
 
-// runCheck reports each step that holds, and returns why the first one does not within the timeout.
+// runCheck reports each step that passes, and returns why the first one does not pass within the timeout.
 func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()
@@ -116,11 +116,11 @@ func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.W
 	return err
 }
 
-// await checks until that succeeds. When ctx ends, it returns why the last check did not.
+// await repeats a check until it passes. When ctx ends, it returns the last error of the check.
 func await(ctx context.Context, check func(context.Context) error) error {
 	var why error
 	err := wait.PollUntilContextCancel(ctx, checkInterval, true, func(ctx context.Context) (bool, error) {
-		// What the end of the wait has interrupted says nothing of the operator.
+		// A check that the end of the wait interrupted would say nothing about the operator.
 		why = check(context.WithoutCancel(ctx))
 		return why == nil, nil
 	})
@@ -133,7 +133,7 @@ func await(ctx context.Context, check func(context.Context) error) error {
 	return nil
 }
 
-// checkKinds is for all kinds of the version that this program has.
+// checkKinds checks that the API server has all kinds in the version of this program.
 func checkKinds(_ context.Context, api client.Client, _ string) error {
 	v := v1alpha1.GroupVersion
 	for _, kind := range append(v1alpha1.Kinds(), v1alpha1.KindArtifact) {
@@ -148,17 +148,18 @@ func checkKinds(_ context.Context, api client.Client, _ string) error {
 	return nil
 }
 
-// checkManager wants a replica of the manager's Deployment.
+// checkManager checks that the manager's Deployment has an available replica.
 func checkManager(ctx context.Context, api client.Client, namespace string) error {
 	return checkDeployment(ctx, api, namespace, v1alpha1.ManagerName, "the operator", "manager")
 }
 
-// checkRegistry wants a replica of the registry's Deployment. One is ready while its volume and its certificate can be used.
+// checkRegistry checks that the registry's Deployment has an available replica.
+// A replica is ready while its volume and its certificate can be used.
 func checkRegistry(ctx context.Context, api client.Client, namespace string) error {
 	return checkDeployment(ctx, api, namespace, v1alpha1.RegistryName, "the registry", "registry")
 }
 
-// checkDeployment wants a replica of a Deployment's present form.
+// checkDeployment checks that a Deployment has been observed in its present form, and has updated and available replicas.
 func checkDeployment(ctx context.Context, api client.Client, namespace, name, what, component string) error {
 	var d appsv1.Deployment
 	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &d)

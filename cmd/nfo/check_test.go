@@ -21,11 +21,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// checked is a cluster that `nfo check` looks at.
+// checked is a cluster for `nfo check`.
 type checked struct {
 	kinds   []string
 	manager *appsv1.Deployment
-	// answer is the API server's to what a webhook has to refuse.
+	// answer is the API server's answer to the object that a webhook must refuse.
 	answer error
 	stores []client.Object
 }
@@ -42,7 +42,7 @@ func sound() checked {
 	}
 }
 
-// unreached is how the API server tells that it could not ask a webhook.
+// unreached returns the error of an API server that could not call a webhook.
 func unreached(why string) error {
 	return apierrors.NewInternalError(errors.New(`failed calling webhook "artifactstores.nfo.dev": failed to call webhook: Post "https://nfo-webhooks.operators.svc:443/": ` + why))
 }

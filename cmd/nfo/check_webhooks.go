@@ -12,13 +12,13 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// checkWebhooks has the API server ask a webhook, which every one of them would answer alike: they
-// share a Service and a certificate.
+// checkWebhooks has the API server call one webhook. All webhooks
+// have the same Service and certificate, so one call is enough.
 func checkWebhooks(ctx context.Context, api client.Client, namespace string) error {
 	wrong := &v1alpha1.ArtifactStore{}
 	wrong.Namespace, wrong.Name = namespace, "nfo-check"
 	wrong.Spec.Registry.URL = "https://registry.example.com/nfo-check"
-	// The schema takes any text.
+	// The schema accepts any text.
 	wrong.Spec.Purge.Schedule = new("TZ=UTC 0 0 * * *")
 	err := api.Create(ctx, wrong, client.DryRunAll)
 	switch {
@@ -36,8 +36,8 @@ func checkWebhooks(ctx context.Context, api client.Client, namespace string) err
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get
 
-// checkPods wants the pods' webhook, if there is one, to lead to this operator with certificates to trust: the API server
-// says nothing of a webhook that it cannot ask and that may fail.
+// checkPods checks that the pods' webhook, if it exists, leads to this operator and has a caBundle. With
+// the default failurePolicy Ignore, the API server does not report that it cannot call this webhook.
 func checkPods(ctx context.Context, api client.Client, namespace string) error {
 	what, c := "the MutatingWebhookConfiguration "+v1alpha1.MutatingWebhookName, &admissionregistrationv1.MutatingWebhookConfiguration{}
 	err := api.Get(ctx, client.ObjectKey{Name: v1alpha1.MutatingWebhookName}, c)
@@ -58,7 +58,7 @@ func checkPods(ctx context.Context, api client.Client, namespace string) error {
 	return nil
 }
 
-// unasked says what to do when the API server could not ask a webhook, by the words of its error.
+// unasked returns what to do when the API server could not call a webhook, by the words of its error.
 func unasked(text, namespace string) string {
 	for _, known := range []struct{ words, do string }{
 		{"x509:", "It does not trust their certificate. If nfo makes it itself (certificate.mode=self), see what kubectl logs -n %[1]s deployment/nfo-manager says of it; a new one comes when " +

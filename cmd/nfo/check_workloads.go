@@ -17,8 +17,8 @@ import (
 
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list
 
-// checkWorkloads reports, for each store with spec.workloads, which of its sources the operator could read last: its own
-// rights count, and not those of this program. The error says that some could not be read, or have not been yet.
+// checkWorkloads reports, for each store with spec.workloads, which of its sources the operator could read last. The
+// operator's rights count, not those of this program. The error says how many could not be read, or have not been read yet.
 func checkWorkloads(ctx context.Context, api client.Client, now time.Time) (lines []string, err error) {
 	var stores v1alpha1.ArtifactStoreList
 	err = api.List(ctx, &stores)
@@ -34,7 +34,7 @@ func checkWorkloads(ctx context.Context, api client.Client, now time.Time) (line
 	bad := 0
 	for i := range stores.Items {
 		s := &stores.Items[i]
-		// Of a store that does nothing, or is being deleted, the operator does not read what runs.
+		// The operator does not read the workloads of a store that is inert or being deleted.
 		if s.Spec.Workloads == nil || !s.DeletionTimestamp.IsZero() || backend.Inert(s) != nil {
 			continue
 		}
@@ -51,7 +51,7 @@ func checkWorkloads(ctx context.Context, api client.Client, now time.Time) (line
 	return lines, nil
 }
 
-// checkSource says in a line whether the operator could read a source of a store when it looked last.
+// checkSource reports in one line whether the operator could read a source of a store the last time.
 func checkSource(s *v1alpha1.ArtifactStore, name v1alpha1.WorkloadSource, now time.Time) (line string, readable bool) {
 	id := v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name)
 	source := v1alpha1.WorkloadSourceStatus{Message: fmt.Sprintf("the operator has not read it yet; see kubectl describe artifactstore -n %s %s", s.Namespace, s.Name)}
@@ -80,7 +80,7 @@ func checkSource(s *v1alpha1.ArtifactStore, name v1alpha1.WorkloadSource, now ti
 	return fmt.Sprintf("failed: %s: %s %s%s: %s", id, name, strings.ToLower(string(source.State)), age, v1alpha1.Line(source.Message)), false
 }
 
-// count is a number of things.
+// count returns a number with a noun in the singular or plural.
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -72,7 +72,7 @@ func TestCheckWorkloads(t *testing.T) {
 	}
 }
 
-// What could not be read fails the whole check, after everything that could be said was said.
+// A source that could not be read fails the check only after the lines of all sources were written.
 func TestCheckFailsByWorkloads(t *testing.T) {
 	t.Parallel()
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "p", Name: "acme"}}

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/served"
 )
 
-// clusterFlags say which cluster a command is for.
+// clusterFlags select the cluster of a command.
 type clusterFlags struct{ kubeconfig, context, as string }
 
 func (f *clusterFlags) add(cmd *cobra.Command) {
@@ -25,8 +25,8 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 	to.StringVar(&f.context, "context", "", "context of the kubeconfig file; default: its current one")
 }
 
-// connect makes an uncached client for the cluster. timeout bounds a request; 0 is not a bound. Each of
-// transports sees every request.
+// connect returns an uncached client for the cluster. timeout bounds each
+// request; 0 sets no bound. Every request passes through each of transports.
 func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.WrapperFunc) (*rest.Config, client.Client, error) {
 	kube, err := f.load()
 	if err != nil {
@@ -50,7 +50,7 @@ func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.Wr
 	return kube, api, nil
 }
 
-// load finds the cluster: in the file of --kubeconfig alone, or where the flag's help says.
+// load finds the cluster: from the file of --kubeconfig if it is set, else as the flag's help says.
 func (f *clusterFlags) load() (*rest.Config, error) {
 	if f.kubeconfig == "" {
 		return config.GetConfigWithContext(f.context)

@@ -1,6 +1,6 @@
-// Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store, `nfo registry`
-// serves artifacts from a volume, `nfo agent` serves mirrored images to a node, `nfo check` checks that all of it
-// works, `nfo remove` is the way out.
+// Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store,
+// `nfo registry` serves artifacts from a volume, `nfo agent` serves mirrored images to a node, `nfo
+// check` checks that the operator works, and `nfo remove` removes the operator from the cluster.
 package main
 
 import (

@@ -37,7 +37,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// managerConfig is the command line of `nfo manager`.
+// managerConfig holds the flags of `nfo manager`.
 type managerConfig struct {
 	metrics, probes string
 	leaderElect     bool
@@ -48,13 +48,13 @@ type managerConfig struct {
 	secretPaths     bool
 	places          string
 	mirror          string
-	charts          chart.Limits // of the reading of one chart
+	charts          chart.Limits // for reading one chart
 	controller.Options
 }
 
 func newManagerCommand() *cobra.Command { return managerCommand(&managerConfig{}) }
 
-// managerCommand is `nfo manager`, whose flags are in cfg.
+// managerCommand returns `nfo manager`, with its flags in cfg.
 func managerCommand(cfg *managerConfig) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manager",
@@ -109,7 +109,7 @@ Exit codes:
 	return cmd
 }
 
-// validate refuses values that no flag's type refuses.
+// validate refuses values that the types of the flags accept.
 func (cfg managerConfig) validate() error {
 	switch {
 	case cfg.PollsPerSecond < 0.1:
@@ -184,8 +184,8 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	return runWithWebhooks(ctx, kube, base, cfg)
 }
 
-// runWithWebhooks runs the controllers, and the webhooks with what they are reached by: a certificate and paths that
-// the API server alone knows.
+// runWithWebhooks runs the controllers and the webhooks, and keeps the webhooks'
+// certificate, and the secret in their paths that only the API server knows.
 func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, cfg managerConfig) error {
 	live, err := liveClient(kube)
 	if err != nil {
@@ -221,20 +221,22 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	return mgr.Start(ctx)
 }
 
-// collectEarly has garbage collected three times as early as usual: most of the heap is what the manager's cache
-// and a purge's reading of its store keep, and what comes beside it is little and rare. GOGC goes before it.
+// collectEarly sets GOGC to 33 instead of 100, so that garbage is collected after the heap has grown by
+// a third. Most of the heap is long-lived: the manager's cache, or what a purge has read of its store.
+// Little is allocated besides, so the collections stay rare. The environment variable GOGC overrides it.
 func collectEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(33)
 	}
 }
 
-// containerMemory is the environment variable with the memory limit of the manager's container, in bytes. The
-// Deployment sets it from the limit itself.
+// containerMemory is the environment variable with the memory limit of the
+// manager's container, in bytes. The Deployment sets it from the limit.
 const containerMemory = "NFO_CONTAINER_MEMORY"
 
-// limitMemory has the Go runtime collect garbage rather than exceed 90 % of the container's memory limit, if that is
-// known, less what the process that reads a chart may have, but not less than half of it. GOMEMLIMIT overrides it.
+// limitMemory sets the Go runtime's memory limit to 90 % of what the process that reads a chart leaves of the
+// container's memory limit, or of half of that limit if this is more. It does nothing if the container's limit is
+// unknown or GOMEMLIMIT is set.
 func limitMemory(charts int64) error {
 	text := os.Getenv(containerMemory)
 	if text == "" || os.Getenv(cronjob.MemoryVariable) != "" {
@@ -248,7 +250,7 @@ func limitMemory(charts int64) error {
 	return nil
 }
 
-// liveClient reads and writes the API server itself.
+// liveClient returns a client that reads from the API server, without a cache.
 func liveClient(kube *rest.Config) (client.Client, error) {
 	scheme, err := reference.NewScheme()
 	if err != nil {
@@ -261,7 +263,7 @@ func liveClient(kube *rest.Config) (client.Client, error) {
 	return live, nil
 }
 
-// newKeeper makes the keeper of the webhooks' certificate.
+// newKeeper returns the keeper of the webhooks' certificate.
 func newKeeper(live client.Client, namespace string) *certificate.Keeper {
 	return certificate.New(certificate.Options{
 		Client: live, Namespace: namespace, Secret: v1alpha1.WebhookSecretName, Service: v1alpha1.WebhookServiceName,
@@ -269,8 +271,8 @@ func newKeeper(live client.Client, namespace string) *certificate.Keeper {
 	})
 }
 
-// webhookOptions is where the webhooks are served, and with which certificate: the keeper's, or
-// without one that of the folder.
+// webhookOptions returns the address and the certificate of the webhooks:
+// the keeper's certificate, or without a keeper the one in the folder.
 func webhookOptions(cfg managerConfig, keeper *certificate.Keeper) webhook.Options {
 	return webhook.Options{Host: cfg.webhookHost, Port: cfg.webhookPort, CertDir: cfg.webhookCerts, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 		c.MinVersion = tls.VersionTLS12

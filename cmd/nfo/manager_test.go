@@ -39,7 +39,7 @@ func TestManagerUsage(t *testing.T) {
 	}
 }
 
-func TestMemoryLimit(t *testing.T) { // not parallel: it is of the whole process
+func TestMemoryLimit(t *testing.T) { // not parallel: the limit is that of the whole process
 	before := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
 	for name, tc := range map[string]struct {
@@ -71,7 +71,7 @@ func TestMemoryLimit(t *testing.T) { // not parallel: it is of the whole process
 func TestWebhooksAreServedByDefault(t *testing.T) {
 	t.Parallel()
 	port := newManagerCommand().Flags().Lookup("webhook-port")
-	if port == nil || port.DefValue != "9443" { // as the Deployment's container port
+	if port == nil || port.DefValue != "9443" { // the Deployment's container port
 		t.Errorf("the flag is %+v", port)
 	}
 }

@@ -29,7 +29,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// exitError ends the program with a code of its own.
+// exitError ends the program with an exit code.
 type exitError struct {
 	code int
 	err  error
@@ -80,7 +80,7 @@ Exit codes:
      more than a minute off the API server's. Or the user may not run as the account of its purge jobs,
      or that account is missing`
 
-// purgeFlags are the command line of `nfo purge`.
+// purgeFlags holds the flags of `nfo purge`.
 type purgeFlags struct {
 	namespace, store, output string
 	volume, credentials      string
@@ -88,17 +88,17 @@ type purgeFlags struct {
 	dryRun                   bool
 	allowLoopback            bool
 	wait                     time.Duration
-	// termination is the file by which a container tells the kubelet why it ended.
+	// termination is the file in which a container leaves its error for the kubelet.
 	termination string
 	clusterFlags
 }
 
 const (
-	// terminationLog is where the kubelet reads it, by default.
+	// terminationLog is the kubelet's default for this file.
 	terminationLog = corev1.TerminationMessagePathDefault
-	// terminationLimit is how much of it the kubelet keeps, in bytes.
+	// terminationLimit is the most that the kubelet keeps of the file, in bytes.
 	terminationLimit = 4096
-	// maxWait is how long a purge may wait for the registry's collection at most.
+	// maxWait is the longest that a purge may wait for the registry's collection.
 	maxWait = time.Hour
 )
 
@@ -153,19 +153,19 @@ func (f purgeFlags) validate() error {
 	return nil
 }
 
-// runPurge purges and writes the report, as far as there is one, also after an error. In a container
-// the error is then in the pod's status too.
+// runPurge purges and writes the report, if there is one, also after an
+// error. In a container the error is also written for the pod's status.
 func runPurge(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
 	err := purgeAndReport(ctx, flags, out, progress)
 	if err != nil {
-		terminate(flags.termination, err)
+		writeTermination(flags.termination, err)
 	}
 	return err
 }
 
-// terminate writes an error, as one line, for the kubelet. Outside of a container the file is not there,
-// and it is not made. What cannot be written is in the log as well, where the kubelet then takes it from.
-func terminate(file string, err error) {
+// writeTermination writes an error, as one line, to the kubelet's file. Outside of a container the file does not
+// exist, and is not created. If the write fails, the kubelet takes the end of the log, which has the error too.
+func writeTermination(file string, err error) {
 	f, openErr := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
 	if openErr != nil {
 		return
@@ -197,7 +197,7 @@ func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writ
 	return concludePurge(report, err, flags.output, out)
 }
 
-// concludePurge writes the report. The table leaves out the error, which the program ends with.
+// concludePurge writes the report. The table omits the error, because the program prints it at its end.
 func concludePurge(report purge.Report, err error, output string, out io.Writer) error {
 	if err != nil && output != "json" {
 		report.Message = ""
@@ -225,8 +225,8 @@ func purgeExitCode(err error) int {
 	return cronjob.ExitFailed
 }
 
-// impersonate sets --as to the store's purge account if the command line and the kubeconfig file name no user
-// and the process has to act as that account. A dry run writes nothing and needs no account.
+// impersonate sets --as to the store's purge account if neither the command line nor the kubeconfig file has
+// a user to impersonate and the process needs that account. A dry run writes nothing and needs no account.
 func (f *purgeFlags) impersonate(ctx context.Context, log *slog.Logger) error {
 	if f.dryRun || f.as != "" {
 		return nil
@@ -245,8 +245,8 @@ func (f *purgeFlags) impersonate(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// secrets reads from the mounted Secret, or from the API server as the kubeconfig file's user: the store's purge
-// account, which the command may run as, reads none.
+// secrets returns a reader of the mounted Secret, or of Secrets in the API server as the kubeconfig
+// file's user: the store's purge account, as which the command may run, may not read any.
 func (f *purgeFlags) secrets() (purge.SecretReader, error) {
 	if f.credentials != "" {
 		return purge.MountedSecret(f.credentials), nil
@@ -279,7 +279,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		host = "" // the rest is unique alone
+		host = "" // the random part of the identity is unique alone
 	}
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, RegistryToken: flags.registryToken, AllowLoopback: flags.allowLoopback,
@@ -288,10 +288,10 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	}, nil
 }
 
-// releaseMemory is what the process that decodes Helm's records may have beside a purge, in bytes.
+// releaseMemory is the memory of the process that decodes Helm's records during a purge, in bytes.
 const releaseMemory = 160 << 20
 
-// newWorkloads reads what workloads run.
+// newWorkloads returns a reader of what workloads run.
 func newWorkloads(kube *rest.Config, now func() time.Time) (*workload.Reader, error) {
 	through, err := rest.HTTPClientFor(kube)
 	if err != nil {

@@ -40,7 +40,7 @@ func TestPurgeUsage(t *testing.T) {
 	}
 }
 
-// refusesUsage has a command refuse its arguments as a wrong use.
+// refusesUsage checks that a command refuses its arguments as wrong usage.
 func refusesUsage(t *testing.T, cmd *cobra.Command, args []string, reason, says string) {
 	t.Helper()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -85,7 +85,8 @@ func TestPurgeHelpTellsEveryExitCode(t *testing.T) {
 	}
 }
 
-// A person reads why a purge failed once, in the error; a program that reads JSON has no error to read.
+// In a table the reason of a failure is only in the error, so that a user
+// reads it once; JSON must contain it, because a program reads only the JSON.
 func TestPurgeSaysOnceWhyItFailed(t *testing.T) {
 	t.Parallel()
 	failed := errors.New("no answer")
@@ -161,7 +162,7 @@ func TestWhatTheKubeletIsTold(t *testing.T) {
 			if err := os.WriteFile(file, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			terminate(file, errors.New(tc.text))
+			writeTermination(file, errors.New(tc.text))
 			if reported, err := os.ReadFile(file); err != nil || string(reported) != tc.want {
 				t.Errorf("%s: it gets %d bytes, %.60q (%v)", tc.reason, len(reported), reported, err)
 			}
@@ -169,7 +170,8 @@ func TestWhatTheKubeletIsTold(t *testing.T) {
 	}
 }
 
-// Who says as whom to purge, and who only looks, is not asked who they are: no API server runs here.
+// With --as, with an impersonated user in the kubeconfig file, or in
+// a dry run, the account is not looked up: no API server runs here.
 func TestPurgeAsSaid(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := `{clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: u, user: {as: jane}}],

@@ -27,7 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// registryConfig is the command line of `nfo registry`.
+// registryConfig holds the flags of `nfo registry`.
 type registryConfig struct {
 	root, address, probes, metrics string
 	storage                        string
@@ -35,7 +35,7 @@ type registryConfig struct {
 	secretFile                     string
 	namespace                      string
 	names                          []string
-	open, insistOnSMB, agents      bool
+	open, allowSMB, agents         bool
 	stale                          time.Duration
 	operators                      []string
 	anonymousPull                  bool
@@ -87,13 +87,13 @@ Exit codes:
 	f.DurationVar(&cfg.Scrub.Period, "scrub-period", 30*24*time.Hour, "how long reading all content again takes, to find what has become corrupt; below 0: never")
 	f.Int64Var(&cfg.Scrub.BytesPerSecond, "scrub-bytes-per-second", 20<<20, "bytes that this reads a second at most; 0 for no bound but the period")
 	f.DurationVar(&cfg.stale, "stale", -1, "how old what one host sees of the folder can be; default: by its file system and mount options")
-	f.BoolVar(&cfg.insistOnSMB, "allow-smb", false, "serve a folder on SMB, which has corrupted registries under load")
+	f.BoolVar(&cfg.allowSMB, "allow-smb", false, "serve a folder on SMB, which has corrupted registries under load")
 	f.Var(&cfg.MirrorPlatforms, "mirror-platforms", "platforms that images in the mirror must have, as a list with commas such as linux/amd64,linux/arm64/v8: an index there is answered for without its other children. As that of the manager; default: all")
 	f.IntVar(&cfg.Requests, "requests", 256, "requests that are answered at a time, a quarter of them for one client; at least 4")
 	return cmd
 }
 
-// validate refuses values that no flag's type refuses.
+// validate refuses values that the types of the flags accept.
 func (cfg registryConfig) validate() error {
 	host, _, err := net.SplitHostPort(cfg.address)
 	ip := net.ParseIP(host)
@@ -123,7 +123,7 @@ func (cfg registryConfig) validate() error {
 	return nil
 }
 
-// runRegistry runs until ctx ends, and what clients have begun.
+// runRegistry runs until ctx ends, and until the requests in progress are complete.
 func runRegistry(ctx context.Context, cfg registryConfig) error {
 	collectEarly()
 	if err := limitMemory(0); err != nil {
@@ -162,7 +162,7 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	return errors.Join(g.Wait(), registry.Close())
 }
 
-// newAccess asks the cluster who may do what. What stores and manifests there are is kept in a cache until ctx ends.
+// newAccess returns the access control that asks the cluster for permissions. It caches stores and manifests until ctx ends.
 func newAccess(ctx context.Context, g *errgroup.Group, cfg registryConfig) (*access.Controller, error) {
 	kube, err := ctrl.GetConfig()
 	if err != nil {
@@ -185,7 +185,7 @@ func newAccess(ctx context.Context, g *errgroup.Group, cfg registryConfig) (*acc
 	return access.New(access.Options{Reviews: live, Objects: objects, Operators: cfg.operators, AnonymousPull: cfg.anonymousPull}), nil
 }
 
-// openContent opens the volume, or reads how other storage is reached.
+// openContent opens the volume, or reads the configuration of other storage.
 func (cfg *registryConfig) openContent() (err error) {
 	if cfg.storage == "" {
 		cfg.Volume, err = openVolume(*cfg)
@@ -195,7 +195,8 @@ func (cfg *registryConfig) openContent() (err error) {
 	return err
 }
 
-// content says in the log what is served. Of other storage it names the driver alone, whose options have secrets.
+// content returns what is served, for the log. For other storage it
+// returns only the driver, because the driver's options contain secrets.
 func (cfg registryConfig) content() []any {
 	if cfg.Volume == nil {
 		return []any{"storage", cfg.Storage.Type()}
@@ -212,20 +213,20 @@ func openVolume(cfg registryConfig) (*volume.Volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.Kind() == volume.SMB && !cfg.insistOnSMB {
+	if v.Kind() == volume.SMB && !cfg.allowSMB {
 		return nil, fmt.Errorf("the folder %s is on SMB, which has corrupted registries under load: use another file system, or insist with --allow-smb", cfg.root)
 	}
 	return v, nil
 }
 
-// metricsOf shows what the registry counts, and the process.
+// metricsOf serves the metrics of the registry and of the process.
 func metricsOf(registry *serve.Registry) http.Handler {
 	all := prometheus.NewRegistry()
 	all.MustRegister(registry, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
 }
 
-// healthOf answers the probes of Kubernetes: alive as long as the process answers, ready while all checks pass.
+// healthOf serves the probes of Kubernetes: /healthz always succeeds, and /readyz while all checks pass.
 func healthOf(checks ...func(*http.Request) error) http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -241,7 +242,7 @@ func healthOf(checks ...func(*http.Request) error) http.Handler {
 	return routes
 }
 
-// serveBeside serves plain HTTP on an address of its own, unless that is "0".
+// serveBeside serves plain HTTP on a separate address, unless the address is "0".
 func serveBeside(ctx context.Context, address string, h http.Handler) error {
 	if address == "0" {
 		return nil

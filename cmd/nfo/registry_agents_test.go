@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// pairOf reads the certificate of a Secret.
+// pairOf returns the certificate in a Secret.
 func pairOf(t *testing.T, c client.Client, name string) tls.Certificate {
 	t.Helper()
 	var s corev1.Secret
@@ -36,13 +36,13 @@ func pairOf(t *testing.T, c client.Client, name string) tls.Certificate {
 	return pair
 }
 
-// agentsOf starts a registry with an image, which knows agents by the certificate of a keeper.
+// agentsOf starts a registry with one image. The registry recognises agents by the certificate of a keeper.
 func agentsOf(t *testing.T, keeper *certificate.Keeper) *httptest.Server {
 	t.Helper()
 	if err := keeper.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c := fake.NewClientBuilder().Build() // it knows neither a token nor a store
+	c := fake.NewClientBuilder().Build() // an API server without tokens and stores
 	v, err := volume.Open(t.TempDir(), volume.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -69,8 +69,8 @@ func agentsOf(t *testing.T, keeper *certificate.Keeper) *httptest.Server {
 	return server
 }
 
-// R4: an agent pulls everything by its certificate, and nothing else. No other certificate is an agent's, not even that of
-// the registry itself.
+// R4: an agent can pull everything with its certificate, and do nothing else. No
+// other certificate is accepted as an agent's, not even that of the registry itself.
 func TestAgentIsKnownByItsCertificate(t *testing.T) {
 	t.Parallel()
 	for name, keeperOf := range map[string]func(client.Client) *certificate.Keeper{
@@ -112,7 +112,7 @@ func TestAgentIsKnownByItsCertificate(t *testing.T) {
 	}
 }
 
-// asked is the status of an answer, or 0 where the connection is refused.
+// asked returns the status of an answer, or 0 if the connection is refused.
 func asked(t *testing.T, server *httptest.Server, method, path string, with *tls.Certificate) int {
 	t.Helper()
 	config := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost", InsecureSkipVerify: true} //nolint:gosec // it is not what is tested

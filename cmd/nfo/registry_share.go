@@ -19,18 +19,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/incluster"
 )
 
-// sharedByReplicas is what all processes that serve one folder have in common.
+// sharedByReplicas is what all processes that serve one folder share.
 type sharedByReplicas struct {
-	// tls has the certificate. Nil for plain HTTP.
+	// tls has the certificate; nil for plain HTTP.
 	tls *tls.Config
-	// secret signs the state of uploads. "": one of this process alone.
+	// secret signs the state of uploads; "" if this process uses its own.
 	secret string
-	// ready is an error while it has no certificate that clients trust.
+	// ready returns an error while there is no certificate that clients trust.
 	ready func(*http.Request) error
 }
 
-// shareWithReplicas reads the certificate and the secret of uploads from files, or keeps them in the cluster, and
-// follows changes of the certificate until ctx ends.
+// shareWithReplicas reads the certificate and the secret of uploads from files, or keeps
+// them in Secrets of the cluster, and follows changes of the certificate until ctx ends.
 func shareWithReplicas(ctx context.Context, g *errgroup.Group, cfg registryConfig) (sharedByReplicas, error) {
 	shared := sharedByReplicas{ready: func(*http.Request) error { return nil }}
 	var live client.Client
@@ -76,11 +76,11 @@ func shareWithReplicas(ctx context.Context, g *errgroup.Group, cfg registryConfi
 	return shared, nil
 }
 
-// trustAgents asks clients for a certificate of the keeper's authorities, as they are at each handshake. Who presents none
-// logs in. A certificate for servers, such as the registry's own, is refused in the handshake.
+// trustAgents accepts client certificates of the keeper's authorities, as they are at each handshake. A client
+// without a certificate must log in. A server certificate, such as the registry's own, is refused in the handshake.
 func trustAgents(config *tls.Config, keeper *certificate.Keeper) {
 	base := config.Clone()
-	// A session that is resumed would be of an authority that may have gone.
+	// A resumed session would rely on an authority that may no longer be trusted.
 	base.SessionTicketsDisabled = true
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		now := base.Clone()
@@ -110,7 +110,8 @@ func readSecret(file string) (string, error) {
 	return secret, nil
 }
 
-// certificateOf is a configuration with the certificate of a folder, which is read again when it changes, until ctx ends.
+// certificateOf returns a configuration with the certificate in
+// a folder, which is read again when it changes, until ctx ends.
 func certificateOf(ctx context.Context, g *errgroup.Group, folder string) (*tls.Config, error) {
 	watcher, err := certwatcher.New(filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key"))
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// readStorage reads the section storage of a file of distribution's configuration. As distribution does, it lets variables
-// of the environment that begin with REGISTRY_STORAGE_ go before the file, such as REGISTRY_STORAGE_S3_SECRETKEY. Its
-// errors repeat nothing of the file, which has secrets.
+// readStorage reads the section storage in a file with distribution's configuration. As in distribution,
+// environment variables that begin with REGISTRY_STORAGE_, such as REGISTRY_STORAGE_S3_SECRETKEY,
+// override the file. Its errors do not quote the file, which contains secrets.
 func readStorage(file string) (configuration.Storage, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {

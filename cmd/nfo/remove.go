@@ -34,7 +34,7 @@ Exit codes:
 // requestTimeout bounds one request, so that an API server that does not answer is noticed.
 const requestTimeout = time.Minute
 
-// removeFlags are the command line of `nfo remove`.
+// removeFlags holds the flags of `nfo remove`.
 type removeFlags struct {
 	namespace string
 	timeout   time.Duration

@@ -9,14 +9,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// leastMemory is the smallest memory limit of a purge pod. Below it the program may not start at all, and
-// a quantity such as 512m, which is half a byte, is a mistake.
+// leastMemory is the smallest memory limit of a purge pod. With less, the program may
+// not start at all, and a quantity such as 512m, which is half a byte, is a mistake.
 var leastMemory = resource.MustParse("32Mi")
 
-// resourceList is a flag: what a container requests or is limited to, as cpu=1,memory=512Mi. "" is nothing.
+// resourceList is a flag with the resources that a container requests
+// or is limited to, such as cpu=1,memory=512Mi; "" is an empty list.
 type resourceList struct{ to *corev1.ResourceList }
 
-// String is the list in the order of the names.
+// String returns the list in the order of the names.
 func (l resourceList) String() string {
 	if l.to == nil {
 		return ""
@@ -29,7 +30,7 @@ func (l resourceList) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Type is how the help calls such a value.
+// Type returns the name of the type in the help.
 func (l resourceList) Type() string { return "resources" }
 
 // Set replaces the list.
@@ -62,10 +63,10 @@ func (l resourceList) Set(text string) error {
 	return nil
 }
 
-// byteCount is a flag: a number of bytes, as 384Mi.
+// byteCount is a flag with a number of bytes, such as 384Mi.
 type byteCount struct{ to *int64 }
 
-// String is the shortest form of the number.
+// String returns the shortest form of the number.
 func (b byteCount) String() string {
 	if b.to == nil {
 		return ""
@@ -73,7 +74,7 @@ func (b byteCount) String() string {
 	return resource.NewQuantity(*b.to, resource.BinarySI).String()
 }
 
-// Type is how the help calls such a value.
+// Type returns the name of the type in the help.
 func (b byteCount) Type() string { return "bytes" }
 
 // Set replaces the number.
@@ -86,9 +87,10 @@ func (b byteCount) Set(text string) error {
 	return nil
 }
 
-// checkResources refuses what the API server would refuse in every purge CronJob, and too little memory.
+// checkResources refuses values that the API server would refuse
+// in every purge CronJob, and a memory limit below leastMemory.
 func checkResources(r corev1.ResourceRequirements) error {
-	least := leastMemory.DeepCopy() // String changes what it is called on
+	least := leastMemory.DeepCopy() // String may change its receiver
 	if limit, set := r.Limits[corev1.ResourceMemory]; set && limit.Cmp(least) < 0 {
 		return fmt.Errorf("--purger-limits has memory=%s and must have at least %s", limit.String(), least.String())
 	}

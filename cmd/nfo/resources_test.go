@@ -18,7 +18,7 @@ func TestResourcesOfPurges(t *testing.T) {
 		args     []string
 		requests string
 		limits   string
-		says     string // part of the error, "" for none
+		says     string // part of the error, "" if there is none
 	}{
 		"Default":      {"what the chart's values say too", nil, "cpu=50m,memory=64Mi", "cpu=1,memory=512Mi", ""},
 		"Set":          {"a list replaces the default", []string{"--purger-requests=memory=128Mi", "--purger-limits=memory=1Gi,cpu=1500m"}, "memory=128Mi", "cpu=1500m,memory=1Gi", ""},

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// verbUse is the right on a design that a site of another namespace needs.
+	// verbUse is the verb on a design that a user needs to reference it from a site in another namespace.
 	verbUse = "use"
-	// verbGet is the right on a Secret that a store needs which names it.
+	// verbGet is the verb on a Secret that a user needs to reference it from a store.
 	verbGet         = "get"
 	resourceDesigns = "networkservicedesignversions"
 	resourceSites   = "sitenetworkservices"
@@ -25,11 +25,11 @@ const (
 	resourceSecrets = "secrets"
 )
 
-// access asks the API server what a user may do.
+// access asks the API server whether a user has a right.
 type access struct{ reviews client.Writer }
 
-// mayUse refuses a site of a user who may not use the design. It comes before anything is read of the
-// design, of which such a user learns nothing.
+// mayUse refuses a site if the user may not use its design. It is called before
+// the design is read, so that such a user learns nothing about the design.
 func (a *access) mayUse(ctx context.Context, site string, design reference.Object) error {
 	return a.may(ctx, authorizationv1.ResourceAttributes{
 		Verb: verbUse, Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version,
@@ -37,8 +37,8 @@ func (a *access) mayUse(ctx context.Context, site string, design reference.Objec
 	}, resourceSites, site, design.String(), "")
 }
 
-// mayRead refuses a store of a user who may not read the Secret that it names. Anyone who names a Secret decides
-// which host the manager sends its contents to, and so can read it. Nothing is read of the Secret.
+// mayRead refuses a store if the user may not read the Secret that it references. A user who can choose a Secret also
+// chooses the host that the manager sends its contents to, and so could read it. mayRead reads nothing of the Secret.
 func (a *access) mayRead(ctx context.Context, s *v1alpha1.ArtifactStore, secret string) error {
 	return a.may(ctx, authorizationv1.ResourceAttributes{
 		Verb: verbGet, Version: "v1", Resource: resourceSecrets, Namespace: s.Namespace, Name: secret,
@@ -46,9 +46,9 @@ func (a *access) mayRead(ctx context.Context, s *v1alpha1.ArtifactStore, secret 
 		" to this user, or let a user who has it apply the store: nfo sends the Secret in spec.registry.credentialsSecretRef to the store's registry")
 }
 
-// may refuses an object, given as the plural name of its kind and its name, unless the user of the request
-// has a right. on is what the right is on, in the words of the refusal, and more is how the refusal ends.
-// An error in asking is a 503, after which clients repeat the request.
+// may refuses an object, given as the plural name of its kind and its name, unless the user
+// of the request has a right. on names the object of the right, and more ends the refusal.
+// If the question fails, the error is a 503, after which clients repeat the request.
 func (a *access) may(ctx context.Context, right authorizationv1.ResourceAttributes, resource, name, on, more string) error {
 	req, err := admission.RequestFromContext(ctx)
 	if err != nil {

@@ -33,7 +33,7 @@ func (p *preflight) checkDefinition(ctx context.Context, was, is *v1alpha1.Netwo
 	if err != nil {
 		return nil, err
 	}
-	if v.frozen() { // nothing in it is new, so nothing in it is refused
+	if v.frozen() { // a frozen version has nothing new that could be wrong
 		if !sameTemplate(was, is) {
 			all = append(all, frozenError("networkFunctionTemplate", v.was))
 		}
@@ -44,7 +44,7 @@ func (p *preflight) checkDefinition(ctx context.Context, was, is *v1alpha1.Netwo
 
 var applicationsPath = field.NewPath("spec", "networkFunctionTemplate", "networkFunctionApplications")
 
-// definitionNames is what a definition names, in the order of its spec.
+// definitionNames returns the references of a definition, in the order of its spec.
 func definitionNames(d *v1alpha1.NetworkFunctionDefinitionVersion) []named {
 	var all []named
 	for i, app := range d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
@@ -53,7 +53,7 @@ func definitionNames(d *v1alpha1.NetworkFunctionDefinitionVersion) []named {
 	return all
 }
 
-// imageNames are the other manifests in which, by its status, images are that a definition's charts need.
+// imageNames returns the other manifests that contain images of a definition's charts, according to its status.
 func imageNames(d *v1alpha1.NetworkFunctionDefinitionVersion) []named {
 	at := map[string]*field.Path{}
 	for i, app := range d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
@@ -73,7 +73,7 @@ func imageNames(d *v1alpha1.NetworkFunctionDefinitionVersion) []named {
 	return all
 }
 
-// sameTemplate compares what a definition is made of, the upgrade from the old form aside.
+// sameTemplate reports whether two definitions have the same template, ignoring an upgrade from the old form.
 func sameTemplate(was, is *v1alpha1.NetworkFunctionDefinitionVersion) bool {
 	before, after := was.DeepCopy().Spec.NetworkFunctionTemplate, is.Spec.NetworkFunctionTemplate
 	apps := before.NetworkFunctionApplications
@@ -87,7 +87,7 @@ func sameTemplate(was, is *v1alpha1.NetworkFunctionDefinitionVersion) bool {
 	return equality.Semantic.DeepEqual(before, after)
 }
 
-// applicationErrors is pure: what one definition alone can get wrong.
+// applicationErrors returns the errors that can be found in a definition alone. It is pure.
 func applicationErrors(d *v1alpha1.NetworkFunctionDefinitionVersion) field.ErrorList {
 	apps := d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications
 	known := map[string]bool{}

@@ -22,25 +22,25 @@ import (
 )
 
 const (
-	// reasonDeletionRefused is the reason of the event that a refused deletion leaves.
+	// reasonDeletionRefused is the reason of the event for a refused deletion.
 	reasonDeletionRefused = "DeletionRefused"
-	// maxNote is the API's bound on an event's note, in bytes.
+	// maxNote is the API's maximum length of an event's note, in bytes.
 	maxNote = 1024
 )
 
-// preflight refuses at once what the finalizer would only block.
+// preflight refuses at once the deletions that the finalizer would block.
 type preflight struct {
 	*lookup
 	events events.EventRecorder
 	places place.Rules
-	// workloads reads what a store's workloads run; nil for nobody's.
+	// workloads reads what the workloads of a store run; nil if workloads do not count.
 	workloads *workload.Known
-	// mirror is the one store that may be the mirror.
+	// mirror is the only store that may be the mirror.
 	mirror client.ObjectKey
 }
 
-// deletable refuses the deletion of what is held, and leaves an event on it unless nothing may be
-// written. A holder that is itself going does not count: the finalizer waits for it.
+// deletable refuses to delete an object that is held, and records an event on it unless the request
+// is a dry run. A holder that is being deleted does not count, because the finalizer waits for it.
 func (p *preflight) deletable(ctx context.Context, subject client.Object) error {
 	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok && m.Spec.UploadPath == v1alpha1.StoreScoped {
 		return nil
@@ -73,8 +73,8 @@ func (p *preflight) deletable(ctx context.Context, subject client.Object) error 
 	return refusal
 }
 
-// doubted refuses the deletion of what may be in use by objects that are gone or on their way back: once it is
-// being deleted, no object that names it is admitted any more. What its namespace takes along goes.
+// doubted refuses to delete an object that may be in use by objects that are missing or being restored: once it is
+// being deleted, no new reference to it is admitted. It does not refuse if the object's namespace is being deleted.
 func (p *preflight) doubted(ctx context.Context, subject client.Object) (*apierrors.StatusError, error) {
 	doubt := p.holders.Doubt(ctx, subject)
 	switch {
@@ -93,8 +93,8 @@ func (p *preflight) doubted(ctx context.Context, subject client.Object) (*apierr
 	return maybeInUse(subject, doubt), nil
 }
 
-// standing returns the holders that refuse. The cheap questions come first: most deletions are of
-// what nothing holds, and cost no request.
+// standing returns the holders that block the deletion. It reads the cache
+// first: most deletions are of objects without holders, and need no request.
 func (p *preflight) standing(ctx context.Context, subject client.Object) ([]reference.Holder, error) {
 	cached, err := p.holders.Cached(ctx, subject)
 	if err != nil {
@@ -104,7 +104,7 @@ func (p *preflight) standing(ctx context.Context, subject client.Object) ([]refe
 	if len(cached) == 0 {
 		return nil, nil
 	}
-	// Both at once, because a person waits for the answer.
+	// Both reads run at the same time, because a user waits for the answer.
 	ns := &corev1.Namespace{}
 	var confirmed []reference.Holder
 	var reads errgroup.Group
@@ -121,16 +121,17 @@ func (p *preflight) standing(ctx context.Context, subject client.Object) ([]refe
 	if ns.DeletionTimestamp.IsZero() {
 		return confirmed, nil
 	}
-	// Its own holders go with it, in any order.
+	// The holders in a namespace that is being deleted are deleted with it, in any order.
 	return p.holders.Confirm(ctx, subject, slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Namespace == ns.Name }))
 }
 
-// readPatience is how long a deletion waits for a reading of what workloads run: the API server waits little longer.
+// readPatience is how long a deletion waits for a reading of the
+// workloads. The API server's timeout is only a little longer.
 const readPatience = 2 * time.Second
 
-// running returns the workloads that refuse a manifest's deletion. In a cluster that is too large to be read while a
-// person waits, they are as they were read last. Errors wrap reference.ErrHoldersUnknown where they cannot be read.
-// The controller reads again before it releases anything, whatever is said here.
+// running returns the workloads that block the deletion of a manifest. If the cluster is too large to read them
+// while a user waits, it returns the workloads that were read last. The error wraps reference.ErrHoldersUnknown
+// if they cannot be read. In any case, the controller reads them again before it releases anything.
 func (p *preflight) running(ctx context.Context, subject client.Object) ([]reference.Holder, error) {
 	m, ok := subject.(*v1alpha1.ArtifactManifest)
 	if !ok || p.workloads == nil {
@@ -149,7 +150,7 @@ func (p *preflight) running(ctx context.Context, subject client.Object) ([]refer
 		return nil, fmt.Errorf("reading the namespace %s: %w", m.Namespace, err)
 	}
 	if !ns.DeletionTimestamp.IsZero() {
-		return nil, nil // nothing is untagged then
+		return nil, nil // then nothing is untagged
 	}
 	reading, err := p.workloads.Within(ctx, &s, readPatience)
 	if err == nil {

@@ -128,7 +128,7 @@ func TestI2ColdCacheRefuses(t *testing.T) {
 	}
 }
 
-// What cannot be read refuses, and never with the status of our own failure.
+// A failed read refuses the deletion, and the answer never has the status of the webhook's own read.
 func TestI2AFailedReadRefuses(t *testing.T) {
 	t.Parallel()
 	holder := definition("nfdv", v1alpha1.VersionPreview, byManifest("m"))
@@ -175,7 +175,7 @@ func TestMostDeletionsCostNoRequest(t *testing.T) {
 
 func TestNoteFits(t *testing.T) {
 	t.Parallel()
-	for shift := range 3 { // one of them would cut the character of 3 bytes
+	for shift := range 3 { // one of the shifts would split a character of 3 bytes
 		var objects []client.Object
 		for range 10 {
 			d := definition(strings.Repeat("n", 100)+string(rune('a'+len(objects))), v1alpha1.VersionPreview, byManifest("m"))
@@ -261,7 +261,7 @@ func TestRefusalBeginsWithTheConditionsWords(t *testing.T) {
 	}
 }
 
-// Each refusal is counted, and one line of the log that can be shown.
+// Each refusal is counted and logged in one printable line.
 func TestRefusalsAreInTheJournal(t *testing.T) {
 	t.Parallel()
 	j, err := journal.New(prometheus.NewRegistry())
@@ -274,7 +274,7 @@ func TestRefusalsAreInTheJournal(t *testing.T) {
 	var out bytes.Buffer
 	ctx := log.IntoContext(asked(t, true), logr.FromSlogHandler(slog.NewJSONHandler(&out, nil)))
 	_, refused := v.ValidateDelete(ctx, m)
-	_, invalid := v.ValidateUpdate(ctx, m, sealed(manifest("m", "chart:1"))) // nobody has seen its artifact
+	_, invalid := v.ValidateUpdate(ctx, m, sealed(manifest("m", "chart:1"))) // its artifact has not been seen
 	if _, err := v.ValidateDelete(ctx, manifest("free", "chart:1")); err != nil || refused == nil || invalid == nil {
 		t.Fatalf("what is free is refused: %v; what is held: %v; what is wrong: %v", err, refused, invalid)
 	}

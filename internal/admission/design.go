@@ -34,7 +34,7 @@ func (p *preflight) checkDesign(ctx context.Context, was, is *v1alpha1.NetworkSe
 	return ws, invalid(is, all)
 }
 
-// designNames is what a design names, in the order of its spec.
+// designNames returns the references of a design, in the order of its spec.
 func designNames(d *v1alpha1.NetworkServiceDesignVersion) []named {
 	var all []named
 	for i, t := range d.Spec.ResourceElementTemplates {
@@ -50,7 +50,7 @@ func designNames(d *v1alpha1.NetworkServiceDesignVersion) []named {
 	return all
 }
 
-// sameTemplates compares what a design is made of, the upgrade from the old form aside.
+// sameTemplates reports whether two designs have the same templates, ignoring an upgrade from the old form.
 func sameTemplates(was, is *v1alpha1.NetworkServiceDesignVersion) bool {
 	before, after := was.DeepCopy().Spec.ResourceElementTemplates, is.Spec.ResourceElementTemplates
 	if len(before) != len(after) {

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
-// What waits for its holders to be applied again can be named by them, though it is being deleted.
+// An object that waits until its holders are applied again can be referenced by them, although it is being deleted.
 func TestI2HoldersThatComeBackAreAdmitted(t *testing.T) {
 	t.Parallel()
 	m := manifest("m", "a:1")
@@ -27,8 +27,8 @@ func TestI2HoldersThatComeBackAreAdmitted(t *testing.T) {
 	}
 }
 
-// While a kind that could hold it is not there, or may not have all its objects back, nothing that nobody is seen
-// to hold is released.
+// While a kind that could hold an object is missing, or may not have all its
+// objects back, the object cannot be deleted although no holder is known.
 func TestI2DeletionWaitsForKindsThatCouldHold(t *testing.T) {
 	t.Parallel()
 	design := referencetest.Definition(v1alpha1.KindDesign, time.Unix(1, 0))

@@ -15,18 +15,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// inUse is the refusal of a deletion of what is held: AOSM's words, and after them what to do.
+// inUse returns the refusal to delete an object that is held: AOSM's words, followed by what to do.
 func inUse(subject client.Object, holders []reference.Holder) *apierrors.StatusError {
 	self := reference.Self(subject)
 	return refused(subject, reference.Refusal(self, holders)+". "+reference.NextStep(self))
 }
 
-// maybeInUse is that of what may be held by objects that cannot be listed reliably.
+// maybeInUse returns the refusal to delete an object whose possible holders cannot be listed reliably.
 func maybeInUse(subject client.Object, doubt error) *apierrors.StatusError {
 	return refused(subject, fmt.Sprintf("%s may be in use: %v", reference.Self(subject), doubt))
 }
 
-// refused is the refusal of a deletion. NewConflict would put words of its own before the message.
+// refused returns the refusal of a deletion. NewConflict would add words before the message.
 func refused(subject client.Object, why string) *apierrors.StatusError {
 	self := reference.Self(subject)
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
@@ -38,7 +38,7 @@ func refused(subject client.Object, why string) *apierrors.StatusError {
 	}}
 }
 
-// unwatched is the refusal to create what the operator would not look after.
+// unwatched returns the refusal to create an object in a namespace that the operator does not watch.
 func unwatched(o client.Object, w reference.Watched) *apierrors.StatusError {
 	self := reference.Self(o)
 	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: v1alpha1.Resource(self.Kind)}, self.Name, fmt.Errorf(
@@ -47,7 +47,7 @@ func unwatched(o client.Object, w reference.Watched) *apierrors.StatusError {
 		self.Namespace, strings.Join(w, ", ")))
 }
 
-// stranded is the refusal to delete what has the finalizer of an operator that does not act there any more.
+// stranded returns the refusal to delete an object with the finalizer in a namespace that the operator no longer watches.
 func stranded(o client.Object) *apierrors.StatusError {
 	self := reference.Self(o)
 	return refused(o, fmt.Sprintf("%s cannot be deleted: nfo no longer watches the namespace %s, so nothing would release the artifacts and remove the finalizer. "+
@@ -55,18 +55,18 @@ func stranded(o client.Object) *apierrors.StatusError {
 		self, self.Namespace, v1alpha1.Finalizer))
 }
 
-// unavailable says that a question cannot be answered now. Clients ask again after a second.
+// unavailable returns the error for a question that cannot be answered now. Clients retry after one second.
 func unavailable(why string) *apierrors.StatusError {
 	err := apierrors.NewServiceUnavailable(why)
 	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	return err
 }
 
-// unread is the answer when a lookup has failed. Its status is never the lookup's own: a "not found"
-// or "forbidden" of ours would read as the user's.
+// unread returns the answer to a request for which a read has failed. It never passes on the status of that
+// read: a "not found" or "forbidden" of the webhook's own read would look like an answer to the user's request.
 func unread(err error) error { return unavailable("the request cannot be checked now: " + err.Error()) }
 
-// invalid is all that is wrong with an object, nil for nothing.
+// invalid returns all errors of an object as one, or nil if there are none.
 func invalid(o client.Object, all field.ErrorList) error {
 	if len(all) == 0 {
 		return nil

@@ -27,7 +27,7 @@ func meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "publisher", Name: name}
 }
 
-// going makes an object one that is being deleted.
+// going marks an object as being deleted.
 func going[T client.Object](o T) T {
 	now := metav1.Now()
 	o.SetDeletionTimestamp(&now)
@@ -56,7 +56,7 @@ func storeScoped(m *v1alpha1.ArtifactManifest) *v1alpha1.ArtifactManifest {
 	return m
 }
 
-// shows gives a manifest a status: name:version=State.
+// shows sets the status of a manifest from strings like name:version=State.
 func shows(m *v1alpha1.ArtifactManifest, artifacts ...string) *v1alpha1.ArtifactManifest {
 	for _, a := range artifacts {
 		name, state, _ := strings.Cut(a, "=")
@@ -106,12 +106,12 @@ func site(namespace, name, publisher, nsdv string) *v1alpha1.SiteNetworkService 
 	return s
 }
 
-// home is the namespace of everything but sites abroad.
+// home is the namespace of all objects but the sites of other namespaces.
 func home() *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "publisher"}}
 }
 
-// world is a cluster of which the cache knows one part and the API server another.
+// world is a cluster whose cache and API server have different objects.
 type world struct {
 	*preflight
 	live   client.Client
@@ -128,7 +128,7 @@ func api(t *testing.T, f interceptor.Funcs, objects ...client.Object) client.Wit
 		t.Fatal(err)
 	}
 	all := referencetest.Definitions(time.Unix(1, 0))
-	for _, o := range objects { // rows share them
+	for _, o := range objects { // the rows share the objects
 		all = append(all, o.DeepCopyObject().(client.Object))
 	}
 	b := fake.NewClientBuilder().WithScheme(s).WithObjects(all...).WithInterceptorFuncs(f)
@@ -150,7 +150,7 @@ func worldOf(cached, live client.Client) world {
 	}}}
 }
 
-// asked is a context with the request of a user, as webhooks get it.
+// asked returns a context with the request of a user, as webhooks get it.
 func asked(t *testing.T, dryRun bool) context.Context {
 	t.Helper()
 	return admission.NewContextWithRequest(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
@@ -159,7 +159,7 @@ func asked(t *testing.T, dryRun bool) context.Context {
 	}})
 }
 
-// reported is the events so far.
+// reported returns the events recorded so far.
 func (w world) reported() []string {
 	var all []string
 	for {

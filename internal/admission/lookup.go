@@ -14,10 +14,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// syncPatience is how long a request waits for caches that are being filled.
+// syncPatience is how long a request waits while the caches are being filled.
 const syncPatience = time.Second
 
-// lookup reads what the rules ask for.
+// lookup reads what the rules need.
 type lookup struct {
 	cached  client.Reader
 	live    client.Reader
@@ -26,7 +26,8 @@ type lookup struct {
 	watched reference.Watched
 }
 
-// ready waits a moment for the caches. A cold cache knows no holder, and must not say so (I2).
+// ready waits up to syncPatience for the caches. An unfilled cache
+// lacks holders, so it must not be used to admit a deletion (I2).
 func (l *lookup) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
@@ -36,25 +37,25 @@ func (l *lookup) ready(ctx context.Context) error {
 	return nil
 }
 
-// target is what was read of an object that is named. The zero target does not exist.
+// target is what was read of an object that another one references. The zero target does not exist.
 type target struct {
 	exists, terminating bool
 	// storeScoped is true for a manifest in the form before AOSM's 2025-03-30 API.
 	storeScoped bool
-	// ready is true for a sealed manifest, and for a version that is not a preview.
+	// ready is true for a sealed manifest, and for a version that is not in Preview.
 	ready bool
-	// incomplete is what charts of a manifest need and do not find, "" for nothing.
+	// incomplete names the images that charts of a manifest need and that were not found, "" for none.
 	incomplete string
-	// deprecated is true for a version that nothing new may be deployed from.
+	// deprecated is true for a version that takes no new deployments.
 	deprecated bool
 }
 
-// good reports whether nothing is to be said of a target; ready, whether it must be ready.
+// good reports whether a target is free of findings. If ready is true, the target must be ready as well.
 func (t target) good(ready bool) bool {
 	return t.exists && !t.terminating && !t.storeScoped && !t.deprecated && (t.ready || !ready)
 }
 
-// targetOf is the target that a stored object is.
+// targetOf returns the target for a stored object.
 func targetOf(o client.Object) target {
 	t := target{exists: true, terminating: !o.GetDeletionTimestamp().IsZero() && !awaitsHolders(o), ready: true}
 	var state v1alpha1.VersionState
@@ -76,14 +77,14 @@ func targetOf(o client.Object) target {
 	return t
 }
 
-// awaitsHolders reports whether an object's deletion waits for objects that may hold it to be applied again.
+// awaitsHolders reports whether an object's deletion waits until objects that may hold it are applied again.
 func awaitsHolders(o client.Object) bool {
 	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), v1alpha1.ConditionDeletionBlocked)
 	return c != nil && c.Reason == v1alpha1.ReasonHoldersUnknown
 }
 
-// target reads a named object. Of the cache it takes good news alone, and asks the API server for
-// everything else: objects applied one after the other arrive faster than the cache learns of them.
+// target reads a referenced object. It takes only a good target from the cache, and otherwise asks the
+// API server: objects that are applied one after another arrive faster than the cache learns of them.
 func (l *lookup) target(ctx context.Context, o reference.Object, ready bool) (target, error) {
 	key, into := client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, o.Blank()
 	if err := l.cached.Get(ctx, key, into); err == nil && targetOf(into).good(ready) {
@@ -100,7 +101,7 @@ func (l *lookup) target(ctx context.Context, o reference.Object, ready bool) (ta
 	return targetOf(into), nil
 }
 
-// targets reads all that an object names, each once.
+// targets reads each object in all once.
 func (l *lookup) targets(ctx context.Context, all []named, ready bool) (map[reference.Object]target, error) {
 	found := map[reference.Object]target{}
 	for _, n := range all {

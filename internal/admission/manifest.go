@@ -26,8 +26,8 @@ func manifestValidator(p *preflight) *validator[*v1alpha1.ArtifactManifest] {
 	}
 }
 
-// goingManifest says how a manifest that is being deleted can be had back: from its tombstone, unless its deletion leaves
-// the registry as it is.
+// goingManifest returns how a manifest that is being deleted can be restored:
+// from its tombstone, unless its deletion leaves the registry as it is.
 func (p *preflight) goingManifest(ctx context.Context, m *v1alpha1.ArtifactManifest) string {
 	stays := ""
 	switch {
@@ -45,7 +45,7 @@ func (p *preflight) goingManifest(ctx context.Context, m *v1alpha1.ArtifactManif
 
 const orphan = v1alpha1.AnnotationOnDelete + "=" + v1alpha1.OnDeleteOrphan
 
-// storeOrphaned reports whether the store of a manifest is known to be orphaned.
+// storeOrphaned reports whether the cache has the store of a manifest with the annotation nfo.dev/on-delete: Orphan.
 func (p *preflight) storeOrphaned(ctx context.Context, m *v1alpha1.ArtifactManifest) bool {
 	var s v1alpha1.ArtifactStore
 	err := p.cached.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &s)
@@ -86,10 +86,10 @@ func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.Artifac
 	return append(ws, late...), invalid(is, all)
 }
 
-// manifestLeaves warns that tags stay which a manifest of another store lists, too.
+// manifestLeaves warns about tags that stay because a manifest of another store lists them too.
 func (p *preflight) manifestLeaves(ctx context.Context, m *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
 	var stores v1alpha1.ArtifactStoreList
-	if err := p.cached.List(ctx, &stores, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+	if err := p.cached.List(ctx, &stores, client.UnsafeDisableDeepCopy); err != nil { // the list is only read
 		return nil, unread(fmt.Errorf("listing stores: %w", err))
 	}
 	own := slices.IndexFunc(stores.Items, func(s v1alpha1.ArtifactStore) bool {
@@ -129,7 +129,7 @@ func listedBeside(mine, theirs reference.Listed) admission.Warnings {
 	return ws
 }
 
-// keptEntries warns that what leaves the list of a manifest that is held is not released yet.
+// keptEntries warns that entries which leave the list of a held manifest are not released yet.
 func (p *preflight) keptEntries(ctx context.Context, was, is *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
 	if was == nil || is.Spec.UploadPath == v1alpha1.StoreScoped {
 		return nil, nil
@@ -153,7 +153,7 @@ func (p *preflight) keptEntries(ctx context.Context, was, is *v1alpha1.ArtifactM
 		v1alpha1.FirstOf(left, reference.NamedHolders), reference.Refusal(reference.Self(is), holders))}, nil
 }
 
-// beside lists the manifests of the same store as the cache has them.
+// beside lists, from the cache, the other manifests of the same store.
 func (p *preflight) beside(ctx context.Context, is *v1alpha1.ArtifactManifest) ([]*v1alpha1.ArtifactManifest, error) {
 	store := reference.Of(is)[0].To
 	var l v1alpha1.ArtifactManifestList
@@ -169,7 +169,7 @@ func (p *preflight) beside(ctx context.Context, is *v1alpha1.ArtifactManifest) (
 	return ms, nil
 }
 
-// pathErrorsNow asks again with the other manifest as it is stored.
+// pathErrorsNow is pathErrors with the other manifest read live.
 func (p *preflight) pathErrorsNow(ctx context.Context, was, is, other *v1alpha1.ArtifactManifest) (field.ErrorList, error) {
 	var now v1alpha1.ArtifactManifest
 	if err := p.live.Get(ctx, client.ObjectKeyFromObject(other), &now); err != nil {
@@ -178,8 +178,8 @@ func (p *preflight) pathErrorsNow(ctx context.Context, was, is, other *v1alpha1.
 	return pathErrors(was, is, &now), nil
 }
 
-// sealErrors is pure: what the status of the old object does not show present cannot be sealed. A
-// manifest that moves to another path has nothing there yet.
+// sealErrors refuses to seal a manifest unless the old object's status shows all artifacts as
+// present. A manifest that moves to another path has no artifacts there yet. sealErrors is pure.
 func sealErrors(was, is *v1alpha1.ArtifactManifest) field.ErrorList {
 	moved := was != nil && was.Spec.UploadPath != is.Spec.UploadPath
 	if was == nil || is.Spec.ArtifactManifestState != v1alpha1.ManifestUploaded ||
@@ -208,8 +208,8 @@ func sealErrors(was, is *v1alpha1.ArtifactManifest) field.ErrorList {
 		fmt.Sprintf("a manifest is sealed when all its artifacts are seen in the registry, and these are not: %s; leave it Uploading, upload them, and seal it when its condition Uploaded is True", v1alpha1.FirstOf(missing, reference.NamedHolders)))}
 }
 
-// pathErrors is pure: a manifest of each form must not reach into the other's path. Only what is new is
-// refused.
+// pathErrors refuses a manifest of one form that reaches into the path of
+// a manifest of the other form. It refuses only what is new. It is pure.
 func pathErrors(was, is, other *v1alpha1.ArtifactManifest) field.ErrorList {
 	old := func(m *v1alpha1.ArtifactManifest) bool { return m.Spec.UploadPath == v1alpha1.StoreScoped }
 	switch {
@@ -229,8 +229,8 @@ func pathErrors(was, is, other *v1alpha1.ArtifactManifest) field.ErrorList {
 	return nil
 }
 
-// artifactErrors are those of the artifacts that a StoreScoped manifest newly lists in the path of a
-// ManifestScoped one.
+// artifactErrors returns an error for each artifact that a StoreScoped
+// manifest newly lists in the path of a ManifestScoped one.
 func artifactErrors(was, is, other *v1alpha1.ArtifactManifest) field.ErrorList {
 	known := map[string]bool{}
 	if was != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// lengthErrors refuses new artifacts whose repository name is too long with the prefix of their store. A
-// store that does not exist yet has no prefix.
+// lengthErrors refuses new artifacts whose repository name, with the prefix
+// of their store, is too long. A store that does not exist yet has no prefix.
 func (p *preflight) lengthErrors(ctx context.Context, was, is *v1alpha1.ArtifactManifest) (field.ErrorList, error) {
 	var s v1alpha1.ArtifactStore
 	err := p.cached.Get(ctx, client.ObjectKey{Namespace: is.Namespace, Name: is.Spec.ArtifactStoreRef.Name}, &s)
@@ -20,7 +20,7 @@ func (p *preflight) lengthErrors(ctx context.Context, was, is *v1alpha1.Artifact
 	}
 	l, err := s.Location()
 	if err != nil {
-		return nil, nil //nolint:nilerr // the store says so
+		return nil, nil //nolint:nilerr // the store's own validation reports it
 	}
 	return tooLong(l, was, is), nil
 }

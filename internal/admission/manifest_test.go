@@ -118,7 +118,7 @@ func TestManifestWebhook(t *testing.T) {
 	}
 }
 
-// causes is an error of NewInvalid as "path: message".
+// causes returns the causes of an error from NewInvalid as "path: message".
 func causes(err error) []string {
 	if err == nil {
 		return nil

@@ -15,35 +15,35 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// printable is a validator whose answers a terminal can show: names in them can be anybody's, and have any characters.
-// The journal notes each refusal.
+// printable wraps a validator and makes its answers safe to show in a terminal, because names in
+// them may come from other users and have any characters. It records each refusal in the journal.
 type printable[T client.Object] struct {
 	of      admission.Validator[T]
 	journal *journal.Journal
 }
 
-// ValidateCreate asks the validator.
+// ValidateCreate calls the validator.
 func (p printable[T]) ValidateCreate(ctx context.Context, o T) (admission.Warnings, error) {
 	warnings, err := inPrint(p.of.ValidateCreate(ctx, o))
 	p.tell(ctx, o, admissionv1.Create, err)
 	return warnings, err
 }
 
-// ValidateUpdate asks the validator.
+// ValidateUpdate calls the validator.
 func (p printable[T]) ValidateUpdate(ctx context.Context, was, is T) (admission.Warnings, error) {
 	warnings, err := inPrint(p.of.ValidateUpdate(ctx, was, is))
 	p.tell(ctx, is, admissionv1.Update, err)
 	return warnings, err
 }
 
-// ValidateDelete asks the validator.
+// ValidateDelete calls the validator.
 func (p printable[T]) ValidateDelete(ctx context.Context, o T) (admission.Warnings, error) {
 	warnings, err := inPrint(p.of.ValidateDelete(ctx, o))
 	p.tell(ctx, o, admissionv1.Delete, err)
 	return warnings, err
 }
 
-// tell tells the journal of a refusal.
+// tell records a refusal in the journal.
 func (p printable[T]) tell(ctx context.Context, o T, operation admissionv1.Operation, err error) {
 	if err == nil {
 		return

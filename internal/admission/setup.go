@@ -21,8 +21,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// What every replica needs beside the rights of the controllers: to ask who may do what, and, where the manager
-// itself is, the lease by which one is elected.
+// Every replica needs these rights in addition to those of the controllers: to ask what a user may do and, in the
+// manager's namespace, to use the lease of the leader election.
 //
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,resourceNames=nfo-manager,verbs=get;update
@@ -30,22 +30,22 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=nfo-system,resources=events,verbs=patch
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
-// Options are what the manager's command line decides for the webhooks.
+// Options are the settings of the webhooks from the manager's command line.
 type Options struct {
-	// Watched are the namespaces that the operator acts in; nothing can be created elsewhere, where nobody would look after it. Default: all.
+	// Watched are the namespaces that the operator acts in. Objects cannot be created in others. Default: all.
 	Watched reference.Watched
-	// Namespace is the manager's, in which the store of the mirror is. Default: nfo-system.
+	// Namespace is the manager's namespace, which has the store of the mirror. Default: nfo-system.
 	Namespace string
-	// Places are those of the controllers.
+	// Places are the rules that the controllers use.
 	Places place.Rules
-	// Charts is that of the controllers: Helm's records are read as charts are, one at a time in a process.
+	// Charts is the reader that the controllers use: Helm's records are read like charts, one at a time in a process.
 	Charts *chart.Reader
 }
 
-// Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
-// wait for that. The manager's cache must have the indexes of package reference.
+// Setup registers the webhook of every kind with the manager's webhook server, and makes the manager ready
+// only when that server has started. The manager's cache must have the indexes of package reference.
 func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
-	// Controllers fill the cache on the leader alone; the webhooks answer in every replica.
+	// Controllers fill the cache on the leader only, but the webhooks answer in every replica.
 	for _, o := range []client.Object{
 		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{},
 		&v1alpha1.NetworkServiceDesignVersion{}, &v1alpha1.SiteNetworkService{}, &v1alpha1.Tombstone{},

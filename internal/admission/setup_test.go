@@ -55,7 +55,7 @@ func documents[T any](t *testing.T, file, kind string) (all []T) {
 	}
 }
 
-// idleManager has the webhooks of Setup and never starts.
+// idleManager returns a manager that has the webhooks of Setup and is never started.
 func idleManager(t *testing.T) manager.Manager {
 	t.Helper()
 	s := runtime.NewScheme()

@@ -28,8 +28,8 @@ func siteValidator(p *preflight, a *access) *validator[*v1alpha1.SiteNetworkServ
 	}
 }
 
-// newDesign is the design that a site names, and whether it names it from now on: not if its namespace is only spelled out or
-// left out. was is nil if the site is new. It is pure.
+// newDesign returns the design that a site references, and whether the reference is new. It is not new
+// if only its namespace was spelled out or left out. was is nil if the site is new. newDesign is pure.
 func newDesign(was, is *v1alpha1.SiteNetworkService) (design reference.Object, changed bool) {
 	design = reference.Of(is)[0].To
 	return design, was == nil || reference.Of(was)[0].To != design
@@ -48,7 +48,7 @@ func (p *preflight) checkSite(ctx context.Context, was, is *v1alpha1.SiteNetwork
 	return ws, invalid(is, all)
 }
 
-// siteFindings is pure: what is to be said of the design that a site is to be deployed from.
+// siteFindings returns the warnings and errors about the design of a site. It is pure.
 func siteFindings(design reference.Object, found target) (admission.Warnings, field.ErrorList) {
 	at := field.NewPath("spec", "networkServiceDesignVersionRef", "name")
 	switch {

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// judge answers every review, and keeps it.
+// judge answers every review and records it.
 type judge struct {
 	allowed bool
 	err     error

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/schedule"
 )
 
-// maxWarnings bounds how many overlapping stores are named.
+// maxWarnings is the maximum number of overlapping stores that are named.
 const maxWarnings = 8
 
 func storeValidator(p *preflight, a *access) *validator[*v1alpha1.ArtifactStore] {
@@ -39,9 +39,9 @@ func storeValidator(p *preflight, a *access) *validator[*v1alpha1.ArtifactStore]
 	}
 }
 
-// newSecret is the Secret that a store names if the change decides that it is sent to a host it was not sent
-// to before: the store is new, or names another Secret or another host. Otherwise it is "". was is nil if the
-// store is new. It is pure.
+// newSecret returns the Secret that a store references if the change may send it to a
+// host that did not get it before: the store is new, or references another Secret or
+// host. Otherwise it returns "". was is nil if the store is new. newSecret is pure.
 func newSecret(was, is *v1alpha1.ArtifactStore) string {
 	ref := is.Spec.Registry.CredentialsSecretRef
 	if ref == nil {
@@ -61,7 +61,7 @@ func newSecret(was, is *v1alpha1.ArtifactStore) string {
 	return ref.Name
 }
 
-// checkStore looks for other stores at the same place in the whole cluster: URLs are disjoint (I9).
+// checkStore checks a store, and warns about stores at the same place in the whole cluster: URLs must not overlap (I9).
 func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStore) (admission.Warnings, error) {
 	var all v1alpha1.ArtifactStoreList
 	if err := p.cached.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
@@ -71,11 +71,11 @@ func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStor
 	return storeWarnings(is, admitted), invalid(is, slices.Concat(storeErrors(is), mirrorErrors(p.mirror, is), placeErrors(p.places, is), workloadErrors(p.places, is, admitted)))
 }
 
-// placeErrors refuses a place that the administrator's list keeps from the store's namespace. It is pure.
+// placeErrors refuses a place that the administrator's list denies to the store's namespace. It is pure.
 func placeErrors(rules place.Rules, s *v1alpha1.ArtifactStore) field.ErrorList {
 	at, err := s.Location()
 	if err != nil {
-		return nil // an error of its own
+		return nil // storeErrors reports it
 	}
 	if err := rules.Refusal(s.Namespace, at); err != nil {
 		return field.ErrorList{field.Forbidden(placeField(s), err.Error())}
@@ -83,7 +83,7 @@ func placeErrors(rules place.Rules, s *v1alpha1.ArtifactStore) field.ErrorList {
 	return nil
 }
 
-// placeField is the field that says where a store is.
+// placeField returns the field that says where a store is.
 func placeField(s *v1alpha1.ArtifactStore) *field.Path {
 	registry := field.NewPath("spec", "registry")
 	if s.InClusterRegistry() {
@@ -98,7 +98,7 @@ func storeErrors(s *v1alpha1.ArtifactStore) field.ErrorList {
 	spec := field.NewPath("spec")
 	registry := spec.Child("registry")
 	if _, err := s.Location(); err != nil {
-		all = append(all, field.Invalid(placeField(s), "the URL", err.Error())) // which may carry a secret
+		all = append(all, field.Invalid(placeField(s), "the URL", err.Error())) // the URL is not shown, because it may contain a secret
 	}
 	if ca := s.Spec.Registry.CABundle; len(ca) > 0 && !x509.NewCertPool().AppendCertsFromPEM(ca) {
 		all = append(all, field.Invalid(registry.Child("caBundle"), "the bundle", "it has no certificate in PEM; give at least one, or leave it out to trust the system's"))
@@ -109,7 +109,7 @@ func storeErrors(s *v1alpha1.ArtifactStore) field.ErrorList {
 	return append(all, purgeErrors(s.Spec.Purge, spec.Child("purge"))...)
 }
 
-// mirrorErrors refuses a second mirror, and one whose selection cannot be read. It is pure.
+// mirrorErrors refuses a second mirror, and a mirror whose selector is invalid. It is pure.
 func mirrorErrors(only client.ObjectKey, s *v1alpha1.ArtifactStore) field.ErrorList {
 	m, at := s.Spec.Mirror, field.NewPath("spec", "mirror")
 	if m == nil {
@@ -128,7 +128,7 @@ func mirrorErrors(only client.ObjectKey, s *v1alpha1.ArtifactStore) field.ErrorL
 	return all
 }
 
-// newMirrorSecrets are the Secrets that a store reads images with since the change. It is pure.
+// newMirrorSecrets returns the Secrets for pulling images that the change adds to a mirror. It is pure.
 func newMirrorSecrets(was, is *v1alpha1.ArtifactStore) []string {
 	if is.Spec.Mirror == nil {
 		return nil
@@ -159,7 +159,7 @@ func purgeErrors(p v1alpha1.PurgeSpec, at *field.Path) field.ErrorList {
 	return all
 }
 
-// storeWarnings is pure. An overlap is not an error: which store wins does not depend on the order of arrival.
+// storeWarnings is pure. An overlap is not an error, because which store wins does not depend on the order of arrival.
 func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admission.Warnings {
 	var ws admission.Warnings
 	if p := s.Spec.Purge; p.PersistentVolumeClaim != nil && p.Usage != v1alpha1.UsageVolume {
@@ -185,7 +185,7 @@ func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admi
 	return ws
 }
 
-// storeLeaves counts the tombstones that no store will have once this one is gone.
+// storeLeaves warns about the tombstones that are left without a store once this store is deleted.
 func (p *preflight) storeLeaves(ctx context.Context, s *v1alpha1.ArtifactStore) (admission.Warnings, error) {
 	var all v1alpha1.TombstoneList
 	if err := p.cached.List(ctx, &all, client.InNamespace(s.Namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -217,13 +217,13 @@ func leftBehind(s *v1alpha1.ArtifactStore, all []v1alpha1.Tombstone) admission.W
 	return admission.Warnings{fmt.Sprintf("Tombstones left behind: %d%s. They wait for a store of the same URL in this namespace; until there is one, nothing of them is restored or purged.", waiting, size)}
 }
 
-// workloadErrors refuses a selection of workloads that cannot be read, and aliases that are others' places: who uses what
-// is there is for their owners to know. It is pure.
+// workloadErrors refuses an invalid selector of workloads, and aliases that are
+// places of others: only the owners of a place may learn who uses it. It is pure.
 func workloadErrors(rules place.Rules, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) field.ErrorList {
 	w := s.Spec.Workloads
 	here, err := s.Location()
 	if w == nil || err != nil {
-		return nil // an error of its own
+		return nil // storeErrors reports it
 	}
 	at := field.NewPath("spec", "workloads")
 	if _, err := w.Selector(); err != nil {

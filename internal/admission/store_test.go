@@ -26,7 +26,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/place"
 )
 
-// outline is a list of errors as "path: detail".
+// outline returns a list of errors as "path: detail".
 func outline(all field.ErrorList) []string {
 	var lines []string
 	for _, e := range all {
@@ -35,7 +35,7 @@ func outline(all field.ErrorList) []string {
 	return lines
 }
 
-// matches compares lines with what each must begin with.
+// matches compares lines with the prefixes in want.
 func matches(t *testing.T, reason string, want, got []string) {
 	t.Helper()
 	if len(want) != len(got) {
@@ -272,7 +272,7 @@ func TestStoreNeedsItsSecret(t *testing.T) {
 	}
 }
 
-// Without any list, the cluster's own registry is divided by namespaces.
+// Without a list of places, each namespace has its own part of the cluster's registry.
 func TestAPrefixOfAnotherNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
 	v := storeValidator(newWorld(t, nil, nil).preflight, &access{})

@@ -12,22 +12,22 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// patience ends a request before the API server gives up on it (timeoutSeconds in config/webhook), so
-// that the answer says what could not be read.
+// patience is shorter than the API server's timeout (timeoutSeconds in
+// config/webhook), so that the answer can say what could not be read.
 const patience = 4 * time.Second
 
 // validator is the webhook of one kind: an admission.Validator.
 type validator[T client.Object] struct {
 	*preflight
 	spec func(T) any
-	// check says what is wrong with a new spec. was is nil when the object is created.
+	// check returns the warnings and errors about a new spec. was is nil if the object is being created.
 	check func(ctx context.Context, was, is T) (admission.Warnings, error)
-	// allowed, when not nil, refuses a new spec that takes a right which the user does not have. Unlike check
-	// it is asked about objects that are being deleted, too: the manager still acts on their spec.
+	// allowed, if not nil, refuses a new spec that needs a right which the user does not have. Unlike check,
+	// it is also called for objects that are being deleted, because the manager still acts on their spec.
 	allowed func(ctx context.Context, was, is T) error
-	// leaves, when not nil, says what an admitted deletion leaves behind.
+	// leaves, if not nil, warns about what an admitted deletion leaves behind.
 	leaves func(context.Context, T) (admission.Warnings, error)
-	// late, when not nil, is what is said to anyone who changes an object that is being deleted.
+	// late, if not nil, returns the warning for a change of an object that is being deleted.
 	late func(context.Context, T) string
 }
 
@@ -40,8 +40,8 @@ func (v *validator[T]) ValidateCreate(ctx context.Context, is T) (admission.Warn
 	return v.checked(ctx, none, is)
 }
 
-// ValidateUpdate checks a changed spec. Changes of metadata pass, and so do those of an object that is being
-// deleted unless they take a right that the user does not have.
+// ValidateUpdate checks a changed spec. It admits changes of metadata and changes of an
+// object that is being deleted, unless they need a right that the user does not have.
 func (v *validator[T]) ValidateUpdate(ctx context.Context, was, is T) (admission.Warnings, error) {
 	same := equality.Semantic.DeepEqual(v.spec(was), v.spec(is))
 	if !is.GetDeletionTimestamp().IsZero() {
@@ -77,7 +77,7 @@ func (v *validator[T]) checked(ctx context.Context, was, is T) (admission.Warnin
 	return v.check(ctx, was, is)
 }
 
-// ValidateDelete refuses to delete what is held.
+// ValidateDelete refuses to delete an object that is held.
 func (v *validator[T]) ValidateDelete(ctx context.Context, o T) (admission.Warnings, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

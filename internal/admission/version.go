@@ -12,13 +12,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// named is what a version names, and where.
+// named is a reference of a version, with the field that it is in.
 type named struct {
 	at *field.Path
 	to reference.Object
 }
 
-// sourceNames is what an artifact source names.
+// sourceNames returns the references of an artifact source.
 func sourceNames(s v1alpha1.ArtifactSource, namespace string, at *field.Path) []named {
 	var all []named
 	if r := s.ArtifactManifestRef; r != nil {
@@ -30,25 +30,25 @@ func sourceNames(s v1alpha1.ArtifactSource, namespace string, at *field.Path) []
 	return all
 }
 
-// version is what definitions and designs have in common: a state, and what they name.
+// version is what definitions and designs have in common: a state, and references.
 type version struct {
-	// was is the state before, "" when the version is created.
+	// was is the state before, "" if the version is being created.
 	was, is v1alpha1.VersionState
-	// before and after are what it names.
+	// before and after are its references.
 	before, after []named
 }
 
-// frozen reports whether nothing but the state may change.
+// frozen reports whether only the state may change.
 func (v version) frozen() bool {
 	return v.was == v1alpha1.VersionActive || v.was == v1alpha1.VersionDeprecated
 }
 
-// activates reports whether users may deploy it from now on.
+// activates reports whether the change makes the version Active.
 func (v version) activates() bool {
 	return v.is == v1alpha1.VersionActive && v.was != v1alpha1.VersionActive
 }
 
-// checkVersion reads what the version names and says what is wrong with that.
+// checkVersion reads the objects that the version references, and returns the warnings and errors about them.
 func (l *lookup) checkVersion(ctx context.Context, v version) (admission.Warnings, field.ErrorList, error) {
 	found, err := l.targets(ctx, v.after, v.activates())
 	if err != nil {
@@ -65,7 +65,7 @@ func (v version) stateErrors() field.ErrorList {
 	return nil
 }
 
-// targetErrors is pure. A reference from before is never refused for what became of its target since.
+// targetErrors is pure. An old reference is never refused because its target has changed since.
 func (v version) targetErrors(found map[reference.Object]target) field.ErrorList {
 	old := map[reference.Object]bool{}
 	for _, n := range v.before {
@@ -126,14 +126,14 @@ func (v version) warnings(found map[reference.Object]target) admission.Warnings 
 	return ws
 }
 
-// frozenError is the refusal to change what users may have deployed already.
+// frozenError refuses to change what users may have deployed already.
 func frozenError(part string, state v1alpha1.VersionState) *field.Error {
 	return field.Forbidden(field.NewPath("spec", part),
 		fmt.Sprintf("cannot be changed because the version is %s; make a new version. Only versionState can change, and an artifactStoreRef can become an artifactManifestRef", state))
 }
 
-// upgraded is a source as the old one would look after the upgrade from the old form, which is the one
-// change that a frozen version allows.
+// upgraded returns the source to compare with the new one: the new source if the old one was upgraded
+// from the old form, which is the only change that a frozen version allows, and else the old source.
 func upgraded(was, is v1alpha1.ArtifactSource) v1alpha1.ArtifactSource {
 	if was.ArtifactStoreRef != nil && is.ArtifactManifestRef != nil && is.ArtifactStoreRef == nil {
 		return is

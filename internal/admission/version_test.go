@@ -16,7 +16,7 @@ const (
 	deprecated = v1alpha1.VersionDeprecated
 )
 
-// The paths that refusals show must be those of the references that hold.
+// The fields that refusals show must be those of the references that hold.
 func TestNamesAreTheReferences(t *testing.T) {
 	t.Parallel()
 	nfdv := definition("nfdv", preview, byManifest("m"), byStore("acme"), v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "m"}, ArtifactStoreRef: &v1alpha1.LocalReference{Name: "acme"}})

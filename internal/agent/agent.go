@@ -17,41 +17,41 @@ const (
 	defaultIdle      = 2 * time.Minute
 	defaultStall     = 30 * time.Second
 	defaultRequests  = 128
-	// maxVerified is how many manifests are read at a time, of up to 4 MiB each.
+	// maxVerified bounds the manifests, of up to 4 MiB each, that are read at the same time.
 	maxVerified = 8
 )
 
-// Options are what New needs.
+// Options are the settings and dependencies of an Agent.
 type Options struct {
-	// Port is the agent's own at the loopback addresses, which is never an origin.
+	// Port is the agent's own port at the loopback addresses. It is never used as an origin.
 	Port int
-	// Registry is host:port of the registry that nfo ships, and more of them for where names cannot be resolved. The
-	// replicas are all addresses that the hosts have.
+	// Registry has host:port of the registry that nfo ships, and further ones for
+	// nodes that cannot resolve names. All addresses of these hosts are replicas.
 	Registry []string
 	// ServerName is the name in the registry's certificate. Default: the first host of Registry.
 	ServerName string
-	// Files are read again when they change. One that is missing means that the registry cannot be asked yet.
+	// Files are read again when they change. While one is missing, the registry cannot be used.
 	Files Files
-	// Replicas replaces looking up the addresses of Registry. Each is host:port.
+	// Replicas, if not nil, replaces the lookup of the addresses of Registry. It returns host:port for each replica.
 	Replicas func(context.Context) ([]string, error)
-	// Addresses are those at which origins are asked. Default: registry.AnyAddress.
+	// Addresses are the addresses that origins may have. Default: registry.AnyAddress.
 	Addresses registry.Addresses
-	// PlainHTTP are origins, as host or host:port, that are asked over plain HTTP.
+	// PlainHTTP are the origins, as host or host:port, that are reached over plain HTTP.
 	PlainHTTP []string
-	// Authorities is a folder with PEM files, each with the certificate authorities of one origin and named like the
-	// origin's host in a path of the mirror, with .crt: registry.example.com_5000.crt. "": the system's for all.
+	// Authorities is a folder with PEM files, each with the certificate authorities of one origin. A
+	// file is named like the origin's host in a path of the mirror, with .crt:
+	// registry.example.com_5000.crt. With "", the system's authorities are used for all origins.
 	Authorities string
-	// FirstByte bounds when an answer begins: 10 seconds unless given.
+	// FirstByte is the time within which a response must begin. Default: 10 seconds.
 	FirstByte time.Duration
-	// Idle bounds how long neither side may send or take a byte of an answer that has begun: 2 minutes unless given.
+	// Idle is how long a response that has begun may make no progress, on either side. Default: 2 minutes.
 	Idle time.Duration
-	// Stall is in what time 64 KiB of what an origin sends have to come, while the agent waits for it: 30 seconds unless
-	// given.
+	// Stall is the time in which an origin must send at least 64 KiB while the agent waits for them. Default: 30 seconds.
 	Stall time.Duration
-	// Requests is how many are answered at a time: 128 unless given, and at least 4. At most three quarters of them are
-	// answered by origins, and at most half of these by one. Others wait for a part of FirstByte.
+	// Requests bounds the requests that are answered at the same time. At least 4. At most three quarters of them are for
+	// origins, and at most half of these for one origin. Others wait for a part of FirstByte. Default: 128.
 	Requests int64
-	// Log gets what an administrator must know of. Default: nothing is logged.
+	// Log gets what an administrator must know. Default: nothing is logged.
 	Log *slog.Logger
 }
 
@@ -65,7 +65,7 @@ type Agent struct {
 	counters *counters
 }
 
-// New makes an agent. It asks nothing.
+// New returns an Agent. It makes no request.
 func New(o Options) (*Agent, error) {
 	o.FirstByte, o.Idle = cmp.Or(o.FirstByte, defaultFirstByte), cmp.Or(o.Idle, defaultIdle)
 	o.Stall, o.Requests = cmp.Or(o.Stall, defaultStall), cmp.Or(o.Requests, defaultRequests)
@@ -95,7 +95,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v2/" || r.URL.Path == "/v2" {
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte("{}")) // who has gone does not read it
+		_, _ = w.Write([]byte("{}")) // the node may have closed the connection
 		return
 	}
 	asked, err := read(r)
@@ -106,12 +106,12 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.answer(w, r, asked, time.Now().Add(a.o.FirstByte))
 }
 
-// answer asks the registry, then the origin, until a time.
+// answer asks the registry, and then the origin. The response must begin before the given time.
 func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until time.Time) {
 	got, mirrorErr := a.fromRegistry(r, asked, until)
 	source := sourceRegistry
 	var originErr error
-	if mirrorErr != nil && !errors.Is(mirrorErr, errBusy) && r.Context().Err() == nil { // otherwise nobody was asked, or the node has gone
+	if mirrorErr != nil && !errors.Is(mirrorErr, errBusy) && r.Context().Err() == nil { // otherwise no replica was asked, or the node is gone
 		source = sourceOrigin
 		got, originErr = a.fromOrigin(r, asked, until)
 	}
@@ -119,13 +119,13 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until 
 	case got != nil:
 		a.counters.count(source)
 		if err := got.relay(w, r.Method, a.o.Idle); err != nil {
-			if r.Context().Err() == nil { // otherwise the node has gone
+			if r.Context().Err() == nil { // otherwise the node has given up
 				a.o.Log.Info("Broke off serving an image", "image", asked.image.String(), "what", asked.what(), "source", source, "error", err.Error())
 			}
 			panic(http.ErrAbortHandler)
 		}
 	case r.Context().Err() != nil:
-	case originErr == nil: // nobody was asked
+	case originErr == nil: // neither was asked
 		a.counters.count(sourceFailed)
 		refuse(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", mirrorErr.Error())
 	default:
@@ -133,7 +133,7 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until 
 	}
 }
 
-// fail says why neither the registry nor the origin has answered.
+// fail responds with the reasons why neither the registry nor the origin has answered.
 func (a *Agent) fail(w http.ResponseWriter, asked ask, mirrorErr, originErr error) {
 	why := fmt.Sprintf("the cluster's registry: %s; %s: %s", mirrorErr, asked.image.Host, originErr)
 	a.o.Log.Info("Could not serve an image", "image", asked.image.String(), "what", asked.what(), "registry", mirrorErr.Error(), "origin", originErr.Error())
@@ -151,16 +151,16 @@ func (a *Agent) fail(w http.ResponseWriter, asked ask, mirrorErr, originErr erro
 	refuse(w, http.StatusServiceUnavailable, code, why)
 }
 
-// verifies reports whether an answer is read into memory and verified before it goes on.
+// verifies reports whether the answer is read into memory and verified before it is sent on.
 func (a ask) verifies() bool { return a.kind == manifests && a.method == http.MethodGet }
 
-// half bounds a step by half of the time that is left, so that the next one has the other half.
+// half returns a context that ends after half of the time that is left, so that the next step has the other half.
 func half(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(until)/2)
 }
 
-// fromRegistry asks the replicas, in its turn, for at most half of the time that is left. The turn ends with the answer, or
-// before the origin is asked.
+// fromRegistry waits for a turn and asks the replicas. Each of the two takes at most half of the time that is left. The
+// turn ends when the answer is closed, or before the origin is asked.
 func (a *Agent) fromRegistry(r *http.Request, asked ask, until time.Time) (*answer, error) {
 	leave, err := a.enter(r.Context(), asked, until)
 	if err != nil {
@@ -175,7 +175,7 @@ func (a *Agent) fromRegistry(r *http.Request, asked ask, until time.Time) (*answ
 	return got, nil
 }
 
-// enter waits for a turn and, for what is verified, until it may be read into memory.
+// enter waits for a turn and, if the answer is verified, for a slot to read it into memory.
 func (a *Agent) enter(ctx context.Context, asked ask, until time.Time) (func(), error) {
 	ctx, cancel := half(ctx, until)
 	defer cancel()
@@ -194,7 +194,7 @@ func (a *Agent) enter(ctx context.Context, asked ask, until time.Time) (func(), 
 	}, nil
 }
 
-// fromOrigin asks the registry that the image is from, in the turn of that.
+// fromOrigin waits for a turn of the origin and asks it.
 func (a *Agent) fromOrigin(r *http.Request, asked ask, until time.Time) (*answer, error) {
 	ctx, cancel := half(r.Context(), until)
 	defer cancel()
@@ -217,7 +217,8 @@ func (a *Agent) fromOrigin(r *http.Request, asked ask, until time.Time) (*answer
 	return got, nil
 }
 
-// readManifest waits until a manifest of an origin may be read into memory, which it has begun to send, and verifies it.
+// readManifest waits for a slot to read a manifest into memory, which
+// an origin has begun to send. It then reads and verifies the manifest.
 func (a *Agent) readManifest(ctx context.Context, got *answer, asked ask, until time.Time) error {
 	ctx, cancel := half(ctx, until)
 	defer cancel()
@@ -229,7 +230,7 @@ func (a *Agent) readManifest(ctx context.Context, got *answer, asked ask, until 
 	return got.verify(asked, time.Until(until))
 }
 
-// onward are the headers of a request that go on, none of which is a login.
+// onward returns the headers of a request that are forwarded. Logins are not among them.
 func onward(r *http.Request, asked ask) http.Header {
 	header := http.Header{}
 	for _, name := range []string{"Accept", "Range"} {

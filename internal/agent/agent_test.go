@@ -24,7 +24,7 @@ import (
 
 func head(r *http.Request) { r.Method = http.MethodHead }
 
-// What the mirror has is pulled from it, in every way in which a runtime asks, and the origin is not asked.
+// What the mirror has is served from it for every form of request that a runtime sends, and the origin gets no request.
 func TestMirrored(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
@@ -77,7 +77,7 @@ func TestMirrored(t *testing.T) {
 	}
 }
 
-// R5: whatever is wrong with the registry that nfo ships, what can be pulled from the origin is pulled.
+// R5: whatever fault the registry that nfo ships has, an image that can be pulled from the origin is served.
 func TestR5OriginServes(t *testing.T) {
 	t.Parallel()
 	answers := func(status int) func(*scene) {
@@ -145,7 +145,7 @@ func TestR5OriginServes(t *testing.T) {
 	}
 }
 
-// A replica that has died costs one request a moment, and later ones nothing.
+// A replica that has died delays only one request within a period, and later requests not at all.
 func TestDeadReplica(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
@@ -164,8 +164,8 @@ func TestDeadReplica(t *testing.T) {
 	}
 }
 
-// The replicas are all addresses of all hosts. A host that cannot be resolved, and an address at which nobody answers, are
-// passed over.
+// The replicas are all addresses of all hosts. Hosts that cannot
+// be resolved are skipped, as are addresses that do not answer.
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, func(s *scene, o *Options) {
@@ -189,7 +189,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// A node that gives up says nothing about a replica.
+// A replica does not count as failed because the node gave up.
 func TestNodeGivesUp(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
@@ -219,7 +219,7 @@ func TestNodeGivesUp(t *testing.T) {
 	}
 }
 
-// A manifest that is not of its digest is read elsewhere.
+// A manifest with a wrong digest is read from another source.
 func TestWrongManifest(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
@@ -245,7 +245,7 @@ func TestWrongManifest(t *testing.T) {
 	}
 }
 
-// The node never gets a 401, and the answer says why.
+// The node never gets a 401, and the error says why the image is missing.
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	login := func(r *http.Request) { r.SetBasicAuth("acme", "secret-password") }
@@ -302,7 +302,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// The login that a node offers goes to the origin, in the form in which that wants it.
+// The login that a node sends is passed on to the origin, in the form that the origin requires.
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	for name, origin := range map[string]registrytest.Option{"Basic": registrytest.BasicAuth("acme", "password"), "Bearer": registrytest.BearerAuth("acme", "password")} {
@@ -322,7 +322,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// An origin that gives tokens to everybody, as Docker Hub does, needs no login.
+// An origin that issues tokens to everybody, as Docker Hub does, needs no login.
 func TestAnonymousToken(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
@@ -385,7 +385,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// An origin that accepts a connection and says nothing does not hold the node, and who waits for it does not hold others.
+// An origin that accepts a connection and sends nothing does not block
+// the node, and the request that waits for it does not block others.
 func TestOriginHangs(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, func(_ *scene, o *Options) { o.FirstByte, o.Requests = time.Second, 4 })
@@ -408,7 +409,7 @@ func TestOriginHangs(t *testing.T) {
 	}
 }
 
-// What breaks off, or stops, ends the node's connection: it must not take a part for all.
+// If a source breaks off or stops sending, the node's connection ends: the node must not take a part for the whole.
 func TestBreaksOff(t *testing.T) {
 	t.Parallel()
 	blob := digest.FromString("any").String()
@@ -436,7 +437,7 @@ func TestBreaksOff(t *testing.T) {
 	}
 }
 
-// A blob is never held in memory, however many are read at a time.
+// A blob is never held in memory, however many are read at the same time.
 func TestBlobsAreStreamed(t *testing.T) {
 	const size, readers = 100 << 20, 4
 	s := aScene(t, nil)
@@ -472,13 +473,13 @@ func TestBlobsAreStreamed(t *testing.T) {
 	}
 	all.Wait()
 	runtime.ReadMemStats(&after)
-	// Everything that was allocated, by the replicas and the readers too, whether it is still used or not.
+	// TotalAlloc includes the allocations of the replicas and the readers, and memory that was freed again.
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 32<<20 {
 		t.Errorf("%d MiB were allocated for %d MiB of blobs", allocated>>20, readers*size>>20)
 	}
 }
 
-// Certificates that change are used without a restart; what cannot be read leaves the ones before.
+// Changed certificates are used without a restart. If files cannot be read, the previous certificates are used.
 func TestFilesChange(t *testing.T) {
 	t.Parallel()
 	f := clientFiles(t, nil)
@@ -526,7 +527,7 @@ func TestFilesChange(t *testing.T) {
 	}
 }
 
-// An origin with a private authority is trusted by its file.
+// An origin with a private certificate authority is trusted if there is a file for it.
 func TestOriginAuthorities(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

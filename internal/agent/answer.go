@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	// maxManifest is the longest manifest, in bytes, that registries take.
+	// maxManifest is the maximum size of a manifest in registries, in bytes.
 	maxManifest = 4 << 20
-	// maxReason is how much of why an image is missing an answer says, in bytes.
+	// maxReason bounds the reason in an error response, in bytes.
 	maxReason = 1 << 10
-	// chunk is how much of a blob is in memory.
+	// chunk is the size of the buffer for a blob, in bytes.
 	chunk = 32 << 10
-	// leastSent is how much of an answer an origin has to send in the time Options.Stall, in bytes: 2 KiB a second.
+	// leastSent is the amount that an origin must send in the time
+	// Options.Stall, in bytes. By default this is about 2 KiB/s.
 	leastSent = 64 << 10
 )
 
@@ -36,18 +37,18 @@ var (
 	errNamed  = errors.New("what answers does not name the digest of what it sends, as the registry does")
 )
 
-// answer is what the registry or an origin has begun to send.
+// answer is a response of the registry or an origin that has begun.
 type answer struct {
 	status int
 	header http.Header
 	body   io.Reader
-	// end ends the request, whether all has been read or not.
+	// end cancels the request, even if the body has not been read completely.
 	end context.CancelCauseFunc
-	// close lets the connection go.
+	// close ends the request and frees the connection.
 	close func()
 }
 
-// within sends a request whose answer must begin in time. What has begun lasts until answer.end.
+// within sends a request whose answer must begin within a limit. An answer that has begun lasts until answer.end.
 func within(ctx context.Context, limit time.Duration, send func(context.Context) (*http.Response, error)) (*answer, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(limit, func() { end(errSlow) })
@@ -61,7 +62,7 @@ func within(ctx context.Context, limit time.Duration, send func(context.Context)
 		return nil, err
 	}
 	if !timer.Stop() {
-		_ = resp.Body.Close() // nothing of it is of use
+		_ = resp.Body.Close() // the answer is not used
 		end(nil)
 		return nil, errSlow
 	}
@@ -69,12 +70,12 @@ func within(ctx context.Context, limit time.Duration, send func(context.Context)
 		status: resp.StatusCode, header: resp.Header, body: resp.Body, end: end,
 		close: func() {
 			end(nil)
-			_ = resp.Body.Close() // all that is wanted of it has been read
+			_ = resp.Body.Close() // everything that is needed has been read
 		},
 	}, nil
 }
 
-// then has a function called when an answer is closed.
+// then adds a function that is called when the answer is closed.
 func (a *answer) then(f func()) {
 	closing := a.close
 	a.close = func() {
@@ -83,7 +84,7 @@ func (a *answer) then(f func()) {
 	}
 }
 
-// ok reports whether an answer has what was asked for. A range that is not there is an answer too.
+// ok reports whether an answer has what was requested. A range that does not exist counts as an answer too.
 func (a *answer) ok() bool {
 	switch a.status {
 	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
@@ -92,7 +93,7 @@ func (a *answer) ok() bool {
 	return false
 }
 
-// named checks that an answer is of the registry that nfo ships, which says of everything what digest it has.
+// named checks that an answer comes from the registry that nfo ships, which sends the digest with everything.
 func (a *answer) named(asked ask) error {
 	said := a.header.Get("Docker-Content-Digest")
 	if a.status != http.StatusRequestedRangeNotSatisfiable && (said == "" || asked.digest != "" && said != asked.digest.String()) {
@@ -101,8 +102,8 @@ func (a *answer) named(asked ask) error {
 	return nil
 }
 
-// verify reads a manifest, in the time that is left, and checks its digest: the one that was asked for, or that the
-// answer is said to have.
+// verify reads a manifest in the time that is left and checks its digest. That is
+// the requested digest or, for a tag, the one in the header of the answer.
 func (a *answer) verify(asked ask, left time.Duration) error {
 	want := asked.digest
 	if want == "" {
@@ -125,13 +126,13 @@ func (a *answer) verify(asked ask, left time.Duration) error {
 	return nil
 }
 
-// passed are the headers of an answer that go on to the node.
+// passed are the headers of an answer that are sent on to the node.
 var passed = []string{"Content-Type", "Content-Length", "Content-Range", "Content-Encoding", "Accept-Ranges", "Docker-Content-Digest", "Etag", "Last-Modified"}
 
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// relay sends an answer to the node. Neither may stop for longer than idle. Where it breaks off, the connection has to end,
-// so that the node does not take what it has for all.
+// relay sends an answer to the node. Neither side may make no progress for longer than idle. After an error the caller
+// must end the connection, so that the node does not take an incomplete body for a complete one.
 func (a *answer) relay(w http.ResponseWriter, method string, idle time.Duration) error {
 	defer a.close()
 	for _, name := range passed {
@@ -174,18 +175,19 @@ func (a *answer) copy(w http.ResponseWriter, buffer []byte, idle time.Duration) 
 	}
 }
 
-// paced is what an origin sends. It ends where leastSent bytes of it, or the rest, do not come in the time stall. Only the
-// time in which somebody waits for them counts, and not that in which the node takes them.
+// paced is the body of an origin's answer. It fails if leastSent bytes, or the rest, do not arrive within the time
+// stall. Only the time in Read counts, and not the time that the node needs to take the bytes.
 type paced struct {
 	body  io.Reader
 	end   context.CancelCauseFunc
 	stall time.Duration
-	// waited is how long somebody has waited since leastSent bytes had come, and sent is what has come then.
+	// waited is the time spent in Read since the last leastSent bytes
+	// were complete, and sent is the number of bytes since then.
 	waited time.Duration
 	sent   int
 }
 
-// Read waits for as long as is left.
+// Read reads from the body. It waits at most for what is left of stall.
 func (p *paced) Read(into []byte) (int, error) {
 	timer := time.AfterFunc(p.stall-p.waited, func() { p.end(errSparse) })
 	begun := time.Now()
@@ -201,7 +203,7 @@ func (p *paced) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// refuse answers with an error as registries write it.
+// refuse responds with an error in the format of registries.
 func refuse(w http.ResponseWriter, status int, code, why string) {
 	type said struct {
 		Code    string `json:"code"`
@@ -209,7 +211,7 @@ func refuse(w http.ResponseWriter, status int, code, why string) {
 	}
 	body, err := json.Marshal(map[string][]said{"errors": {{code, v1alpha1.Clip(v1alpha1.Line(why), maxReason)}}})
 	if err != nil {
-		body = nil // two texts can always be encoded
+		body = nil // two strings can always be encoded
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -217,5 +219,5 @@ func refuse(w http.ResponseWriter, status int, code, why string) {
 		w.Header().Set("Retry-After", "5")
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // who has gone does not read it
+	_, _ = w.Write(body) // the node may have closed the connection
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// The two things that a pull reads.
+// The two kinds of objects in a pull.
 const (
 	manifests = "manifests"
 	blobs     = "blobs"
 )
 
-// maxPath is the longest path, in bytes, that is read: a repository's name, a tag or digest, and what is around them.
+// maxPath is the maximum length of a path, in bytes. It has room
+// for a repository, a tag or digest, and the rest of the path.
 const maxPath = 1 << 10
 
 var (
@@ -24,19 +25,19 @@ var (
 	errNS   = errors.New("the query ns is not the host of a registry")
 )
 
-// ask is what a request reads.
+// ask is a request for a manifest or a blob.
 type ask struct {
 	method string
 	image  rewrite.Image
 	// kind is manifests or blobs.
 	kind string
-	// reference is a tag or a digest, and digest is set for the latter.
+	// reference is a tag or a digest. digest is "" for a tag.
 	reference string
 	digest    digest.Digest
 }
 
-// read says what a request asks for: the path is /v2/<host>_<port>/<repository>/<kind>/<reference>, or with ns begins
-// after the host.
+// read parses a request. The path is /v2/<host>_<port>/<repository>/<kind>/<reference>;
+// with the query ns it may begin after the host.
 func read(r *http.Request) (ask, error) {
 	rest, found := strings.CutPrefix(r.URL.Path, "/v2/")
 	if !found || len(r.URL.Path) > maxPath {
@@ -45,7 +46,7 @@ func read(r *http.Request) (ask, error) {
 	a := ask{method: r.Method}
 	var name string
 	for _, kind := range []string{manifests, blobs} {
-		// A repository may have a segment of that name, the reference may not.
+		// A segment of a repository may have this name, but a reference has no slash.
 		if at := strings.LastIndex(rest, "/"+kind+"/"); at > 0 {
 			name, a.kind, a.reference = rest[:at], kind, rest[at+len(kind)+2:]
 		}
@@ -60,8 +61,8 @@ func read(r *http.Request) (ask, error) {
 	return a, a.of(host, repository)
 }
 
-// origin is the host and the repository of a name in a path. With ns the name may have the host before it, as in the
-// files that nodefiles writes, or not.
+// origin returns the host and the repository for the name in a path. With ns, the name
+// may begin with the host, as in the files of package nodefiles, or not.
 func origin(name, ns string) (host, repository string, err error) {
 	segment, rest, _ := strings.Cut(name, "/")
 	host = rewrite.Source(segment)
@@ -74,7 +75,7 @@ func origin(name, ns string) (host, repository string, err error) {
 	return ns, name, nil
 }
 
-// of checks the parts of the image: it must be what a reference with these parts is read as.
+// of sets the image and its digest. It fails unless the parser of image references finds exactly these parts.
 func (a *ask) of(host, repository string) error {
 	separator := ":"
 	if d := digest.Digest(a.reference); d.Validate() == nil {
@@ -90,5 +91,5 @@ func (a *ask) of(host, repository string) error {
 	return nil
 }
 
-// what is the end of the path.
+// what returns the end of the path.
 func (a ask) what() string { return a.kind + "/" + a.reference }

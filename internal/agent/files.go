@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// maxFile is how much of a file with certificates is read, in bytes.
+	// maxFile is the maximum size of a file with certificates, in bytes.
 	maxFile = 1 << 20
-	// reread is how long what was read of the files counts.
-	reread = 10 * time.Second
+	// rereadAfter is how long the content of the files is used before they are read again.
+	rereadAfter = 10 * time.Second
 )
 
-// Files are names of files in PEM: the authorities of the registry's certificate, and the client certificate with its key.
+// Files are the names of PEM files: the certificate authorities
+// of the registry, and the client certificate with its key.
 type Files struct{ Authorities, Certificate, Key string }
 
-// transports has a transport with the certificates in the files, as they are.
+// transports keeps a transport with the current certificates in the files.
 type transports struct {
 	files      Files
 	serverName string
@@ -38,11 +39,11 @@ func newTransports(f Files, serverName string) *transports {
 	return &transports{files: f, serverName: serverName}
 }
 
-// now returns the transport. Where the files have become unreadable, the one before goes on.
+// now returns the transport. If the files cannot be read any more, it returns the previous one.
 func (t *transports) now() (http.RoundTripper, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current != nil && time.Since(t.at) < reread {
+	if t.current != nil && time.Since(t.at) < rereadAfter {
 		return t.current, nil
 	}
 	if err := t.read(); err != nil && t.current == nil {
@@ -76,14 +77,14 @@ func (t *transports) read() error {
 	}
 	t.current = newTransport(&tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: t.serverName,
-		// Certificates would be left out where the server names other authorities, and then nobody says why.
+		// With Certificates, the client certificate would be left out silently if the server asks for other authorities.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
 	})
 	t.content = content
 	return nil
 }
 
-// readBounded reads a file that may not be longer.
+// readBounded reads a file. It fails if the file is longer than limit bytes.
 func readBounded(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

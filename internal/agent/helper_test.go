@@ -20,10 +20,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// serverName is one that the certificates of httptest are for.
+// serverName is a name in the certificates of httptest.
 const serverName = "example.com"
 
-// scene is an agent, with the replicas of a registry on one folder and an origin.
+// scene is an agent, with several replicas of a registry on the same folder and an origin.
 type scene struct {
 	agent    *Agent
 	node     *httptest.Server
@@ -34,7 +34,7 @@ type scene struct {
 	segment string
 }
 
-// aScene starts two replicas; change may change what the agent learns.
+// aScene starts an agent with two replicas and an origin; change may change the agent's options.
 func aScene(t *testing.T, change func(*scene, *Options), origin ...registrytest.Option) *scene {
 	t.Helper()
 	s := &scene{folder: t.TempDir(), origin: registrytest.Start(t, origin...)}
@@ -60,7 +60,7 @@ func aScene(t *testing.T, change func(*scene, *Options), origin ...registrytest.
 	return s
 }
 
-// clientFiles writes a client certificate, and the authorities of the registry.
+// clientFiles writes a client certificate and the registry's certificate authorities to files.
 func clientFiles(t *testing.T, authorities []byte) Files {
 	t.Helper()
 	pair, err := selfSigned(time.Now())
@@ -83,7 +83,7 @@ func clientFiles(t *testing.T, authorities []byte) Files {
 	return f
 }
 
-// mirror pushes an image with the tag 1 into the mirror, as the manager copies it.
+// mirror pushes an image with the tag 1 into the mirror, as a copy by the manager would.
 func (s *scene) mirror(t *testing.T, repository, seed string) ocispec.Descriptor {
 	t.Helper()
 	plain := registrytest.Start(t, registrytest.InDir(s.folder))
@@ -99,7 +99,7 @@ func push(t *testing.T, host, repository, seed string) ocispec.Descriptor {
 	return d
 }
 
-// reply is what a node gets.
+// reply is the response that a node gets.
 type reply struct {
 	status int
 	header http.Header
@@ -136,7 +136,7 @@ func (s *scene) path(repository, what string) string {
 	return "/v2/" + s.segment + "/" + repository + "/" + what
 }
 
-// layer is the digest of the first layer of a manifest.
+// layer returns the digest of the first layer of a manifest.
 func layer(t *testing.T, manifest string) string {
 	t.Helper()
 	var m ocispec.Manifest
@@ -146,7 +146,7 @@ func layer(t *testing.T, manifest string) string {
 	return m.Layers[0].Digest.String()
 }
 
-// counted is how many requests the agent counts for a source.
+// counted returns the number of requests that the agent has counted for a source.
 func (s *scene) counted(source string) int {
 	return int(testutil.ToFloat64(s.agent.counters.requests.WithLabelValues(source)))
 }

@@ -24,18 +24,18 @@ import (
 )
 
 const (
-	// firstByteTimeout bounds how long a connection may be open without saying what it speaks.
+	// firstByteTimeout is how long a connection may stay open before its first byte, which shows its protocol.
 	firstByteTimeout = 10 * time.Second
-	// maxConnections is how many may be open at a time. Others wait to be accepted.
+	// maxConnections bounds the open connections. Others wait to be accepted.
 	maxConnections = 1024
-	// ending is how long answers that have begun may go on when the agent ends.
-	ending = 20 * time.Second
-	// recordHandshake is the first byte of TLS, and of no request of HTTP.
+	// shutdownTimeout is how long responses may continue after the agent was told to stop.
+	shutdownTimeout = 20 * time.Second
+	// recordHandshake is the first byte of every TLS connection. No HTTP request begins with it.
 	recordHandshake = 0x16
 )
 
-// Listen takes a port of both loopback addresses. A node without IPv6 has one of them. Errors mean that the port is not
-// the agent's: a container runtime may learn nothing then.
+// Listen opens a port at both loopback addresses, or only at the IPv4 address if the node has no IPv6. After an error
+// the agent does not have the port, and no container runtime may be configured to use it.
 func Listen(ctx context.Context, port int) ([]net.Listener, error) {
 	var all []net.Listener
 	var config net.ListenConfig
@@ -64,8 +64,8 @@ func Listen(ctx context.Context, port int) ([]net.Listener, error) {
 	return all, nil
 }
 
-// Serve answers plain HTTP and TLS on the listeners, until ctx ends and then for as long as answers that have begun take,
-// at most 20 seconds.
+// Serve speaks plain HTTP and TLS on the listeners until ctx ends.
+// It then waits for responses that have begun, at most 20 seconds.
 func Serve(ctx context.Context, listeners []net.Listener, h http.Handler) error {
 	certificate, err := selfSigned(time.Now())
 	if err != nil {
@@ -75,7 +75,7 @@ func Serve(ctx context.Context, listeners []net.Listener, h http.Handler) error 
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ErrorLog:    log.New(io.Discard, "", 0), // clients that go away
+		ErrorLog:    log.New(io.Discard, "", 0), // these are connections that clients close
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}, NextProtos: []string{"http/1.1"}}
 	g, ctx := errgroup.WithContext(ctx)
@@ -90,10 +90,10 @@ func Serve(ctx context.Context, listeners []net.Listener, h http.Handler) error 
 		for _, l := range listeners {
 			err = errors.Join(err, l.Close())
 		}
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), ending)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if server.Shutdown(end) != nil {
-			err = errors.Join(err, server.Close()) // the node asks for the rest again
+			err = errors.Join(err, server.Close()) // the node requests the rest again
 		}
 		return err
 	})
@@ -107,13 +107,13 @@ func served(err error) error {
 	return fmt.Errorf("serving the node: %w", err)
 }
 
-// mux tells TLS from plain HTTP by the first byte of a connection.
+// mux distinguishes TLS from plain HTTP by the first byte of a connection.
 type mux struct {
 	plain, tls *branch
 	open       chan struct{}
 }
 
-// accept takes connections until the listener is closed.
+// accept accepts connections until the listener is closed.
 func (m *mux) accept(ctx context.Context, l net.Listener) error {
 	for {
 		select {
@@ -133,7 +133,7 @@ func (m *mux) accept(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// sort hands a connection to the one of the two that understands it.
+// sort passes a connection to the branch of its protocol.
 func (m *mux) sort(ctx context.Context, c *counted) {
 	c.reader = bufio.NewReader(c.Conn)
 	err := c.SetReadDeadline(time.Now().Add(firstByteTimeout))
@@ -145,7 +145,7 @@ func (m *mux) sort(ctx context.Context, c *counted) {
 		err = c.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		_ = c.Close() // nobody waits for an answer
+		_ = c.Close() // the client is gone or sends nothing
 		return
 	}
 	to := m.plain
@@ -161,23 +161,23 @@ func (m *mux) sort(ctx context.Context, c *counted) {
 	}
 }
 
-// counted is a connection whose first bytes may have been read, and which counts until it is closed.
+// counted is a connection whose first byte has been read into a buffer. It counts as open until it is closed.
 type counted struct {
 	net.Conn
 	reader *bufio.Reader
 	left   func()
 }
 
-// Read reads what was looked at first.
+// Read reads from the buffer first.
 func (c *counted) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
-// Close closes the connection, which then counts no more.
+// Close closes the connection, which then no longer counts as open.
 func (c *counted) Close() error {
 	defer c.left()
 	return c.Conn.Close()
 }
 
-// branch is a listener of the connections that speak one protocol.
+// branch is a listener for the connections of one protocol.
 type branch struct {
 	address net.Addr
 	conns   chan net.Conn
@@ -201,16 +201,16 @@ func (b *branch) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept.
+// Close makes Accept fail.
 func (b *branch) Close() error {
 	b.close()
 	return nil
 }
 
-// Addr is one of the addresses.
+// Addr returns the first listener's address.
 func (b *branch) Addr() net.Addr { return b.address }
 
-// selfSigned makes a certificate that nobody can verify.
+// selfSigned returns a new self-signed certificate.
 func selfSigned(now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

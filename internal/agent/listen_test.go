@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// One port of both loopback addresses speaks plain HTTP and TLS.
+// Both loopback addresses speak plain HTTP and TLS on one port.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	listeners, err := Listen(t.Context(), 0)
@@ -47,7 +47,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// A port that is another process's on one of the addresses is left alone on both.
+// If another process has the port at one of the addresses, the agent opens it at neither.
 func TestTakenPort(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"127.0.0.1", "::1"} {

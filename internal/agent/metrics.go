@@ -2,17 +2,17 @@ package agent
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Where what was asked for has come from.
+// The values of the label source.
 const (
 	sourceRegistry = "registry"
 	sourceOrigin   = "origin"
-	// sourceMissing: neither has it, or the origin refuses it.
+	// sourceMissing means that neither has it, or that the origin refuses access.
 	sourceMissing = "missing"
-	// sourceFailed: neither could be asked.
+	// sourceFailed means that no source could answer.
 	sourceFailed = "failed"
 )
 
-// counters are the agent's metrics.
+// counters has the agent's metrics.
 type counters struct{ requests *prometheus.CounterVec }
 
 func newCounters() *counters {

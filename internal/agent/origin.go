@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// maxOrigins is how many origins a client is kept of.
+	// maxOrigins bounds the origins whose client is kept.
 	maxOrigins = 64
-	// maxAuthorities is how much of a file with certificate authorities is read, in bytes.
+	// maxAuthorities is the maximum size of a file with certificate authorities, in bytes.
 	maxAuthorities = 1 << 20
 )
 
@@ -31,13 +31,13 @@ var (
 	errSelf    = fmt.Errorf("%w: this is a loopback address, at which the agents of nodes answer", errMissing)
 )
 
-// origins asks the registries that images are from.
+// origins sends requests to the registries that images come from.
 type origins struct {
 	o       Options
 	clients *lru.Cache[string, *originClient]
 }
 
-// originClient is for one host, as long as its authorities are the same.
+// originClient is the client of one host. It is used while the certificate authorities of the host stay the same.
 type originClient struct {
 	client      *registry.Client
 	authorities string
@@ -51,8 +51,8 @@ func newOrigins(o Options) (*origins, error) {
 	return &origins{o: o, clients: clients}, nil
 }
 
-// ask asks the origin with the login that a request offers, or with none. Errors wrap errMissing where it does not have
-// the image, and what registry.Client.Pass says.
+// ask requests an object from the origin, with the login in the request or with none. Errors wrap errMissing if the
+// origin does not have it, or are those of registry.Client.Pass.
 func (s *origins) ask(r *http.Request, asked ask, until time.Time) (*answer, error) {
 	if s.isSelf(asked.image.Host) {
 		return nil, errSelf
@@ -83,7 +83,8 @@ func (s *origins) ask(r *http.Request, asked ask, until time.Time) (*answer, err
 	return nil, fmt.Errorf("%w: it answers %d %s", registry.ErrUnavailable, got.status, http.StatusText(got.status))
 }
 
-// isSelf reports whether an origin is an agent, by this node's loopback address: it would ask itself for ever.
+// isSelf reports whether an origin is the agent itself, at a loopback address of
+// this node. The agent would otherwise send requests to itself without end.
 func (s *origins) isSelf(host string) bool {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil || port != strconv.Itoa(s.o.Port) {
@@ -93,7 +94,7 @@ func (s *origins) isSelf(host string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
-// loginOf is what the node offers to the origin.
+// loginOf returns the login that the node sends for the origin.
 func loginOf(r *http.Request) registry.Credential {
 	if user, password, ok := r.BasicAuth(); ok {
 		return registry.Credential{Username: user, Password: password}
@@ -105,7 +106,8 @@ func loginOf(r *http.Request) registry.Credential {
 	return registry.Credential{}
 }
 
-// client returns a client for a host, and what to do when the answer has ended. One with a login is for one request.
+// client returns a client for a host, and a function to call when the
+// answer has ended. A client with a login is used for one request only.
 func (s *origins) client(host string, login registry.Credential) (c *registry.Client, done func(), err error) {
 	authorities, err := s.authorities(host)
 	if err != nil {
@@ -131,7 +133,7 @@ func (s *origins) client(host string, login registry.Credential) (c *registry.Cl
 	return c, c.Close, nil
 }
 
-// authorities are those of one origin; nil for the system's.
+// authorities returns the certificate authorities for one origin; nil for the system's.
 func (s *origins) authorities(host string) ([]byte, error) {
 	if s.o.Authorities == "" {
 		return nil, nil

@@ -16,21 +16,22 @@ import (
 )
 
 const (
-	// connectTimeout bounds connecting to a replica, and so does it the handshake of TLS.
+	// connectTimeout bounds connecting to a replica, the TLS handshake, and a lookup of the addresses, each.
 	connectTimeout = time.Second
-	// replicaTimeout bounds when the answer of one replica begins, so that another one can be asked.
+	// replicaTimeout is the time within which the answer of a replica must begin, before the next one is asked.
 	replicaTimeout = 2500 * time.Millisecond
-	// maxReplicas is how many are known, and maxAsked how many of them one request is sent to.
+	// maxReplicas bounds the known replicas, and maxAsked the replicas to which one request is sent.
 	maxReplicas = 32
 	maxAsked    = 3
-	// lookup is how long known addresses are used, and avoided for how long a replica that has failed is asked last.
-	lookup  = 10 * time.Second
-	avoided = 10 * time.Second
+	// lookup is how long addresses are used before they are looked up again.
+	// avoidFor is how long a replica that has failed is asked only after all others.
+	lookup   = 10 * time.Second
+	avoidFor = 10 * time.Second
 )
 
 var errNoReplica = errors.New("it has no replica that is ready")
 
-// replicas asks the replicas of the registry that nfo ships.
+// replicas sends requests to the replicas of the registry that nfo ships.
 type replicas struct {
 	o          Options
 	transports *transports
@@ -39,7 +40,7 @@ type replicas struct {
 	mu     sync.Mutex
 	known  []string
 	looked time.Time
-	// failed is when a replica has failed last, of those that are known.
+	// failed is the time of the last failure of a known replica, by address.
 	failed map[string]time.Time
 }
 
@@ -59,8 +60,8 @@ func newReplicas(o Options) (*replicas, error) {
 	return &replicas{o: o, transports: newTransports(o.Files, o.ServerName), failed: map[string]time.Time{}}, nil
 }
 
-// ask asks one replica after the other, until one has an answer. Errors wrap errMissing where one says that it does not
-// have the image: the others have the same volume.
+// ask asks the replicas one after the other, until one has an answer. Errors wrap errMissing if a replica says that it
+// does not have the image; no other replica is asked then, because all have the same volume.
 func (s *replicas) ask(ctx context.Context, asked ask, header http.Header, until time.Time) (*answer, error) {
 	transport, err := s.transports.now()
 	if err != nil {
@@ -84,14 +85,14 @@ func (s *replicas) ask(ctx context.Context, asked ask, header http.Header, until
 		case errors.Is(err, errMissing), errors.Is(err, registry.ErrDenied):
 			return nil, err
 		}
-		if ctx.Err() == nil { // otherwise the node has gone, and the replica may be well
+		if ctx.Err() == nil { // otherwise the node has given up, and the replica may be healthy
 			s.fails(address)
 		}
 	}
 	return nil, err
 }
 
-// one asks one replica.
+// one sends the request to one replica.
 func (s *replicas) one(ctx context.Context, transport http.RoundTripper, address string, asked ask, header http.Header, limit time.Duration) (*answer, error) {
 	begun := time.Now()
 	got, err := within(ctx, limit, func(ctx context.Context) (*http.Response, error) {
@@ -102,7 +103,7 @@ func (s *replicas) one(ctx context.Context, transport http.RoundTripper, address
 		}
 		req.Header, req.Host = header.Clone(), s.o.ServerName
 		req.Header.Set("User-Agent", "nfo-agent")
-		return transport.RoundTrip(req) // which follows no redirect
+		return transport.RoundTrip(req) // RoundTrip follows no redirect
 	})
 	if err != nil {
 		return nil, fmt.Errorf("asking the replica %s: %w", address, err)
@@ -127,7 +128,8 @@ func (s *replicas) one(ctx context.Context, transport http.RoundTripper, address
 	return nil, fmt.Errorf("%w: the replica %s answers %d %s", registry.ErrUnavailable, address, got.status, http.StatusText(got.status))
 }
 
-// addresses are those of the replicas: looked up if it was some time ago, and the old ones while nobody answers that.
+// addresses returns the addresses of the replicas. It looks them up if the
+// last lookup is too old. If the lookup fails, it returns the old ones.
 func (s *replicas) addresses(ctx context.Context) ([]string, error) {
 	s.mu.Lock()
 	known, fresh := s.known, time.Since(s.looked) < lookup
@@ -137,7 +139,7 @@ func (s *replicas) addresses(ctx context.Context) ([]string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	found, err := s.look(ctx)
+	found, err := s.lookUp(ctx)
 	if err != nil && len(found) == 0 {
 		if len(known) > 0 {
 			return known, nil
@@ -151,19 +153,19 @@ func (s *replicas) addresses(ctx context.Context) ([]string, error) {
 	return s.known, nil
 }
 
-// forget drops the failures of replicas that have gone, and old ones.
+// forget drops the failures of replicas that are no longer known, and failures older than avoidFor.
 func (s *replicas) forget() {
 	still := map[string]time.Time{}
 	for _, address := range s.known {
-		if at, ok := s.failed[address]; ok && time.Since(at) < avoided {
+		if at, ok := s.failed[address]; ok && time.Since(at) < avoidFor {
 			still[address] = at
 		}
 	}
 	s.failed = still
 }
 
-// look resolves the hosts. One that has no address has no replica that is ready.
-func (s *replicas) look(ctx context.Context) (found []string, err error) {
+// lookUp resolves the hosts. A host without an address is not an error: it has no ready replica.
+func (s *replicas) lookUp(ctx context.Context) (found []string, err error) {
 	if s.o.Replicas != nil {
 		return s.o.Replicas(ctx)
 	}
@@ -181,8 +183,8 @@ func (s *replicas) look(ctx context.Context) (found []string, err error) {
 	return found, err
 }
 
-// order is in which order the replicas are asked: each request begins at the next one, and those that have just failed
-// are last.
+// order returns the replicas in the order in which they are asked, at most maxAsked. Each request begins with the next
+// replica, and those that have failed recently come last.
 func (s *replicas) order(addresses []string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,7 +192,7 @@ func (s *replicas) order(addresses []string) []string {
 	first := int(s.turn.Add(1) % (1 << 16))
 	for i := range addresses {
 		address := addresses[(first+i)%len(addresses)]
-		if time.Since(s.failed[address]) < avoided {
+		if time.Since(s.failed[address]) < avoidFor {
 			bad = append(bad, address)
 		} else {
 			good = append(good, address)
@@ -206,7 +208,7 @@ func (s *replicas) fails(address string) {
 	s.failed[address] = time.Now()
 }
 
-// newTransport connects to replicas. Their addresses are from the cluster's DNS.
+// newTransport returns a transport to the replicas, whose addresses come from the cluster's DNS.
 func newTransport(config *tls.Config) *http.Transport {
 	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
 	return &http.Transport{

@@ -12,11 +12,12 @@ import (
 
 var errBusy = errors.New("the agent of this node is busy")
 
-// turns bounds how many do something at a time. Anybody who can make a pod chooses an origin, which may be as slow as it
-// likes: a quarter of all turns is never for origins, and one of them has at most half of the others.
+// turns bounds a number of concurrent operations. Everybody who can create a pod can
+// choose an origin, which may be arbitrarily slow. Therefore a quarter of all turns is
+// never used for origins, and one origin has at most half of the others.
 type turns struct {
 	all, origins *semaphore.Weighted
-	// hosts has the turns of each origin that somebody has one of or waits for.
+	// hosts has the turns of each origin with turns that are in use or waited for.
 	hosts *share.Shares[string, *semaphore.Weighted]
 }
 
@@ -36,8 +37,8 @@ func (t *turns) enter(ctx context.Context) (leave func(), err error) {
 	return func() { t.all.Release(1) }, nil
 }
 
-// enterFor waits for a turn to ask an origin: first for one of that origin, last for one of all, so that who waits has
-// nothing that others wait for.
+// enterFor waits for a turn to ask an origin. It takes one of the origin's turns first and one of all turns last, so
+// that a waiting request does not occupy turns that other origins wait for.
 func (t *turns) enterFor(ctx context.Context, host string) (leave func(), err error) {
 	own, done := t.hosts.Take(host)
 	var taken []*semaphore.Weighted

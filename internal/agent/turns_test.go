@@ -13,8 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// slowly starts an origin each of whose answers is a part of content at a time, with a pause before each, for ever. It
-// notes each answer that has begun.
+// slowly starts an origin that sends content again and again without end,
+// with a pause before each. It reports the begin of each answer on begun.
 func slowly(t *testing.T, content string, pause time.Duration, begun chan<- struct{}) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,16 +37,16 @@ func slowly(t *testing.T, content string, pause time.Duration, begun chan<- stru
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
-// hostOf is the host:port of a server.
+// hostOf returns the host:port of a server.
 func hostOf(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
 
-// of is a path of an image at a server.
+// of returns the agent's path for an image at a server.
 func of(s *httptest.Server, what string) string {
 	return "/v2/" + strings.Replace(hostOf(s), ":", "_", 1) + "/acme/upf/" + what
 }
 
-// However slowly origins send, and however many of them, what the registry has is served at once, and so is what another
-// origin has while one is slow.
+// However slow origins are, and however many, the agent serves what the registry has
+// at once. It also serves images of another origin while only one is slow.
 func TestSlowOriginsHoldNoOthers(t *testing.T) {
 	t.Parallel()
 	blob := "blobs/" + digest.FromString("any").String()
@@ -54,7 +54,7 @@ func TestSlowOriginsHoldNoOthers(t *testing.T) {
 		reason, what          string
 		requests              int64
 		origins, asked, turns int
-		images                int // of the one in the mirror and the one at another origin, how many can be had
+		images                int // that can be pulled: one in the mirror, one at another origin
 	}{
 		{"one origin sends blobs", blob, 4, 1, 4, 2, 2},
 		{"each blob is of another origin", blob, 4, 4, 4, 3, 1},
@@ -89,7 +89,7 @@ func TestSlowOriginsHoldNoOthers(t *testing.T) {
 			select {
 			case <-begun:
 				t.Error("one more has a turn")
-			case <-time.After(100 * time.Millisecond): // others would have got it by now
+			case <-time.After(100 * time.Millisecond): // long enough to get a free turn
 			}
 			for _, repository := range []string{"acme/smf", "acme/amf"}[:tt.images] {
 				asked := time.Now()
@@ -105,7 +105,7 @@ func TestSlowOriginsHoldNoOthers(t *testing.T) {
 	}
 }
 
-// free checks that all turns are given back, by handlers that may end after their answers.
+// free checks that all turns are released. A handler may release its turn a moment after its answer.
 func (s *scene) free(t *testing.T) {
 	t.Helper()
 	isFree := func(turns *turns, most int64) bool {
@@ -125,7 +125,7 @@ func (s *scene) free(t *testing.T) {
 	}
 }
 
-// Who finds no turn for an origin gets 503 in time, and when to come again.
+// A request that gets no turn for an origin is answered with 503 in time, and with the time to wait before a retry.
 func TestBusyOrigin(t *testing.T) {
 	t.Parallel()
 	begun := make(chan struct{}, 2)
@@ -151,7 +151,7 @@ func TestBusyOrigin(t *testing.T) {
 	s.free(t)
 }
 
-// An origin that sends less than it must is ended, and one that sends a little more is not.
+// The connection to an origin that sends less than it must is ended. One that sends slightly more is not.
 func TestLeastRate(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -169,7 +169,7 @@ func TestLeastRate(t *testing.T) {
 			t.Parallel()
 			slow := slowly(t, tt.content, tt.pause, make(chan struct{}, 1))
 			s := aScene(t, func(_ *scene, o *Options) { o.Stall, o.PlainHTTP = time.Second, []string{hostOf(slow)} })
-			wait := 2500 * time.Millisecond // more than two windows, in which nothing is to happen
+			wait := 2500 * time.Millisecond // more than two periods, in which the connection must not end
 			if tt.ends {
 				wait = 10 * time.Second
 			}
@@ -184,10 +184,10 @@ func TestLeastRate(t *testing.T) {
 	}
 }
 
-// A node that takes its time does not make the origin slow.
+// A slow node does not make a fast origin count as slow.
 func TestSlowNode(t *testing.T) {
 	t.Parallel()
-	const size = 32 << 20 // more than the buffers of connections take
+	const size = 32 << 20 // more than fits into the buffers of the connections
 	fast := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(make([]byte, size))
 	}))

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
-// mapAll maps a resource, and checks whether other parts of the input say more of it.
+// mapAll maps a resource, and compares it with the other contents that the input has for it.
 func (im *importer) mapAll(r input.Resource) {
 	links, objects := len(im.links), len(im.objects)
 	im.mapResource(r)
@@ -19,7 +19,7 @@ func (im *importer) mapAll(r input.Resource) {
 	for _, other := range r.Also {
 		links, objects, findings, doubts, made := len(im.links), len(im.objects), len(im.Findings), im.Doubts, len(im.made)
 		if other.API == "" {
-			other.API = cmp.Or(r.API, cleanUp) // what is compared is not where it lies
+			other.API = cmp.Or(r.API, manifestScopedVersion) // the paths are not compared, and must raise no question
 		}
 		im.mapResource(other)
 		theirs := im.needs(links, objects)
@@ -32,7 +32,7 @@ func (im *importer) mapAll(r input.Resource) {
 	}
 }
 
-// compare tells what one content of a resource names, and the one that was taken does not.
+// compare reports what another content of a resource references or lists and the content that was taken does not.
 func (im *importer) compare(taken, other input.Resource, mine, theirs map[string]string) {
 	var more []string
 	for _, key := range slices.Sorted(maps.Keys(theirs)) {
@@ -54,7 +54,7 @@ func (im *importer) compare(taken, other input.Resource, mine, theirs map[string
 	}
 }
 
-// needs is what the objects that were made since name and list, each with its words.
+// needs returns what the objects made since the given counts reference and list, with the words for each.
 func (im *importer) needs(links, objects int) map[string]string {
 	all := map[string]string{}
 	for _, l := range im.links[links:] {

@@ -11,16 +11,16 @@ import (
 
 const hybrid = "/providers/Microsoft.HybridNetwork/publishers/"
 
-// scoped is an id in a subscription.
+// scoped returns an id in a subscription.
 func scoped(rest string) string { return "/subscriptions/0000/resourceGroups/rg" + hybrid + rest }
 
-// inTemplate is a template of resources, with sections such as its variables before them.
+// inTemplate returns a template of resources, after sections such as variables.
 func inTemplate(sections string, resources ...string) string {
 	return `{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0", ` + sections +
 		`"resources": [` + strings.Join(resources, ",\n") + `]}`
 }
 
-// resourceOf is a resource of a template, of a type below publishers.
+// resourceOf returns a resource of a template, of a type below publishers.
 func resourceOf(typ, name, properties string) string {
 	return fmt.Sprintf(`{"type": "Microsoft.HybridNetwork/publishers%s", "apiVersion": "2025-03-30", "name": %q, "properties": %s}`, typ, name, properties)
 }
@@ -31,12 +31,12 @@ const (
 	designType     = "/networkServiceDesignGroups/networkServiceDesignVersions"
 )
 
-// answerOf is a resource of an answer.
+// answerOf returns a resource as an answer has it.
 func answerOf(id, properties string) string {
 	return fmt.Sprintf(`{"id": %q, "properties": %s}`, id, properties)
 }
 
-// artifactsOf are the artifacts of a manifest, each name:version.
+// artifactsOf returns the properties of a manifest with artifacts, each given as name:version.
 func artifactsOf(all ...string) string {
 	var entries []string
 	for _, a := range all {
@@ -46,28 +46,28 @@ func artifactsOf(all ...string) string {
 	return `{"artifacts": [` + strings.Join(entries, ", ") + `]}`
 }
 
-// chartOf are the properties of a definition with one application, whose chart lies where an id says.
+// chartOf returns the properties of a definition with one application, whose chart is in the store or manifest of an id.
 func chartOf(id string) string {
 	return fmt.Sprintf(`{"networkFunctionTemplate": {"networkFunctionApplications": [{"name": "app", "artifactType": "HelmPackage", "artifactProfile":
 		{"artifactStore": {"id": %q}, "helmArtifactProfile": {"helmPackageName": "chart", "helmPackageVersionRange": "1.0.0"}}}]}}`, id)
 }
 
-// trial is one case of what an import makes of files.
+// trial is one case of an import of files.
 type trial struct {
 	reason string
 	files  []input.Source
-	// input is the only file where files is empty.
+	// input is the only file if files is empty.
 	input   string
 	options Options
-	// has and lacks are parts of the objects and findings as a golden file has them; lost says whether
-	// something is not mapped.
+	// has and lacks are texts that the objects and findings, written as in a golden file, must
+	// or must not contain. lost is set if a finding must say that something is not mapped.
 	has, lacks []string
 	lost       bool
-	// fails is what the error says.
+	// fails is a part of the expected error.
 	fails string
 }
 
-// check runs the case and returns what it makes.
+// check runs the case and returns the written result.
 func (o trial) check(t *testing.T) string {
 	t.Helper()
 	files := o.files

@@ -12,11 +12,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// setReference is what remains to do where an import cannot know which definition a template deploys.
+// setReference is the remedy where an import cannot know which definition a template deploys.
 const setReference = "set networkFunctionDefinitionVersionRef, or the design does not keep it"
 
-// definitionOf finds the definition that a template deploys. AOSM names it in the template itself, with
-// values that the operator gives at deployment; sometimes its whole id is among the fixed values.
+// definitionOf finds the definition that a template deploys. In AOSM the template itself refers to the
+// definition, by values that the operator gives at deployment; sometimes the fixed values contain the whole id.
 func (im *importer) definitionOf(c, t template.Value, r input.Resource, e *v1alpha1.ResourceElementTemplate) {
 	parameters := c.Get("parameterValues")
 	var named mention.Mentions
@@ -54,7 +54,7 @@ func (im *importer) definitionOf(c, t template.Value, r input.Resource, e *v1alp
 	}
 }
 
-// valuesOf are the values that a template is given, as JSON.
+// valuesOf returns the values that a template is given, as JSON.
 func (im *importer) valuesOf(v template.Value) (string, error) {
 	v, err := v.Resolve()
 	if err != nil {

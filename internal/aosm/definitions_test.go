@@ -9,10 +9,10 @@ import (
 
 const smf = "resourceId('Microsoft.HybridNetwork/publishers/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions','stark','smf','1.0.0')"
 
-// smfID is the id of a definition, in a subscription.
+// smfID is the id of a definition in a subscription.
 var smfID = scoped("stark/networkFunctionDefinitionGroups/smf/networkFunctionDefinitionVersions/1.0.0")
 
-// designOf are the properties of a design with one template, whose values are a JSON value.
+// designOf returns the properties of a design with one template, whose parameter values are a JSON value.
 func designOf(kind, values string) string {
 	return fmt.Sprintf(`{"resourceElementTemplates": [{"name": "smf", "type": %q, "configuration": {"templateType": "ArmTemplate", "parameterValues": %s,
 		"artifactProfile": {"artifactName": "tmpl", "artifactVersion": "1.0.0", "artifactStoreReference": {"id": %q}}}}]}`, kind, values, hybrid+"stark/artifactStores/main")
@@ -26,16 +26,16 @@ func quote(s string) string {
 	return string(quoted)
 }
 
-// TestDefinitionOfADesign: a design's definition is found however its values are put together, or is reported.
+// TestDefinitionOfADesign checks that the definition of a design is found however its values are composed, or is reported.
 func TestDefinitionOfADesign(t *testing.T) {
 	t.Parallel()
 	found := []string{"networkFunctionDefinitionVersionRef:\n        name: smf-1.0.0\n"}
 	type values struct {
 		reason, values string
-		answer         bool // the design is one of an answer, not of a template
+		answer         bool // the design is in an answer, not in a template
 		sections       string
-		says           string // a finding; "" for a definition that is found
-		both           bool   // it is found, and something is reported besides
+		says           string // a finding; "" if the definition is found
+		both           bool   // it is found, and there is a finding too
 	}
 	for name, v := range map[string]values{
 		"Format":        {"an id of the deployment's own scope in format()", quote(`[format('{{"nfdvId": "{0}"}}', ` + smf + `)]`), false, "", "", false},
@@ -89,7 +89,7 @@ func TestDefinitionOfADesign(t *testing.T) {
 	}
 }
 
-// TestValuesThatNameNoDefinition: what has nothing to do with definitions is not reported as one.
+// TestValuesThatNameNoDefinition would find a report of a definition for values that have nothing to do with definitions.
 func TestValuesThatNameNoDefinition(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]string{

@@ -9,10 +9,10 @@ import (
 
 func file(name, data string) input.Source { return input.Source{Name: name, Data: []byte(data)} }
 
-// TestForms: the forms in which ARM, az and people write JSON.
+// TestForms imports the forms in which ARM, az and people write JSON.
 func TestForms(t *testing.T) {
 	t.Parallel()
-	o := Options{APIVersion: cleanUp}
+	o := Options{APIVersion: manifestScopedVersion}
 	plain := answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1"))
 	has := []string{"kind: ArtifactManifest", "artifactName: a"}
 	template := inTemplate(`"parameters": {"v": {"type": "string"}}, `, resourceOf(manifestType, "p/s/m", `{"artifacts": [{"artifactName": "a", "artifactVersion": "[parameters('v')]"}]}`))
@@ -48,7 +48,7 @@ func TestForms(t *testing.T) {
 	})
 }
 
-// TestFiles: several files are one input, in any order.
+// TestFiles checks that several files are one input, in any order.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	of := func(parameter string) string {
@@ -78,9 +78,9 @@ func TestFiles(t *testing.T) {
 		"Stray":      {reason: "a file of a directory that is nothing of AOSM", has: append(first, "passed over"), files: []input.Source{file("m.json", of("m")), file("m.parameters.json", values("1")), {Name: "bicepconfig.json", Data: []byte(`{"analyzers": {}}`), Stray: true}, {Name: "values.schema.json", Data: []byte(`{"type": "object", "title": "x"}`), Stray: true}}},
 		"Empty":      {reason: "a file that is empty says that az failed", fails: "n.json: the input cannot be used: it is empty", files: []input.Source{file("m.json", of("m")), file("n.json", " ")}},
 		"Broken":     {reason: "which one cannot be read", fails: "n.json: ", files: []input.Source{file("m.json", of("m")), file("n.json", "{")}},
-		"Fewer":      {reason: "an answer and a template that says no more", options: Options{APIVersion: cleanUp}, has: []string{"an answer has the same resource", "artifactManifestState: Uploaded"}, files: []input.Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), strings.Replace(artifactsOf("a:1", "b:1"), "{", `{"artifactManifestState": "Uploaded", `, 1)))}},
+		"Fewer":      {reason: "an answer and a template that says no more", options: Options{APIVersion: manifestScopedVersion}, has: []string{"an answer has the same resource", "artifactManifestState: Uploaded"}, files: []input.Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), strings.Replace(artifactsOf("a:1", "b:1"), "{", `{"artifactManifestState": "Uploaded", `, 1)))}},
 		"More":       {reason: "or says more", lost: true, has: []string{"it does not name the resource c:1"}, files: []input.Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1", "c:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1")))}},
-		"TwoAnswers": {reason: "one resource, two contents", lost: true, has: []string{"with other content", `artifactVersion: "1"`, `artifactVersion: "2"`}, options: Options{APIVersion: cleanUp}, files: []input.Source{file("a.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1"))), file("b.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1", "a:2")))}},
+		"TwoAnswers": {reason: "one resource, two contents", lost: true, has: []string{"with other content", `artifactVersion: "1"`, `artifactVersion: "2"`}, options: Options{APIVersion: manifestScopedVersion}, files: []input.Source{file("a.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1"))), file("b.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1", "a:2")))}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestFiles(t *testing.T) {
 
 const resourceless = `{"$schema": "deploymentTemplate.json#", "resources": []}`
 
-// objectsOf are the objects of a golden file, without the findings.
+// objectsOf returns the objects of a golden file, without the findings.
 func objectsOf(written string) string {
 	objects, _, _ := strings.Cut(written, "# ")
 	return objects

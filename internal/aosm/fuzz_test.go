@@ -13,8 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
-// FuzzImport looks that no input makes an import panic or run away, that what it makes is valid, and that it makes
-// the same again.
+// FuzzImport would find an input that makes an import panic or exceed
+// its bounds, make invalid objects, or make others the second time.
 func FuzzImport(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {
@@ -40,7 +40,7 @@ func FuzzImport(f *testing.F) {
 		f.Add([]byte(hostile(`"v": ["x", {"y": 1}]`, quote(expression))), []byte("/* c */ [] // d"), "", "")
 	}
 	f.Fuzz(func(t *testing.T, one, two []byte, pair, namespace string) {
-		o := Options{APIVersion: cleanUp}
+		o := Options{APIVersion: manifestScopedVersion}
 		if o.Parameters.Set(pair) != nil {
 			o.Parameters = input.Parameters{}
 		}

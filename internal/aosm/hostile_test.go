@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// hostile is a template of one manifest whose artifacts are an expression.
+// hostile returns a template of one manifest whose artifacts are an expression.
 func hostile(variables, artifacts string) string {
 	return fmt.Sprintf(`{"$schema": "deploymentTemplate.json#", "variables": {%s}, "resources": [{"type": "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests",
 		"apiVersion": "2025-03-30", "name": "p/s/m", "properties": {"artifacts": %s}}]}`, variables, artifacts)
@@ -62,7 +62,7 @@ func TestHostileInput(t *testing.T) {
 	}
 }
 
-// endless is a reader that never ends.
+// endless is a reader without an end.
 type endless struct{ read int }
 
 func (e *endless) Read(p []byte) (int, error) {

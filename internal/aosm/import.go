@@ -20,39 +20,39 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// Options are what an input alone does not say. The zero Options are the defaults.
+// Options are what the input does not say. The zero Options are the defaults.
 type Options struct {
-	// Parameters of templates, beyond the defaults that these have.
+	// Parameters are the values of the templates' parameters, in place of their defaults.
 	Parameters input.Parameters
-	// Namespace, when not "", takes the place of every publisher's own.
+	// Namespace, unless it is "", is the namespace of all publishers' objects.
 	Namespace string
-	// SiteNamespace is where sites go; "" is where their designs are.
+	// SiteNamespace is the namespace of sites; "" is that of their designs.
 	SiteNamespace string
-	// Registries are the URLs of stores by the store's name in AOSM, or PUBLISHER/STORE, in any case.
+	// Registries are the URLs of stores by the store's name in AOSM or PUBLISHER/STORE, in any case.
 	Registries map[string]string
-	// APIVersion is the one that answers are of, which do not say it; "" where it is not known.
+	// APIVersion is the API version of answers, which do not contain it; "" if it is not known.
 	APIVersion string
-	// APIVersions are those of a store's manifests by STORE or PUBLISHER/STORE, or of one manifest by
-	// PUBLISHER/STORE/MANIFEST, in lower case. They go before APIVersion.
+	// APIVersions are the API versions of a store's manifests by STORE or PUBLISHER/STORE, or
+	// of one manifest by PUBLISHER/STORE/MANIFEST, in lower case. They override APIVersion.
 	APIVersions map[string]string
-	// There are the objects of earlier imports, whose names are kept.
+	// There are the objects of earlier imports, which keep their names.
 	There []There
 }
 
-// Result is what an import makes.
+// Result is the result of an import.
 type Result struct {
-	// Objects in the order in which they can be applied.
+	// Objects are in the order in which they can be applied.
 	Objects []client.Object
-	// Assumed has the stores whose URL was not given, but follows from the input.
+	// Assumed has the stores whose URL was not given, but derived from the input.
 	Assumed map[client.Object]bool
-	// Namespaces are those in which its objects are, or would be, sorted.
+	// Namespaces are the namespaces of the objects, and of those that were left out, sorted.
 	Namespaces []string
-	// Findings, what was not mapped first.
+	// Findings begin with what was not mapped.
 	Findings []finding.Finding
 }
 
-// Import reads AOSM's JSON and makes objects of it. Errors wrap ErrInput, or are of the reader: then
-// nothing is made. What it understands but cannot map is in the findings.
+// Import reads AOSM's JSON and makes objects from it. What it understands but cannot map
+// is in the findings. An error wraps ErrInput or comes from r; then nothing is made.
 func Import(r io.Reader, o Options) (*Result, error) {
 	data, err := document.Read(r)
 	if err != nil {
@@ -61,7 +61,7 @@ func Import(r io.Reader, o Options) (*Result, error) {
 	return ImportAll([]input.Source{{Data: data}}, o)
 }
 
-// ImportAll is Import of several files, which are read as one input: their order does not matter.
+// ImportAll imports several files as one input: their order does not matter.
 func ImportAll(sources []input.Source, o Options) (*Result, error) {
 	documents, err := input.Read(sources)
 	if err != nil {
@@ -72,7 +72,7 @@ func ImportAll(sources []input.Source, o Options) (*Result, error) {
 	if len(im.found) == 0 && len(im.Findings) == 0 {
 		im.Tell(finding.Note, documents[0].Node, "it has no resource, so nothing is imported")
 	}
-	for _, manifests := range []bool{false, true} { // last: they are what references made them
+	for _, manifests := range []bool{false, true} { // manifests last: references to them decide their paths
 		for _, r := range im.found {
 			if (r.ID.Type() == arm.TypeManifest) == manifests {
 				im.mapAll(r)
@@ -92,7 +92,7 @@ func ImportAll(sources []input.Source, o Options) (*Result, error) {
 	return &Result{Objects: im.objects, Assumed: im.assumed, Namespaces: im.everyNamespace(), Findings: im.Findings}, nil
 }
 
-// everyNamespace is where objects are, and where those of resources that were left out would be.
+// everyNamespace returns the namespaces of the objects, and those of resources that were left out.
 func (im *importer) everyNamespace() []string {
 	all := map[string]bool{im.options.Namespace: true, im.options.SiteNamespace: true}
 	for _, o := range im.objects {
@@ -108,25 +108,25 @@ func (im *importer) everyNamespace() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// importer is one import under way.
+// importer has the state of one import.
 type importer struct {
 	*finding.Report
 	options Options
 	session *template.Session
 
 	found      []input.Resource
-	scopes     map[string]arm.ID         // of publishers, by folded name: the fullest id seen
-	registries map[string]bool           // those given that a store took
-	apis       map[string]bool           // API versions given that a manifest took
-	namespaces map[string]bool           // those made, by the publisher's folded name
-	manifests  map[string]bool           // named by a definition or design, by key
+	scopes     map[string]arm.ID         // of publishers, by folded name: the most complete id seen
+	registries map[string]bool           // the given registries that a store has used
+	apis       map[string]bool           // the given API versions that a manifest has used
+	namespaces map[string]bool           // added to the objects, by the publisher's folded name
+	manifests  map[string]bool           // referenced by a definition or design, by key
 	forms      map[string]referenceForms // of references, by the key of their store
 	locations  map[string][]located      // of stores, by host
 	questions  []*question
 	asked      map[string]*question // by the key of their store
-	grouped    map[string]bool      // keys of the groups with a version; nil until it is needed
-	owners     map[string][]string  // publishers of stores, by the store's folded name; nil until it is needed
-	made       []string             // of namespaces, in order
+	grouped    map[string]bool      // keys of the groups with a version; nil until first used
+	owners     map[string][]string  // publishers of stores, by the store's folded name; nil until first used
+	made       []string             // the publishers in namespaces, in order
 	links      []link
 	earlier    map[string][]There
 	taken      map[string]arm.ID
@@ -144,7 +144,7 @@ func newImporter(o Options) *importer {
 	}
 }
 
-// mapper makes objects of resources of one type.
+// mapper makes objects from resources of one type.
 type mapper func(im *importer, r input.Resource)
 
 var mappers = map[string]mapper{
@@ -153,7 +153,7 @@ var mappers = map[string]mapper{
 	arm.TypeDefinition: (*importer).mapDefinition, arm.TypeDesign: (*importer).mapDesign, arm.TypeSite: (*importer).mapSite,
 }
 
-// foreign are types of AOSM without a counterpart, and what follows from that.
+// foreign are types of AOSM without a counterpart, and the consequences.
 var foreign = map[string]string{
 	arm.TypeDeployment: "what a deployment answers does not have what it deployed; import its template, or what `az ... show` prints of its resources",
 	arm.TypeSchema:     "a configuration group schema has no counterpart: values of deployments are not kept here",
@@ -162,11 +162,11 @@ var foreign = map[string]string{
 	arm.TypePrefix + "networkfunctions":         "a network function has no counterpart, and keeps nothing here: what runs is kept by its SiteNetworkService, through the design",
 }
 
-// mapResource makes the object that a resource becomes, or tells why none exists.
+// mapResource makes the object for a resource, or reports why none is made.
 func (im *importer) mapResource(r input.Resource) {
 	t := r.ID.Type()
 	if m, ok := mappers[t]; ok {
-		if strings.HasPrefix(t, arm.TypePublisher) && !im.knows(r.ID, r.Value.Node) {
+		if strings.HasPrefix(t, arm.TypePublisher) && !im.isFirstPublisher(r.ID, r.Value.Node) {
 			return
 		}
 		for _, known := range []string{"type", "name", "id", "apiVersion"} {
@@ -184,12 +184,12 @@ func (im *importer) mapResource(r input.Resource) {
 
 var versions = []string{"2023-09-01", "2024-04-15", "2025-03-30"}
 
-// cleanUp is the API version from which a manifest has a path of its own.
-const cleanUp = "2025-03-30"
+// manifestScopedVersion is the first API version with ManifestScoped manifests.
+const manifestScopedVersion = "2025-03-30"
 
 var date = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$`)
 
-// checkVersion returns the resource with an API version that can be compared, or none.
+// checkVersion returns the resource with an API version that can be compared, or with "".
 func (im *importer) checkVersion(r input.Resource) input.Resource {
 	switch {
 	case r.API == "" || slices.Contains(versions, r.API):
@@ -202,8 +202,9 @@ func (im *importer) checkVersion(r input.Resource) input.Resource {
 	return r
 }
 
-// knows reports whether an id is of the one publisher of its name: a namespace stands for one.
-func (im *importer) knows(id arm.ID, at *document.Node) bool {
+// isFirstPublisher reports whether an id belongs to the publisher that was seen first by
+// this name: a namespace is for one publisher. It returns true if Options.Namespace is set.
+func (im *importer) isFirstPublisher(id arm.ID, at *document.Node) bool {
 	name := arm.Fold(id.Publisher())
 	seen, ok := im.scopes[name]
 	if ok && im.options.Namespace == "" && (arm.Differ(seen.Subscription, id.Subscription) || arm.Differ(seen.Group, id.Group)) {
@@ -215,7 +216,7 @@ func (im *importer) knows(id arm.ID, at *document.Node) bool {
 	return true
 }
 
-// order is the order in which kinds are applied: what is named comes before what names it.
+// order is the order in which kinds are applied: referenced objects come before those that reference them.
 var order = map[string]int{
 	"Namespace": 0, v1alpha1.KindArtifactStore: 1, v1alpha1.KindArtifactManifest: 2,
 	v1alpha1.KindDefinition: 3, v1alpha1.KindDesign: 4, v1alpha1.KindSite: 5,

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// written is a result as a golden file has it: the objects as they are applied, then the findings.
+// written returns a result as in a golden file: the objects as they are applied, then the findings.
 func written(t testing.TB, r *Result) string {
 	t.Helper()
 	var b strings.Builder

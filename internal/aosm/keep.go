@@ -9,12 +9,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// Keep changes an object that an import has made to what it becomes over the one that is there: a state that
-// the input does not say stays, as do the URL of a store that was only assumed, and the parts of the id that
-// the input does not say. So the order in which answers and templates are imported does not matter.
+// Keep changes wanted, the object of an import, before it is applied over the existing object. The existing object
+// keeps a state that the input does not say, a store's URL if the wanted one is only assumed, and the parts of the
+// id that the input does not say. So the order in which answers and templates are imported does not matter.
 //
-// It reports true where a sealed manifest moves to its own path: there it is unsealed until its artifacts are
-// seen, which no import can know.
+// Keep reports whether it unsealed a sealed manifest that moves to its own path. An import cannot know
+// whether the artifacts are at that path, so the manifest stays unsealed until they are seen there.
 func Keep(there, wanted client.Object, assumed bool) (unsealed bool) {
 	annotations := wanted.GetAnnotations()
 	if id := there.GetAnnotations()[AnnotationID]; id != "" && annotations != nil {
@@ -72,15 +72,15 @@ func keptState(there, wanted v1alpha1.VersionState) v1alpha1.VersionState {
 	return wanted
 }
 
-// SameRegistry reports whether two URLs are of one place.
+// SameRegistry reports whether two URLs are of the same registry and path.
 func SameRegistry(a, b string) bool {
 	x, errX := v1alpha1.ParseRegistryURL(a)
 	y, errY := v1alpha1.ParseRegistryURL(b)
 	return errX == nil && errY == nil && x == y
 }
 
-// fuller is the one of two ids of a resource that says more of its scope; of two that say the same, the one
-// that sorts first, so that their order does not matter.
+// fuller returns the id that has more of the scope. If both have the same parts, it returns the id that
+// sorts first, so that the order does not matter. If each has a part that the other lacks, it joins them.
 func fuller(a, b string) string {
 	x, errX := arm.ParseID(a)
 	y, errY := arm.ParseID(b)

@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// TestFuller: of two ids of one resource the one that says more of its scope stays, in either order.
+// TestFuller checks that the id with more of its scope is kept, in either order.
 func TestFuller(t *testing.T) {
 	t.Parallel()
 	const rest = hybrid + "p/artifactStores/s"
@@ -29,7 +29,7 @@ func TestFuller(t *testing.T) {
 	}
 }
 
-// An import knows no registry that is in the cluster: where it only assumes a URL, a store that is there stays.
+// An import knows no cluster registry: if it only assumes a URL, an existing store keeps its registry.
 func TestAStoreInTheClustersRegistryStays(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -2,8 +2,8 @@ package aosm
 
 import "testing"
 
-// TestLoopsInLoops: copyIndex() without a name is the turn of the resource, however deep in its properties it stands.
-// So does Bicep write a list in a resource of a list.
+// TestLoopsInLoops checks that copyIndex() without a name is the index of the resource,
+// also inside a property loop. Bicep writes a list in a resource of a list this way.
 func TestLoopsInLoops(t *testing.T) {
 	t.Parallel()
 	const nfs = `"parameters": {"nfs": {"type": "array", "defaultValue": [

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// put adds the object that a resource becomes. Its name is filled in when all are known.
+// put adds the object for a resource. Its name is filled in once all names are known.
 func (im *importer) put(o client.Object, meta *metav1.ObjectMeta, kind string, r input.Resource) {
 	o.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
 	meta.Annotations = map[string]string{AnnotationID: cmp.Or(r.Named, r.ID.String())}
@@ -31,7 +31,7 @@ func (im *importer) putPublished(o client.Object, meta *metav1.ObjectMeta, kind 
 	im.inNamespace(&meta.Namespace, r.ID, r.Value.Node)
 }
 
-// inNamespace fills in the namespace that stands for an id's publisher.
+// inNamespace fills in the namespace of an id's publisher.
 func (im *importer) inNamespace(into *string, id arm.ID, at *document.Node) {
 	if im.options.Namespace != "" {
 		*into = im.options.Namespace
@@ -41,7 +41,7 @@ func (im *importer) inNamespace(into *string, id arm.ID, at *document.Node) {
 	im.putNamespace(id, at)
 }
 
-// putNamespace adds the namespace that stands for an id's publisher, once.
+// putNamespace adds the namespace of an id's publisher, once.
 func (im *importer) putNamespace(id arm.ID, at *document.Node) {
 	name := arm.Fold(id.Publisher())
 	if im.options.Namespace != "" || im.namespaces[name] {
@@ -71,17 +71,17 @@ func (im *importer) mapPublisher(r input.Resource) {
 	im.putNamespace(r.ID, r.Value.Node)
 }
 
-// left tells that something is left out, unless that was said of it as a whole.
+// left reports that something is left out, unless a finding covers it as a whole.
 func (im *importer) left(at *document.Node, what string) {
 	if at.State != document.Closed {
 		im.Unmapped(at, "%s is left out", what)
 	}
 }
 
-// mapGroup makes nothing: a group is a label of its versions.
+// mapGroup makes no object: a group becomes a label of its versions.
 func (im *importer) mapGroup(r input.Resource) {
 	r.Properties()
-	if im.Doubts > 0 { // its versions may be what cannot be decided
+	if im.Doubts > 0 { // the undecided resources may be its versions
 		return
 	}
 	if im.grouped == nil {
@@ -98,7 +98,7 @@ func (im *importer) mapGroup(r input.Resource) {
 	im.Tell(finding.Note, r.Value.Node, "a group alone becomes nothing: it is a label of its versions; import those")
 }
 
-// text is an optional member that has to be a text; "" where it is absent, or reported.
+// text returns an optional text member; "" if it is absent, or is not a text, which is reported.
 func (im *importer) text(v template.Value, name string) string {
 	m := v.Get(name)
 	if !m.There() {
@@ -118,7 +118,7 @@ func (im *importer) text(v template.Value, name string) string {
 	return word
 }
 
-// need is a member that has to be there, a text of at most limit bytes.
+// need returns a required text member of 1 to limit bytes. It reports a member that is not one.
 func (im *importer) need(v template.Value, name string, limit int) (string, bool) {
 	at := v.Node
 	if m := v.Get(name); m.Node != nil {
@@ -145,7 +145,7 @@ func (im *importer) need(v template.Value, name string, limit int) (string, bool
 	return word, true
 }
 
-// array is an optional member that has to be an array, of at most limit items.
+// array returns the items of an optional array member, at most limit.
 func (im *importer) array(v template.Value, name string, limit int) []template.Value {
 	m := v.Get(name)
 	if !m.There() {
@@ -172,7 +172,7 @@ func (im *importer) array(v template.Value, name string, limit int) []template.V
 	return items[:min(limit, len(items))]
 }
 
-// texts is an optional array of texts, each of 1 to 253 bytes.
+// texts returns the items of an optional array of texts, each of 1 to 253 bytes.
 func (im *importer) texts(v template.Value, name string, limit int) []string {
 	var all []string
 	for _, item := range im.array(v, name, limit) {
@@ -196,7 +196,7 @@ func (im *importer) texts(v template.Value, name string, limit int) []string {
 	return all
 }
 
-// object is a member that has to be an object; absent where it is not, which is reported when needed.
+// object returns a member that is an object; the zero Value if it is absent, or is no object, which is reported.
 func (im *importer) object(v template.Value, name string) template.Value {
 	m := v.Get(name)
 	if !m.There() {
@@ -216,7 +216,7 @@ func (im *importer) object(v template.Value, name string) template.Value {
 	return out
 }
 
-// reference is the id in a member such as {"id": "..."}.
+// reference returns the id in a member such as {"id": "..."}.
 func (im *importer) reference(v template.Value, name string) (id arm.ID, at *document.Node, ok bool) {
 	ref := im.object(v, name)
 	if !ref.There() {
@@ -238,11 +238,12 @@ func (im *importer) reference(v template.Value, name string) (id arm.ID, at *doc
 	return id, at, true
 }
 
-// near reports whether what an object refers to is its own publisher's, which stays in its namespace.
+// near reports whether a referenced resource belongs in the namespace of the object
+// that references it: it is of the same publisher, or Options.Namespace is set.
 func (im *importer) near(r input.Resource, id arm.ID, at *document.Node) bool {
 	if im.options.Namespace == "" && arm.Fold(id.Publisher()) != arm.Fold(r.ID.Publisher()) {
 		im.Unmapped(at, "it is of the publisher %q, and a reference stays in the namespace of its own; import both into one (-n)", arm.Clip(id.Publisher()))
 		return false
 	}
-	return im.knows(id, at)
+	return im.isFirstPublisher(id, at)
 }

@@ -42,7 +42,7 @@ func (im *importer) mapDefinition(r input.Resource) {
 	o.Labels[LabelDefinitionGroup] = labelValue(arm.Fold(r.ID.Names[1]))
 }
 
-// orderApplications drops from the order of applications those that were not mapped.
+// orderApplications drops dependencies on applications that were not mapped.
 func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersion, known map[string]*document.Node) {
 	apps := o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications
 	for i := range apps {
@@ -67,7 +67,7 @@ func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersi
 	}
 }
 
-// versionState is left to its default for a preview: what is activated here meanwhile stays so.
+// versionState returns "" for a preview: a version that was activated in the cluster since then stays active.
 func (im *importer) versionState(p template.Value, r input.Resource) v1alpha1.VersionState {
 	state := im.text(p, "versionState")
 	at := p.Get("versionState").Node
@@ -129,7 +129,7 @@ func (im *importer) application(item template.Value, r input.Resource) (app v1al
 	return app, ok && known
 }
 
-// element is an item of an array that has to be an object.
+// element returns an item of an array that must be an object.
 func (im *importer) element(item template.Value, what string) (template.Value, bool) {
 	out, err := item.Resolve()
 	switch {
@@ -143,8 +143,8 @@ func (im *importer) element(item template.Value, what string) (template.Value, b
 	return out, true
 }
 
-// source is what a profile takes its artifact from. Both API styles write it at the same place: the id
-// of a store is the old form, the id of a manifest the new one.
+// source returns where a profile takes its artifact from. Both API styles write it in
+// the same member: the id of a store is the old form, the id of a manifest the new form.
 func (im *importer) source(profile template.Value, member string, r input.Resource, owner *document.Node) (s v1alpha1.ArtifactSource, ok bool) {
 	id, at, ok := im.reference(profile, member)
 	if !ok {

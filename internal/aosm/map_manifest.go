@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// maxArtifacts is how many artifacts a manifest lists at most.
+// maxArtifacts is the maximum number of artifacts of a manifest.
 const maxArtifacts = 512
 
 func (im *importer) mapManifest(r input.Resource) {
@@ -28,16 +28,16 @@ func (im *importer) mapManifest(r input.Resource) {
 		im.ask(r, path)
 	}
 	if path == "" {
-		r.Value.Close() // the question is asked once for its store
+		r.Value.Close() // reported once for its store
 		return
 	}
 	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactManifest, r)
 	im.link(&o.Spec.ArtifactStoreRef.Name, v1alpha1.KindArtifactStore, r.ID.Parent(), nil)
 }
 
-// listArtifacts fills in what a manifest lists. It reports false, and tells why, where the input does not
-// decide the whole list: applied with a part of it, a manifest that is there would release the rest, and one
-// that is sealed could never be completed.
+// listArtifacts fills in the artifacts of a manifest. It returns false, and reports why,
+// if the input does not decide the whole list: an existing manifest applied with a part of
+// its list would release the other artifacts, and a sealed one could never be completed.
 func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p template.Value, r input.Resource) bool {
 	before := im.Doubts
 	if whole := r.Value.Get("properties"); whole.There() {
@@ -78,7 +78,7 @@ func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p template.Value
 	return true
 }
 
-// manifestState is Uploaded or left to its default: what is sealed here meanwhile is not to be unsealed.
+// manifestState returns Uploaded or "": a manifest that was sealed in the cluster since then must not be unsealed.
 func (im *importer) manifestState(p template.Value, r input.Resource) v1alpha1.ManifestState {
 	state := im.text(p, "artifactManifestState")
 	at := p.Get("artifactManifestState").Node
@@ -98,7 +98,7 @@ func (im *importer) manifestState(p template.Value, r input.Resource) v1alpha1.M
 	return ""
 }
 
-// readOnly tells that a template does not decide a state, which AOSM lets only its answers have.
+// readOnly reports that a template cannot set a state, which is read-only in AOSM. It returns false for an answer.
 func (im *importer) readOnly(r input.Resource, at *document.Node, member string) bool {
 	if !r.Template {
 		return false
@@ -112,8 +112,8 @@ var (
 	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
-// artifact is one entry of a manifest. Only what is in an OCI registry is one: images, charts, and
-// the templates and image files that are pushed there as artifacts.
+// artifact returns one entry of a manifest. Only artifacts in an OCI registry become entries:
+// images, charts, and the templates and image files that are pushed there as artifacts.
 func (im *importer) artifact(item template.Value, path v1alpha1.UploadPath, r input.Resource) (a v1alpha1.ManifestArtifact, ok bool) {
 	item, ok = im.element(item, "an artifact")
 	if !ok {
@@ -122,7 +122,7 @@ func (im *importer) artifact(item template.Value, path v1alpha1.UploadPath, r in
 	kind := im.text(item, "artifactType")
 	switch arm.Fold(kind) {
 	case "", "ociartifact", "armtemplate", "imagefile":
-	default: // it has nothing to release
+	default: // leaving it out releases nothing
 		im.Unmapped(item.Node, "an artifact of type %q is not in an OCI registry", arm.Clip(kind))
 		return a, false
 	}
@@ -134,16 +134,16 @@ func (im *importer) artifact(item template.Value, path v1alpha1.UploadPath, r in
 	if lower := arm.Fold(kind); lower == "armtemplate" || lower == "imagefile" {
 		im.Tell(finding.Note, item.Node, "the %s %s is listed as the OCIArtifact that it is in the registry as", arm.Clip(kind), name)
 	}
-	// The manifest's name can get 9 characters more, and both share a repository's name.
+	// The manifest's name, which may get a suffix of 9 characters, is a part of the repository's name too.
 	if limit := 254 - len(r.ID.Name()) - 9; path == v1alpha1.ManifestScoped && (strings.Contains(name, "/") || len(name) > limit) {
-		im.Doubt(item.Node, "the artifactName %q is not one path segment of at most %d characters, and a manifest of the API version %s can list nothing else here; push it under a name without /", arm.Clip(name), limit, cleanUp)
+		im.Doubt(item.Node, "the artifactName %q is not one path segment of at most %d characters, and a manifest of the API version %s can list nothing else here; push it under a name without /", arm.Clip(name), limit, manifestScopedVersion)
 		return a, false
 	}
 	return v1alpha1.ManifestArtifact{ArtifactName: name, ArtifactType: "OCIArtifact", ArtifactVersion: version}, true
 }
 
-// artifactName reads the name and the version of an artifact as they are in a registry, where names are
-// in lower case and versions have an _ for each +.
+// artifactName returns the name and the version of an artifact as in a
+// registry: names are in lower case, and versions have _ in place of +.
 func (im *importer) artifactName(v template.Value, nameMember, versionMember string) (name, version string, ok bool) {
 	name, ok = im.repositoryName(v, nameMember)
 	written, known := im.need(v, versionMember, 128)

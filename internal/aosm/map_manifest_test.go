@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// TestAManifestIsWholeOrLeftOut: a manifest that is there would release what the list does not have.
+// TestAManifestIsWholeOrLeftOut would find an incomplete list: applied over an existing manifest, it would release the rest.
 func TestAManifestIsWholeOrLeftOut(t *testing.T) {
 	t.Parallel()
 	const one = `{"artifactName": "a", "artifactVersion": "1"}`
@@ -41,7 +41,7 @@ func TestAManifestIsWholeOrLeftOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := Import(strings.NewReader(tc.input), Options{APIVersion: cleanUp})
+			r, err := Import(strings.NewReader(tc.input), Options{APIVersion: manifestScopedVersion})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ func (im *importer) mapSite(r input.Resource) {
 		im.Unmapped(r.Value.Node, "what it refers to is not a network service design version")
 		return
 	}
-	if !im.knows(id, at) {
+	if !im.isFirstPublisher(id, at) {
 		im.left(r.Value.Node, "the site")
 		return
 	}

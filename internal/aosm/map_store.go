@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// unused reports what was given for stores which are not in the input.
+// unused reports options for stores that are not in the input.
 func (im *importer) unused() {
 	tell := func(flag, name string) {
 		im.Add(finding.Finding{Level: finding.NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", arm.Clip(name))})
@@ -57,11 +57,11 @@ func (im *importer) mapStore(r input.Resource) {
 	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactStore, r)
 }
 
-// storeName is how a store is named on the command line, where its own name is not enough.
+// storeName returns the name of a store on the command line where its own name is ambiguous.
 func storeName(id arm.ID) string { return arm.Clip(id.Publisher() + "/" + id.Name()) }
 
-// givenURL is the URL that was given for a store. It reports false, and tells why, where the name that it was
-// given for means stores of several publishers.
+// givenURL returns the URL that was given for a store. It returns ok false, and
+// reports why, if the URL was given for a name that stores of several publishers have.
 func (im *importer) givenURL(r input.Resource) (url string, given, ok bool) {
 	short, whole := arm.Fold(r.ID.Name()), arm.Fold(r.ID.Publisher()+"/"+r.ID.Name())
 	for name, url := range im.options.Registries {
@@ -84,7 +84,7 @@ func (im *importer) givenURL(r input.Resource) (url string, given, ok bool) {
 	return "", false, true
 }
 
-// ownersOf are the publishers with a store of a name.
+// ownersOf returns the publishers that have a store of a name.
 func (im *importer) ownersOf(store string) []string {
 	if im.owners == nil {
 		im.owners = map[string][]string{}
@@ -101,7 +101,7 @@ func (im *importer) ownersOf(store string) []string {
 	return im.owners[store]
 }
 
-// derivedURL is the URL of the registry which Azure keeps the store in; "" where the input does not say it.
+// derivedURL returns the URL of the registry behind the store in Azure; "" if the input does not say which one it is.
 func (im *importer) derivedURL(r input.Resource, p template.Value) string {
 	backing := p.Get("storageResourceId")
 	const give = "give it with --registry %s=https://HOST[/PATH]"
@@ -126,8 +126,7 @@ func (im *importer) derivedURL(r input.Resource, p template.Value) string {
 	return url
 }
 
-// apart reports whether a URL is not another store's, nor in another store's or around it: of two such stores
-// one would be inert.
+// apart reports whether a URL overlaps with no other store's URL: of two overlapping stores one would be inert.
 func (im *importer) apart(r input.Resource, url string) bool {
 	location, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {
@@ -144,7 +143,7 @@ func (im *importer) apart(r input.Resource, url string) bool {
 	return true
 }
 
-// located is where a store is.
+// located is a store with its location.
 type located struct {
 	id       arm.ID
 	url      string

@@ -7,13 +7,13 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// TestForbiddenNames: text that AOSM allows nobody to give as a name is not one, in an id or in a template.
+// TestForbiddenNames checks that a text that AOSM's patterns forbid is not taken for a name, in an id or in a template.
 func TestForbiddenNames(t *testing.T) {
 	t.Parallel()
 	chart := func(id string) string {
 		return answerOf(scoped("p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0"), chartOf(id))
 	}
-	o := Options{APIVersion: cleanUp}
+	o := Options{APIVersion: manifestScopedVersion}
 	cases := map[string]trial{
 		"GoodSemVer":  {reason: "all that semantic versions have", input: answerOf(scoped("p/networkFunctionDefinitionGroups/G_1-x/networkFunctionDefinitionVersions/1.0.0-rc.1+b.2"), chartOf(hybrid+"p/artifactStores/s")), has: []string{"kind: NetworkFunctionDefinitionVersion"}},
 		"GoodManifes": {reason: "a manifest may have any name without white space", options: o, input: answerOf(scoped("p/artifactStores/s/artifactManifests/Grüße.1-0~x"), artifactsOf("a:1")), has: []string{"kind: ArtifactManifest"}},
@@ -38,8 +38,8 @@ func TestForbiddenNames(t *testing.T) {
 	checkAll(t, cases)
 }
 
-// TestUploadPathOfAnswers: which API version a manifest was made with is known, shown by the references to its
-// store, or asked once for each store.
+// TestUploadPathOfAnswers checks that the API version of a manifest is known,
+// follows from the references to its store, or is asked for once for each store.
 func TestUploadPathOfAnswers(t *testing.T) {
 	t.Parallel()
 	manifest := func(store, name string) string {
@@ -57,10 +57,10 @@ func TestUploadPathOfAnswers(t *testing.T) {
 	checkAll(t, map[string]trial{
 		"Asked":      {reason: "nothing says it", lost: true, input: list(manifest("s", "a"), manifest("s", "b")), has: []string{"the API version of the manifests a, b of the store p/s is not in the input", "--api-version 2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
 		"AskedEach":  {reason: "once for each store", lost: true, input: list(manifest("s", "a"), manifest("t", "b")), has: []string{"the API version of the manifest a of the store p/s is", "the API version of the manifest b of the store p/t is"}},
-		"Given":      {reason: "given for all", options: Options{APIVersion: cleanUp}, input: list(manifest("s", "a"), manifest("t", "b")), has: scope, lacks: old},
-		"GivenStore": {reason: "given for one store", lost: true, options: Options{APIVersions: map[string]string{"s": cleanUp}}, input: list(manifest("S", "a"), manifest("t", "b")), has: append(scope, "the API version of the manifest b of the store p/t is"), lacks: old},
-		"GivenMixed": {reason: "a publisher that is on its way", options: Options{APIVersion: "2024-04-15", APIVersions: map[string]string{"p/s": cleanUp, "p/s/b": "2023-09-01"}}, input: list(manifest("s", "a"), manifest("s", "b"), manifest("t", "c")), has: append(scope, old...)},
-		"GivenNone":  {reason: "given for a store that is not there", lost: true, options: Options{APIVersion: cleanUp, APIVersions: map[string]string{"x": cleanUp}}, input: manifest("s", "a"), has: []string{`--api-version: no store of the input that can be mapped is called "x"`}},
+		"Given":      {reason: "given for all", options: Options{APIVersion: manifestScopedVersion}, input: list(manifest("s", "a"), manifest("t", "b")), has: scope, lacks: old},
+		"GivenStore": {reason: "given for one store", lost: true, options: Options{APIVersions: map[string]string{"s": manifestScopedVersion}}, input: list(manifest("S", "a"), manifest("t", "b")), has: append(scope, "the API version of the manifest b of the store p/t is"), lacks: old},
+		"GivenMixed": {reason: "a publisher that is on its way", options: Options{APIVersion: "2024-04-15", APIVersions: map[string]string{"p/s": manifestScopedVersion, "p/s/b": "2023-09-01"}}, input: list(manifest("s", "a"), manifest("s", "b"), manifest("t", "c")), has: append(scope, old...)},
+		"GivenNone":  {reason: "given for a store that is not there", lost: true, options: Options{APIVersion: manifestScopedVersion, APIVersions: map[string]string{"x": manifestScopedVersion}}, input: manifest("s", "a"), has: []string{`--api-version: no store of the input that can be mapped is called "x"`}},
 		"Named":      {reason: "a version names it", input: list(manifest("s", "a"), named("p/artifactStores/s/artifactManifests/a")), has: scope, lacks: old},
 		"Sibling":    {reason: "a version names another one of the store", input: list(manifest("s", "a"), manifest("s", "b"), named("p/artifactStores/s/artifactManifests/b")), has: append(scope, ": 2025-03-30 is assumed"), lacks: old},
 		"OtherStore": {reason: "one of another store says nothing", lost: true, input: list(manifest("s", "a"), manifest("t", "b"), named("p/artifactStores/t/artifactManifests/b")), has: []string{"the API version of the manifest a of the store p/s is"}},
@@ -77,24 +77,24 @@ func TestUploadPathOfAnswers(t *testing.T) {
 	}
 }
 
-// TestPartsOfManifests: one that cannot be listed whole is left out, whatever its state.
+// TestPartsOfManifests checks that a manifest that cannot be listed completely is left out, whatever its state.
 func TestPartsOfManifests(t *testing.T) {
 	t.Parallel()
 	sealed := func(api, artifacts string) string {
 		return strings.Replace(answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifacts), `{"id"`, `{"apiVersion": "`+api+`", "id"`, 1)
 	}
 	checkAll(t, map[string]trial{
-		"Slash":       {reason: "a name that is not a path segment", lost: true, input: sealed(cleanUp, artifactsOf("cert-manager:1.5.5", "vendorco/cert-controller:v1.5.5")), has: []string{"the manifest is left out", "cert-controller\" is not one path segment", "2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
+		"Slash":       {reason: "a name that is not a path segment", lost: true, input: sealed(manifestScopedVersion, artifactsOf("cert-manager:1.5.5", "vendorco/cert-controller:v1.5.5")), has: []string{"the manifest is left out", "cert-controller\" is not one path segment", "2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
 		"SlashBefore": {reason: "before 2025-03-30 it can be listed", input: sealed("2024-04-15", artifactsOf("cert-manager:1.5.5", "vendorco/cert-controller:v1.5.5")), has: []string{"artifactName: vendorco/cert-controller"}},
-		"NoTag":       {reason: "a version that is not a tag", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b:not a tag")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
-		"NoName":      {reason: "a name that is not a repository's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b//c:1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
-		"LongName":    {reason: "a name that is too long with the manifest's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", strings.Repeat("b", 250)+":1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
-		"Disk":        {reason: "a disk has nothing to release", lost: true, input: sealed(cleanUp, `{"artifacts": [{"artifactName": "a", "artifactVersion": "1"}, {"artifactName": "Disk 1", "artifactVersion": "1", "artifactType": "VhdImageFile"}]}`), has: []string{"artifactName: a", "is not in an OCI registry"}},
-		"Twice":       {reason: "nothing is lost of one that is listed twice", input: sealed(cleanUp, artifactsOf("a:1", "a:1")), has: []string{"is listed twice"}},
+		"NoTag":       {reason: "a version that is not a tag", lost: true, input: sealed(manifestScopedVersion, artifactsOf("a:1", "b:not a tag")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
+		"NoName":      {reason: "a name that is not a repository's", lost: true, input: sealed(manifestScopedVersion, artifactsOf("a:1", "b//c:1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
+		"LongName":    {reason: "a name that is too long with the manifest's", lost: true, input: sealed(manifestScopedVersion, artifactsOf("a:1", strings.Repeat("b", 250)+":1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
+		"Disk":        {reason: "a disk has nothing to release", lost: true, input: sealed(manifestScopedVersion, `{"artifacts": [{"artifactName": "a", "artifactVersion": "1"}, {"artifactName": "Disk 1", "artifactVersion": "1", "artifactType": "VhdImageFile"}]}`), has: []string{"artifactName: a", "is not in an OCI registry"}},
+		"Twice":       {reason: "nothing is lost of one that is listed twice", input: sealed(manifestScopedVersion, artifactsOf("a:1", "a:1")), has: []string{"is listed twice"}},
 	})
 }
 
-// TestStates: an answer says a state; a template cannot.
+// TestStates checks that an answer sets a state, and a template does not.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	manifest := func(state string) string {
@@ -106,7 +106,7 @@ func TestStates(t *testing.T) {
 	answer := func(rest, properties string) string { return answerOf(scoped("p/"+rest), properties) }
 	const m, v, d = "artifactStores/s/artifactManifests/m", "networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "networkServiceDesignGroups/g/networkServiceDesignVersions/1.0.0"
 	design := strings.Replace(designOf("ArmResourceDefinition", `"{}"`), "{", `{"versionState": "Active", `, 1)
-	o := Options{APIVersion: cleanUp}
+	o := Options{APIVersion: manifestScopedVersion}
 	const reported = "a template does not set "
 	checkAll(t, map[string]trial{
 		"Uploaded":         {reason: "sealed", options: o, input: answer(m, manifest("Uploaded")), has: []string{"artifactManifestState: Uploaded"}},
@@ -124,7 +124,7 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestRegistriesOfPublishers: a URL is for one store.
+// TestRegistriesOfPublishers checks that a URL is used for one store only.
 func TestRegistriesOfPublishers(t *testing.T) {
 	t.Parallel()
 	store := func(publisher, name, more string) string {
@@ -155,7 +155,8 @@ func TestRegistriesOfPublishers(t *testing.T) {
 	})
 }
 
-// TestNamesDoNotChange: a site has one name, whatever else is in the input; what is there keeps its name.
+// TestNamesDoNotChange checks that a site has the same name whatever
+// else is in the input, and that existing objects keep their names.
 func TestNamesDoNotChange(t *testing.T) {
 	t.Parallel()
 	site := func(group string) string {
@@ -172,9 +173,9 @@ func TestNamesDoNotChange(t *testing.T) {
 	}
 	named := answerOf(scoped("p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0"), chartOf(scoped("p/artifactStores/t/artifactManifests/cnf")))
 	old := there(v1alpha1.KindArtifactManifest, "p", "cnf", scoped("p/artifactStores/s/artifactManifests/cnf"))
-	old.APIVersion = cleanUp
+	old.APIVersion = manifestScopedVersion
 	renamed := there(v1alpha1.KindArtifactManifest, "p", "cnf-x", scoped("p/artifactStores/t/artifactManifests/cnf"))
-	renamed.APIVersion = cleanUp
+	renamed.APIVersion = manifestScopedVersion
 	checkAll(t, map[string]trial{
 		"York":       {reason: "alone", input: site("rg-york"), has: []string{york}},
 		"Both":       {reason: "with another one", input: both, has: []string{york, leeds}},
@@ -185,13 +186,14 @@ func TestNamesDoNotChange(t *testing.T) {
 		"Elsewhere":  {reason: "in another namespace it is another one", input: site("rg-york"), options: there(v1alpha1.KindSite, "q", "core", "/subscriptions/0/resourceGroups/rg-york/providers/Microsoft.HybridNetwork/siteNetworkServices/core"), has: []string{york}},
 		"Manifests":  {reason: "a manifest of the name of another one that is there", input: "[" + m("s") + "," + m("t") + "]", options: old, has: []string{"name: cnf\n", "name: cnf-"}},
 		"NameTaken":  {reason: "a reference to a manifest whose name another one has already", input: named, options: old, has: []string{"name: cnf-", "neither in the input nor in the cluster"}, lacks: []string{"name: cnf\n"}},
-		"NotThere":   {reason: "a reference to what may become another one", input: named, options: Options{APIVersion: cleanUp}, has: []string{"name: cnf\n", "neither in the input nor in the cluster"}},
+		"NotThere":   {reason: "a reference to what may become another one", input: named, options: Options{APIVersion: manifestScopedVersion}, has: []string{"name: cnf\n", "neither in the input nor in the cluster"}},
 		"NamedThere": {reason: "nothing is to be said of what is there", input: named, options: renamed, lacks: []string{"neither in the input"}},
 		"References": {reason: "a reference to what is there under another name", input: named, options: renamed, has: []string{"name: cnf-x\n"}},
 	})
 }
 
-// TestNothingIsReportedTwice: what an expression makes is looked at once, and nothing of it is reported as unknown.
+// TestNothingIsReportedTwice checks that the result of an expression
+// is read once, and that no part of it is reported as unknown.
 func TestNothingIsReportedTwice(t *testing.T) {
 	t.Parallel()
 	const list = `"variables": {"l": [{"artifactName": "a", "artifactVersion": "1"}], "p": {"artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}}, `

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// moduleOf is a deployment in a template, with the members of the template that it deploys.
+// moduleOf returns a nested deployment, given the members of its template.
 func moduleOf(name, parameters, members string) string {
 	return `{"type": "Microsoft.Resources/deployments", "apiVersion": "2022-09-01", "name": "` + name + `", "properties": {"mode": "Incremental",
 		"expressionEvaluationOptions": {"scope": "inner"}, "parameters": {` + parameters + `}, "template": {"contentVersion": "1.0.0.0", ` + members + `}}}`
 }
 
-// TestModules: what one deployment in a template says is known to the others.
+// TestModules checks that the outputs of a nested deployment are known to the others.
 func TestModules(t *testing.T) {
 	t.Parallel()
 	names := moduleOf("names", `"n": {"value": "1.0.0"}`, `"parameters": {"n": {"type": "string"}}, "resources": [], "outputs": {
@@ -47,7 +47,7 @@ func TestModules(t *testing.T) {
 	})
 }
 
-// TestChildren: resources in resources, as a list or by symbolic name.
+// TestChildren imports resources within resources, in a list or by symbolic name.
 func TestChildren(t *testing.T) {
 	t.Parallel()
 	child := `{"type": "artifactManifests", "apiVersion": "2025-03-30", "name": "m", "properties": {"artifacts": []}}`

@@ -14,28 +14,28 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
-// Labels and the annotation of what an import makes.
+// The labels and the annotation of imported objects.
 const (
-	// LabelPublisher has the publisher's name, in lower case, on what is the publisher's and on its Namespace.
+	// LabelPublisher has the publisher's name, in lower case, on the publisher's objects and its Namespace.
 	LabelPublisher = "nfo.dev/publisher"
 	// LabelDefinitionGroup and LabelDesignGroup have the group's name, in lower case, on its versions.
 	LabelDefinitionGroup = "nfo.dev/network-function-definition-group"
 	LabelDesignGroup     = "nfo.dev/network-service-design-group"
-	// AnnotationID has the resource's id in AOSM, as it was written.
+	// AnnotationID has the resource's id in AOSM, as written in the input.
 	AnnotationID = "nfo.dev/aosm-id"
 )
 
 const kindNamespace = "Namespace"
 
-// link is a name that is filled in when all names are known.
+// link is a place for a name that is filled in once all names are known.
 type link struct {
 	into *string
 	kind string
 	id   arm.ID
-	// at is where the object is that is called so; nil for a reference to it.
+	// at is the position of the object that has the name; nil for a reference to the object.
 	at *document.Node
-	// in, when not nil, has the namespace of the object once the names of namespaces are filled in; else it
-	// is that of the publisher.
+	// in, unless nil, has the object's namespace once the names of
+	// namespaces are filled in. If nil, the namespace is the publisher's.
 	in *string
 }
 
@@ -43,7 +43,7 @@ func (im *importer) link(into *string, kind string, id arm.ID, at *document.Node
 	im.links = append(im.links, link{into: into, kind: kind, id: id, at: at})
 }
 
-// raw is the name in AOSM's words, and how long it may be here.
+// raw returns the name in AOSM, and how long the name may be here.
 func (l link) raw() (name string, limit int) {
 	switch l.kind {
 	case kindNamespace:
@@ -56,7 +56,7 @@ func (l link) raw() (name string, limit int) {
 	return l.id.Name(), validation.DNS1123SubdomainMaxLength
 }
 
-// identity is the same for links to the same object, and place for those whose names must differ.
+// identity returns an identity that links to the same object share, and the scope in which names must differ.
 func (l link) identity(place string) (identity, in string) {
 	switch {
 	case l.kind == kindNamespace:
@@ -67,12 +67,12 @@ func (l link) identity(place string) (identity, in string) {
 	return l.id.Key(), place
 }
 
-// claim is a name that an object would have.
+// claim is the name that an object would get.
 type claim struct {
-	// key is the same for objects that would have the same name, identity for links to the same object.
+	// key is the same for objects that would get the same name, identity for links to the same object.
 	key, identity string
 	base          string
-	// changed is true where the name in AOSM is not one in Kubernetes.
+	// changed is set if the name in AOSM is not valid in Kubernetes.
 	changed bool
 }
 
@@ -83,9 +83,9 @@ func (im *importer) claim(l link) claim {
 	return claim{key: strings.Join([]string{l.kind, place, base}, "\n"), identity: identity, base: base, changed: changed}
 }
 
-// settle gives every object its name and fills it in wherever it is named. Two objects that would have the
-// same name both get a suffix, so that the order of the input does not matter. An object that is there keeps
-// its name, and nothing else gets it. Namespaces come first, for an object is there in one.
+// settle gives every object its name, and fills it in at every link. Two objects that would have the same name
+// both get a suffix, so that the order of the input does not matter. An existing object keeps its name, and no
+// other object gets that name. Namespaces are named first, because existing objects are found by namespace.
 func (im *importer) settle() {
 	claims, several := map[string]string{}, map[string]bool{}
 	for _, l := range im.links {
@@ -117,7 +117,7 @@ func (im *importer) settle() {
 	}
 }
 
-// namespace is where the object is, by the names of publishers' namespaces.
+// namespace returns the namespace of the object, given the names of the publishers' namespaces.
 func (l link) namespace(o Options, namespaces map[string]string) string {
 	if l.in != nil {
 		return *l.in
@@ -125,7 +125,7 @@ func (l link) namespace(o Options, namespaces map[string]string) string {
 	return cmp.Or(o.Namespace, namespaces[arm.Fold(l.id.Publisher())])
 }
 
-// name fills in one name, and reports whether it is that of a site with a suffix, which is reported once.
+// name fills in one name. It returns true for a site that got a suffix for its scope, which settle reports once.
 func (im *importer) name(l link, collides bool, in string) (site bool) {
 	c := im.claim(l)
 	_, limit := l.raw()
@@ -153,7 +153,7 @@ func (im *importer) name(l link, collides bool, in string) (site bool) {
 	return false
 }
 
-// madeHere are the identities of what the input has.
+// madeHere returns the identities of the objects that the input has.
 func (im *importer) madeHere() map[string]bool {
 	made := map[string]bool{}
 	for _, l := range im.links {
@@ -164,8 +164,8 @@ func (im *importer) madeHere() map[string]bool {
 	return made
 }
 
-// tellAbsent tells, once, of a manifest that is named and is neither in the input nor there: manifests of several
-// stores can have one name, and which of them has it here is known when they are there.
+// tellAbsent reports, once, a referenced manifest that is neither in the input nor in the cluster: manifests of
+// several stores can have the same name, and only the existing objects show which one has that name in Kubernetes.
 func (im *importer) tellAbsent(l link, in string, made map[string]bool) {
 	identity := im.claim(l).identity
 	if l.kind != v1alpha1.KindArtifactManifest || made[identity] || im.thereIn(l.kind, l.id, in).Name != "" {
@@ -188,9 +188,8 @@ func (im *importer) tellName(l link, name string, collides bool) {
 	im.Tell(finding.Note, l.at, "the %s is called %s: in AOSM it is %q, %s%s", l.kind, name, arm.Clip(raw), why, path)
 }
 
-// objectName is the name that an object gets: in lower case, which ARM does not tell apart, and with a
-// hash of the original when anything else has to be changed. A namespace's name has no dots, and is
-// none of those that Kubernetes and this product have for themselves.
+// objectName returns the name that an object gets. The name is lower-cased, because ARM ignores case, and gets a hash of the
+// original if anything else must change. A namespace's name has no dots, and is not one that Kubernetes or nfo reserves.
 func objectName(raw string, limit int, namespace bool) (name string, changed bool) {
 	lower := arm.Fold(raw)
 	if name = cleaned(lower); !namespace {
@@ -209,7 +208,7 @@ func objectName(raw string, limit int, namespace bool) (name string, changed boo
 	return suffixed(name, lower, limit), true
 }
 
-// cleaned is what a part of a name may be of it.
+// cleaned replaces the characters that a name cannot contain by dashes, and trims dashes.
 func cleaned(part string) string {
 	return strings.Trim(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -219,7 +218,7 @@ func cleaned(part string) string {
 	}, part), "-")
 }
 
-// suffixed is a name with a hash, 8 digits long, of what it is made from.
+// suffixed returns a name with a hash of a text, 8 digits long, within the limit.
 func suffixed(name, of string, limit int) string {
 	sum := sha256.Sum256([]byte(of))
 	tail := "-" + hex.EncodeToString(sum[:4])
@@ -232,7 +231,7 @@ func suffixed(name, of string, limit int) string {
 	return name + tail
 }
 
-// labelValue is a name as the value of a label.
+// labelValue returns a name as a valid label value.
 func labelValue(raw string) string {
 	if len(validation.IsValidLabelValue(raw)) == 0 {
 		return raw

@@ -11,9 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// Applied is an object with the fields alone that an import decides, as it is applied and printed.
-// The typed object has every field of its kind: applied as it is, it would claim and reset, for one,
-// how a store is purged.
+// Applied returns an object with only the fields that an import decides, as it is applied and printed. The typed object
+// has every field of its kind: applied unchanged, it would claim and reset others, such as spec.purge of a store.
 func Applied(o client.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {
@@ -22,14 +21,14 @@ func Applied(o client.Object) (*unstructured.Unstructured, error) {
 	unstructured.RemoveNestedField(content, "status")
 	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
 	unstructured.RemoveNestedField(content, "spec", "purge")
-	if spec, ok := content["spec"].(map[string]any); ok && len(spec) == 0 { // a namespace's
+	if spec, ok := content["spec"].(map[string]any); ok && len(spec) == 0 { // a namespace's spec
 		delete(content, "spec")
 	}
 	return &unstructured.Unstructured{Object: content}, nil
 }
 
-// SameResource reports whether two ids, as AnnotationID has them, can be of one resource: a part of the
-// scope that one of them does not say is not a difference.
+// SameResource reports whether two ids, as in AnnotationID, can be of the same
+// resource: a part of the scope that only one of them has is not a difference.
 func SameResource(a, b string) bool {
 	x, err := arm.ParseID(a)
 	if err != nil {
@@ -43,5 +42,5 @@ func SameResource(a, b string) bool {
 		!arm.Differ(x.Subscription, y.Subscription) && !arm.Differ(x.Group, y.Group)
 }
 
-// IsAPIVersion reports whether a text is an API version of Azure: a date, and perhaps -preview.
+// IsAPIVersion reports whether a text has the form of an Azure API version: a date, optionally with -preview.
 func IsAPIVersion(s string) bool { return date.MatchString(s) }

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
-// templateWriter writes templates whose references have names of their own, in every form that it knows.
+// templateWriter writes templates whose references have unique names, in every form that it knows.
 type templateWriter struct {
 	*rand.Rand
 	names     int
@@ -22,7 +22,7 @@ type templateWriter struct {
 
 func (w *templateWriter) pick(all ...string) string { return all[w.IntN(len(all))] }
 
-// text is an ARM expression, without brackets, that is a text, or that cannot be decided.
+// text returns an ARM expression, without brackets, that evaluates to a text or cannot be decided.
 func (w *templateWriter) text(s string) string {
 	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	w.names++
@@ -77,7 +77,7 @@ func (w *templateWriter) text(s string) string {
 	return quoted
 }
 
-// id is an expression for an id of a type below publishers.
+// id returns an expression for an id of a type below publishers.
 func (w *templateWriter) id(typ string, names ...string) string {
 	if w.IntN(3) == 0 {
 		return "resourceId('Microsoft.HybridNetwork/publishers" + typ + "', '" + strings.Join(names, "', '") + "')"
@@ -94,10 +94,10 @@ func providersOf(i int) string {
 	return []string{"/subscriptions/0/resourceGroups/g", "", "/subscriptions/0"}[i] + hybrid
 }
 
-// bracketed is an expression as the JSON text of a template.
+// bracketed returns an expression as JSON text in a template.
 func bracketed(expression string) string { return quote("[" + expression + "]") }
 
-// object is a JSON object, as it is or as a variable, alone or joined with another one.
+// object returns a JSON object, literally or as a variable, alone or joined with another one.
 func (w *templateWriter) object(content string) string {
 	w.names++
 	name := fmt.Sprintf("o%d", w.names)
@@ -115,7 +115,7 @@ func (w *templateWriter) object(content string) string {
 	return content
 }
 
-// list is a JSON list of one item, as it is or made by a function.
+// list returns a JSON list of one item, literally or made by a function.
 func (w *templateWriter) list(item string) string {
 	w.names++
 	name := fmt.Sprintf("l%d", w.names)
@@ -125,7 +125,7 @@ func (w *templateWriter) list(item string) string {
 		bracketed("flatten(createArray(variables('"+name+"')))"))
 }
 
-// resource is one resource, and the name of what it refers to.
+// resource returns one resource, and the name that it refers to.
 func (w *templateWriter) resource(i int) (resource, refers string) {
 	w.names++
 	refers = fmt.Sprintf("ref%d", w.names)
@@ -154,20 +154,19 @@ func (w *templateWriter) resource(i int) (resource, refers string) {
 	return fmt.Sprintf(`{"type": "Microsoft.HybridNetwork/siteNetworkServices", "apiVersion": "2025-03-30", "name": "site%d", "properties": %s}`, i, properties), refers
 }
 
-// looped is a resource, at times with a condition or in a loop of one turn.
+// looped returns a resource, sometimes with a condition or in a loop of one iteration.
 func (w *templateWriter) looped(typ, name, properties string) string {
 	r := resourceOf(typ, name, properties)
 	return strings.Replace(r, "{", w.pick("{", "{", `{"condition": true, `, `{"condition": "[parameters('on')]", `, `{"condition": false, `, `{"copy": {"name": "c", "count": "[length(createArray(1))]"}, `), 1)
 }
 
-// wanted is what a resource of a template refers to, and the numbers of the variables and parameters that are
-// its own.
+// wanted is the name that a resource refers to, and the range of numbers of the variables and parameters made for it.
 type wanted struct {
 	refers   string
 	from, to int
 }
 
-// write is a template of some resources, with what each refers to.
+// write returns a template of some resources, with what each refers to.
 func (w *templateWriter) write() (template string, refers []wanted) {
 	w.variables, w.given, w.outputs = nil, []string{`"on": {"type": "bool"}`}, nil
 	var resources []string
@@ -182,7 +181,7 @@ func (w *templateWriter) write() (template string, refers []wanted) {
 	return inTemplate(sections, resources...), refers
 }
 
-// saysOf reports whether a finding that matters is of a resource of a template.
+// saysOf reports whether a finding of the level NotMapped, or of a false condition, is about a resource of a template.
 func saysOf(findings []finding.Finding, i int, w wanted) bool {
 	at := fmt.Sprintf("$.resources[%d]", i)
 	for _, f := range findings {
@@ -201,11 +200,11 @@ func saysOf(findings []finding.Finding, i int, w wanted) bool {
 	return false
 }
 
-// ownValue is the path of a variable or parameter of a template writer.
+// ownValue matches the path of a variable or parameter of a templateWriter.
 var ownValue = regexp.MustCompile(`^\$\.(?:variables|parameters)\.[xol]([0-9]+)`)
 
-// TestNoReferenceIsDropped: whatever a template is made of, what a resource refers to is in an object, or a
-// finding says that it is not.
+// TestNoReferenceIsDropped would find a reference that is neither in
+// an object nor in a finding, whatever expressions it is written with.
 func TestNoReferenceIsDropped(t *testing.T) {
 	t.Parallel()
 	const seed, rounds = 20250330, 2000

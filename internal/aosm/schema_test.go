@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// schemas are those of the generated CRDs, by kind.
+// schemas are the schemas of the generated CRDs, by kind.
 var schemas = sync.OnceValues(func() (map[string]*spec.Schema, error) {
 	files, err := filepath.Glob("../../config/crd/nfo.dev_*.yaml")
 	if err != nil {
@@ -52,8 +52,8 @@ var schemas = sync.OnceValues(func() (map[string]*spec.Schema, error) {
 	return all, nil
 })
 
-// checkValid fails where an object is not what its schema allows, or its names are none. Rules in CEL that
-// one object shows are written out: the API server's own word is in the tests with one.
+// checkValid fails the test if an object does not match its schema, or has an invalid name. It repeats
+// in Go the CEL rules on single objects; the tests with an API server check the rules themselves.
 func checkValid(t testing.TB, objects []client.Object) {
 	t.Helper()
 	all, err := schemas()

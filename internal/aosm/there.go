@@ -11,18 +11,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// There is an object that an earlier import has made. Its name, and where it is, do not change.
+// There is an object of an earlier import. It keeps its name and namespace.
 type There struct {
 	Kind, Namespace, Name string
 	// ID is its id in AOSM.
 	ID string
-	// URL is a store's.
+	// URL is the URL of a store's registry.
 	URL string
-	// UploadPath is a manifest's.
+	// UploadPath is the upload path of a manifest.
 	UploadPath v1alpha1.UploadPath
 }
 
-// ThereOf is an object of the cluster as an import takes it. It reports false for one that no import has made.
+// ThereOf returns the There of an object in the cluster. It returns false for an object that no import has made.
 func ThereOf(o client.Object, kind string) (There, bool) {
 	t := There{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), ID: o.GetAnnotations()[AnnotationID]}
 	switch o := o.(type) {
@@ -34,12 +34,12 @@ func ThereOf(o client.Object, kind string) (There, bool) {
 	return t, t.ID != ""
 }
 
-// thereKey is the same for ids that can be of one resource.
+// thereKey returns a key that is the same for ids that can be of one resource.
 func thereKey(kind string, id arm.ID) string {
 	return kind + "\n" + id.Type() + "\n" + arm.Fold(strings.Join(id.Names, "\n"))
 }
 
-// earlier are objects by what they can be of, in the order of their names.
+// earlier groups objects by thereKey, sorted by namespace and name.
 func earlier(all []There) map[string][]There {
 	by := map[string][]There{}
 	for _, t := range all {
@@ -56,7 +56,7 @@ func earlier(all []There) map[string][]There {
 	return by
 }
 
-// taken are what the names that objects have stand for, by nameKey.
+// taken returns the ids of the objects by nameKey.
 func taken(all []There) map[string]arm.ID {
 	names := map[string]arm.ID{}
 	for _, t := range all {
@@ -67,9 +67,9 @@ func taken(all []There) map[string]arm.ID {
 	return names
 }
 
-// isTaken reports whether a name stands for another resource of the same publisher already. One of another publisher,
-// or that differs in its subscription or resource group alone, is refused where it is applied: a namespace stands for
-// one publisher.
+// isTaken reports whether an object of another resource of the same publisher has the name. A
+// conflict with another publisher's object, or with one that differs only in its subscription
+// or resource group, is refused when the object is applied: a namespace is for one publisher.
 func (im *importer) isTaken(l link, in, name string) bool {
 	id, ok := im.taken[nameKey(l.kind, in, name)]
 	return ok && arm.Fold(id.Publisher()) == arm.Fold(l.id.Publisher()) && thereKey(l.kind, id) != thereKey(l.kind, l.id)
@@ -77,14 +77,14 @@ func (im *importer) isTaken(l link, in, name string) bool {
 
 func nameKey(kind, namespace, name string) string { return kind + "\n" + namespace + "\n" + name }
 
-// there is the object that stands for a resource already, in the namespace for all if there is one; the zero
-// There if none exists.
+// there returns the existing object for a resource, in the namespace
+// of the options if one is set; the zero There if none exists.
 func (im *importer) there(kind string, id arm.ID) There {
 	return im.thereIn(kind, id, im.options.Namespace)
 }
 
-// thereIn is the same in a namespace; "" is any. One whose scope is the same goes before one that does not say
-// its scope, and of several of these none can be known to be it.
+// thereIn returns the existing object for a resource in a namespace; "" is any. An object with the
+// same scope goes before one with only parts of it. If several objects have only parts, none is taken.
 func (im *importer) thereIn(kind string, id arm.ID, namespace string) There {
 	var likely []There
 	for _, t := range im.earlier[thereKey(kind, id)] {

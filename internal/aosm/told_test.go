@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
-// TestTold: findings say what is the case.
+// TestTold checks the words of findings.
 func TestTold(t *testing.T) {
 	t.Parallel()
 	publisher := func(subscription, members string) string {
@@ -22,7 +22,7 @@ func TestTold(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		reason, input string
-		want          []string // but what is ignored
+		want          []string // the findings, without those that are ignored
 	}{
 		"TwoPublishers": {"one name in two subscriptions is two publishers", "[" + publisher("s1", "") + "," + publisher("s2", `"scope": "x"`) + "]", []string{
 			`NotMapped $[1]: it is another resource than that of the same name at $[0], which was taken, of subscription "s1", resource group "g"; import it alone, with a namespace of its own (-n)`}},

@@ -11,32 +11,32 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
-// referenceForms are the forms of references to a store and to its manifests.
+// referenceForms are the forms of the references to a store and its manifests: to the store (old) or to a manifest (new).
 type referenceForms struct{ old, new bool }
 
-// question is what the input does not say of the manifests of one store: which API version they were made
-// with. It is asked once, or answered once.
+// question is which API version the manifests of one store were made with, if the input
+// does not say it. It is reported once for each store, with or without an assumed answer.
 type question struct {
 	store arm.ID
 	at    *document.Node
 	names []string
-	path  v1alpha1.UploadPath // "" without an answer
+	path  v1alpha1.UploadPath // "" if nothing shows an answer
 }
 
-// uploadPath is where the artifacts lie: from the API version 2025-03-30 on, at a path of the manifest's own.
-// Answers do not say their version. What is there already, and a reference to the manifest, do: only a
-// manifest of that version can be referred to. Else the other references to the store and its manifests
-// decide, if all of them have one form; else it is asked, and the manifest left out.
-// It returns "" without an answer, and false where one may be asked.
+// uploadPath returns where the artifacts are: from the API version 2025-03-30 on, at the manifest's own
+// path. Answers do not have their version. A reference to the manifest shows it, because only a manifest
+// of that version can be referenced; else an existing object does. If neither exists, the other references
+// to the store and its manifests decide, if all have one form. Otherwise it returns "", and the manifest
+// is left out. It returns false if the path is assumed or unknown, which is reported as a question.
 func (im *importer) uploadPath(r input.Resource) (v1alpha1.UploadPath, bool) {
 	named := im.manifests[r.ID.Key()]
 	there := im.there(v1alpha1.KindArtifactManifest, r.ID).UploadPath
 	switch {
-	case r.API >= cleanUp:
+	case r.API >= manifestScopedVersion:
 		return v1alpha1.ManifestScoped, true
 	case r.API != "":
 		if named {
-			im.Tell(finding.Note, r.Value.Node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", cleanUp)
+			im.Tell(finding.Note, r.Value.Node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", manifestScopedVersion)
 		}
 		return v1alpha1.StoreScoped, true
 	case named:
@@ -64,23 +64,23 @@ func (im *importer) ask(r input.Resource, path v1alpha1.UploadPath) {
 	q.names = append(q.names, r.ID.Name())
 }
 
-// tellQuestions reports each store once.
+// tellQuestions reports the questions, one for each store.
 func (im *importer) tellQuestions() {
 	for _, q := range im.questions {
 		store := arm.Clip(q.store.Publisher() + "/" + q.store.Name())
 		which := fmt.Sprintf("the API version of %s of the store %s is not in the input", some("manifest", q.names), store)
 		switch q.path {
 		case "":
-			im.Tell(finding.NotMapped, q.at, "%s, so the repositories of the artifacts are unknown: not imported; import again with --api-version %s, or with an earlier version such as %s (for this store only: --api-version %s=%s)", which, cleanUp, versions[1], store, cleanUp)
+			im.Tell(finding.NotMapped, q.at, "%s, so the repositories of the artifacts are unknown: not imported; import again with --api-version %s, or with an earlier version such as %s (for this store only: --api-version %s=%s)", which, manifestScopedVersion, versions[1], store, manifestScopedVersion)
 		case v1alpha1.ManifestScoped:
-			im.Tell(finding.Note, q.at, "%s: %s is assumed, because definitions or designs refer to other manifests of the store; set another one with --api-version %s=%s", which, cleanUp, store, versions[1])
+			im.Tell(finding.Note, q.at, "%s: %s is assumed, because definitions or designs refer to other manifests of the store; set another one with --api-version %s=%s", which, manifestScopedVersion, store, versions[1])
 		default:
-			im.Tell(finding.Note, q.at, "%s: a version before %s is assumed, because all definitions and designs refer to the store itself; set another one with --api-version %s=%s", which, cleanUp, store, cleanUp)
+			im.Tell(finding.Note, q.at, "%s: a version before %s is assumed, because all definitions and designs refer to the store itself; set another one with --api-version %s=%s", which, manifestScopedVersion, store, manifestScopedVersion)
 		}
 	}
 }
 
-// some are the first of several names.
+// some lists the first 3 of several names.
 func some(what string, names []string) string {
 	const most = 3
 	quoted := make([]string, 0, most)

@@ -1,9 +1,9 @@
-// Package apitime tells the time of the API server, so that times of objects are compared with the
-// clock that wrote them, not with that of the node on which the program happens to run.
+// Package apitime returns the time of the API server, so that times in objects are compared with the
+// clock that wrote them, not with the clock of the node on which the program happens to run.
 //
 // Decision: the time is read from the Date header of the API server's ordinary answers. Rejected: the
-// creationTimestamp of an object made for that purpose, which costs a write, and trusting NTP, which
-// lets a node that is a day ahead end every grace period a day early.
+// creationTimestamp of an object made for that purpose, because it costs a write. Rejected: to trust NTP, because
+// a node whose clock is a day ahead would end every grace period a day early.
 package apitime
 
 import (
@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// MaxSkew is the difference between the two clocks up to which times are trusted.
+	// MaxSkew is the maximum difference between the two clocks up to which times are trusted.
 	MaxSkew = time.Minute
-	// window is how long an answer counts: the clocks may drift or be set.
+	// window is how long an answer is used, because the clocks may drift or be set.
 	window = 10 * time.Minute
-	// resolution of a Date header.
+	// resolution is the resolution of a Date header.
 	resolution = time.Second
 )
 
-// Clock knows how far the API server's clock is ahead of this host's. The zero Clock takes the two
-// for equal until it has seen an answer. It is safe for concurrent use.
+// Clock measures how far the API server's clock is ahead of this host's clock. The zero Clock
+// assumes that both are equal until it has seen an answer. It is safe for concurrent use.
 type Clock struct {
 	mu sync.Mutex
-	// The offset lies between these, as far as the answers since began show.
+	// low and high bound the offset, according to the answers since began.
 	low, high time.Duration
 	began     time.Time
 	known     bool
@@ -50,15 +50,15 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// observe takes an answer into account that was asked for and arrived at these times of this host.
+// observe uses the date of an answer whose request was sent and which arrived at the given times of this host.
 func (c *Clock) observe(sent, arrived, date time.Time) {
-	// The server wrote the date between the two, and cut it to the second.
+	// The server wrote the date between the two, and truncated it to the second.
 	low, high := date.Sub(arrived.Round(0)), date.Add(resolution).Sub(sent.Round(0))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known && arrived.Sub(c.began) < window && max(low, c.low) <= min(high, c.high) {
 		c.low, c.high = max(low, c.low), min(high, c.high)
-	} else { // the first one, or the clocks have moved
+	} else { // the first answer, or the clocks have changed
 		if arrived.Sub(c.began) >= window {
 			c.worst = 0
 		}
@@ -67,8 +67,8 @@ func (c *Clock) observe(sent, arrived, date time.Time) {
 	c.worst = max(c.worst, c.offset().Abs())
 }
 
-// offset is the smallest one that agrees with the answers, so that two clocks which agree to the
-// second are taken for equal.
+// offset returns the smallest offset that agrees with the answers,
+// so that two clocks that agree to the second count as equal.
 func (c *Clock) offset() time.Duration {
 	switch {
 	case !c.known, c.low <= 0 && c.high >= 0:
@@ -82,15 +82,14 @@ func (c *Clock) offset() time.Duration {
 // Now returns the API server's time.
 func (c *Clock) Now() time.Time { return c.At(time.Now()) }
 
-// At returns what the API server's clock showed when this host's showed t.
+// At returns the time of the API server's clock when this host's clock showed t.
 func (c *Clock) At(t time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return t.Add(c.offset())
 }
 
-// Skew returns the largest difference between the two clocks that answers have shown within the last
-// 10 to 20 minutes.
+// Skew returns the largest difference between the two clocks that the answers of the last 10 to 20 minutes have shown.
 func (c *Clock) Skew() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,8 +1,8 @@
-// Package backend opens the registry behind a store.
+// Package backend opens the registry of a store.
 //
-// Contract: [Registries.Open] reads the store's Secret, live, and returns a client that is kept while nothing of the
+// Contract: [Registries.Open] reads the store's Secret, live, and returns a client that is reused until the
 // store or its Secret changes. [Inert] says why a store may not be used.
 //
-// Decision: clients are kept, so that connections and tokens are. Rejected: one client for each pass, which would log
-// in for each.
+// Decision: clients are reused, and with them their connections and tokens. Rejected: one client for each pass, because each
+// pass would log in again.
 package backend

@@ -2,8 +2,8 @@ package backend
 
 import "errors"
 
-// ErrSecretNotFound says: the store names a Secret that does not exist.
+// ErrSecretNotFound is returned when the store references a Secret that does not exist.
 var ErrSecretNotFound = errors.New("the Secret does not exist")
 
-// ErrCABundle says: nothing in the store's caBundle is a certificate.
+// ErrCABundle is returned when the store's caBundle contains no certificate.
 var ErrCABundle = errors.New("caBundle holds no PEM certificate")

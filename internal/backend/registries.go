@@ -21,12 +21,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// budgetParts: the registries of one namespace use at most a quarter of the memory for what is being read.
+// budgetParts limits the registries of one namespace to a quarter of the memory for content that is being read.
 const budgetParts = 4
 
-// Registries opens stores and keeps them open, so that connections and bearer tokens are
-// shared by all that use a store. The Secret is read each time, uncached: a changed password
-// counts at once.
+// Registries opens stores and reuses their clients, so that connections and bearer tokens are shared by all passes
+// that use a store. It reads the Secret each time, uncached, so that a changed password takes effect at once.
 type Registries struct {
 	api        client.Reader
 	wrap       func(http.RoundTripper) http.RoundTripper
@@ -39,35 +38,35 @@ type Registries struct {
 
 	mu   sync.Mutex
 	open map[types.UID]opened
-	// forgotten counts calls of Forget. What was being opened during one is not kept: it may be of a store that is gone.
+	// forgotten is the number of calls of Forget. A client that was being opened
+	// during such a call is not kept, because its store may have been deleted.
 	forgotten int
 }
 
 type opened struct {
-	from   string // the versions of the store and its Secret that it was opened from
+	from   string // the versions of the store and its Secret that the client was made from
 	client *registry.Client
 }
 
-// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
-// each takes. secondLook and addresses are as in registry.Config, cluster is how stores in the cluster's own registry
-// are reached.
+// NewRegistries returns an empty pool. wrap, if not nil, wraps every request to a
+// registry, and timed learns how long each request takes. secondLook and addresses are as
+// in registry.Config. cluster says how stores in the cluster's own registry are reached.
 func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *lane.Speeds, secondLook time.Duration, addresses registry.Addresses, cluster registry.ClusterRegistry) *Registries {
 	return &Registries{
 		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, cluster: cluster, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
 	}
 }
 
-// Count has the transport of each store wrapped by f, which counts its requests, and returns the pool. It is called
-// before the pool is used.
+// Count wraps the transport of each store with f, which counts the store's
+// requests, and returns the pool. It must be called before the pool is used.
 func (r *Registries) Count(f func(store types.NamespacedName, next http.RoundTripper) http.RoundTripper) *Registries {
 	r.counted = f
 	return r
 }
 
-// Open returns the client of a store. A store that is being deleted keeps the credentials it
-// had when its Secret goes with it, as in `kubectl delete -f` of both; after a restart these
-// are gone, and the error says which Secret to put back. Errors of a store in the cluster's own registry are those of
-// registry.ClusterRegistry.Describe.
+// Open returns the client of a store. A store that is being deleted keeps its last credentials if its Secret is
+// deleted with it, as by `kubectl delete -f` of both. After a restart these are lost, and the error says which Secret
+// to create again. Errors of a store in the cluster's own registry are those of registry.ClusterRegistry.Describe.
 func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
 	r.mu.Lock()
 	have, known := r.open[s.UID]
@@ -106,7 +105,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	return opening, nil
 }
 
-// secret reads the Secret that a store names; nil for none. Errors wrap ErrSecretNotFound.
+// secret reads the Secret that a store references, or returns nil if it references none. The error wraps ErrSecretNotFound.
 func (r *Registries) secret(ctx context.Context, s *v1alpha1.ArtifactStore) (*corev1.Secret, error) {
 	ref := s.Spec.Registry.CredentialsSecretRef
 	if ref == nil {
@@ -123,7 +122,7 @@ func (r *Registries) secret(ctx context.Context, s *v1alpha1.ArtifactStore) (*co
 	return secret, nil
 }
 
-// version changes with all that a client is made of.
+// version returns a string that changes whenever the client must be made again.
 func version(s *v1alpha1.ArtifactStore, secret *corev1.Secret) string {
 	from := fmt.Sprintf("%s/%d", s.UID, s.Generation)
 	if secret != nil {
@@ -135,7 +134,7 @@ func version(s *v1alpha1.ArtifactStore, secret *corev1.Secret) string {
 	return from
 }
 
-// connect makes a client. It sends nothing.
+// connect makes a client. It sends no request.
 func (r *Registries) connect(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (*registry.Client, error) {
 	cfg, err := registry.ConfigOf(s, secret)
 	if err != nil {
@@ -160,8 +159,8 @@ func (r *Registries) connect(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (
 	return registry.Open(cfg)
 }
 
-// whole reads a store with its certificates, which neither the cache nor a list keeps. Errors wrap reference.ErrSuperseded if
-// it has gone.
+// whole reads a store with its certificates, which neither the cache nor a list
+// has. The error wraps reference.ErrSuperseded if the store no longer exists.
 func (r *Registries) whole(ctx context.Context, s *v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
 	var now v1alpha1.ArtifactStore
 	err := r.api.Get(ctx, client.ObjectKeyFromObject(s), &now)
@@ -174,10 +173,10 @@ func (r *Registries) whole(ctx context.Context, s *v1alpha1.ArtifactStore) (*v1a
 	return &now, nil
 }
 
-// Budget bounds the memory of what is read from all stores. Others that read from registries share it.
+// Budget returns the budget that bounds the memory of what is read from all stores. Other readers of registries share it.
 func (r *Registries) Budget() *registry.Budget { return r.budget }
 
-// Forget drops a store that has gone.
+// Forget drops the client of a store that no longer exists.
 func (r *Registries) Forget(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

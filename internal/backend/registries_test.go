@@ -21,7 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// clusterStore is a store in the cluster's own registry, whose status somebody has made up.
+// clusterStore is a store in the cluster's own registry, with a forged status.
 func clusterStore() *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "acme", UID: "acme", Generation: 1}}
 	s.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{}
@@ -39,7 +39,7 @@ func registries(t *testing.T, cluster registry.ClusterRegistry) *Registries {
 	return NewRegistries(api, nil, lane.NewSpeeds(clocktesting.NewFakePassiveClock(metav1.Unix(0, 0).Time)), 0, registry.RemoteAndLoopback, cluster)
 }
 
-// The manager goes by its own configuration, whatever a status says, and follows a new certificate and a new token.
+// The manager relies on its own configuration, whatever a status says, and follows a new certificate and a new token.
 func TestTheClustersRegistryIsFollowed(t *testing.T) {
 	t.Parallel()
 	const token = "the token of the manager"
@@ -93,7 +93,7 @@ func TestAClusterWithoutARegistry(t *testing.T) {
 	}
 }
 
-// remoteStore is a store in a registry elsewhere, whose login is in a Secret.
+// remoteStore is a store in an external registry, with its login in a Secret.
 func remoteStore(reg *registrytest.Registry) *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "remote", UID: "remote", Generation: 1}}
 	s.Spec.Registry.URL = "http://" + reg.Host + "/acme"
@@ -108,8 +108,8 @@ func login(password string) *corev1.Secret {
 	}
 }
 
-// A changed password counts at once; a store that goes with its Secret is still released with the one it had; and what is
-// asked is counted under the store.
+// A changed password takes effect at once. A store that is deleted with its Secret
+// is still released with the last password. Requests are counted under the store.
 func TestASecretIsFollowed(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.Start(t, registrytest.BasicAuth("jane", "right"))
@@ -182,7 +182,7 @@ func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(req)
 }
 
-// A store that was deleted and made again is another one: the certificates that were read are not those of this one.
+// A store that was deleted and created again is another store: the certificates that were read must not be used for it.
 func TestAStoreThatIsAnotherByNow(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.Start(t)
@@ -209,7 +209,8 @@ func TestAStoreThatIsAnotherByNow(t *testing.T) {
 	}
 }
 
-// A pass over a manifest may open the store while that goes, and nobody would forget the client that it has then.
+// A pass over a manifest may open the store while the store is
+// being deleted: nothing would forget the client that is made then.
 func TestAStoreThatGoesWhileItIsOpened(t *testing.T) {
 	t.Parallel()
 	s := remoteStore(registrytest.Start(t))
@@ -240,7 +241,7 @@ func TestAStoreThatGoesWhileItIsOpened(t *testing.T) {
 	}
 }
 
-// Whether anything may be done in a store is asked in one place.
+// Inert alone decides whether anything may be done in a store.
 func TestInert(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

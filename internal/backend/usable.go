@@ -7,8 +7,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Inert returns why nothing may be done in a store: its URL is another's, is refused, or cannot be
-// read, or has not been judged yet. nil for a store that works, also while it is unreachable.
+// Inert returns why nothing may be done in a store, or nil if it may be used: its place belongs to another
+// store or is refused, its URL is invalid, or it has not been checked yet. An unreachable store is not inert.
 func Inert(s *v1alpha1.ArtifactStore) *metav1.Condition {
 	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 	switch {

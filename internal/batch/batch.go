@@ -1,11 +1,11 @@
-// Package batch lets many that need to read the same at the same time read it once.
+// Package batch lets callers that need to read the same thing at the same time share one read.
 //
-// Contract: what Do returns was read after Do was called, so that the caller can use it as evidence. A caller that gives up
-// does not spoil the read of the others.
+// Contract: the value that Do returns was read after Do was called, so that the caller
+// can use it as evidence. A caller that gives up does not affect the read for the others.
 //
-// Decision: callers that come while a read runs share the next one. Rejected: a cache with an age,
-// which answers with what was read before the question; and singleflight of golang.org/x/sync, whose
-// later callers get a read that had begun before they asked.
+// Decision: callers that arrive while a read runs share the next read. Rejected: a cache
+// with an age, which returns values that were read before the call. Rejected: singleflight
+// of golang.org/x/sync, in which later callers get a read that began before they asked.
 package batch
 
 import (
@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// defaultLimit is the most time that one read may take where nothing else is said.
+// defaultLimit is the longest time of one read if no Limit is set.
 const defaultLimit = time.Minute
 
-// Reads are reads by key. The zero value is ready for use, and it is safe
-// for concurrent use. Values are shared: nobody may change them.
+// Reads are shared reads by key. The zero value is ready for use, and it is
+// safe for concurrent use. Values are shared, so callers must not change them.
 type Reads[K comparable, V any] struct {
-	// Limit is the most time that one read may take; 0 for a minute.
+	// Limit is the longest time of one read; 0 means a minute.
 	Limit time.Duration
 
 	mu sync.Mutex
-	// Of each key at most one read waits and one runs.
+	// Of each key, at most one read waits and one runs.
 	waits, runs map[K]*read[V]
 }
 
@@ -35,8 +35,8 @@ type read[V any] struct {
 	err   error
 }
 
-// Do returns what a read gave that began after Do was called: do's own, or that of another caller with the
-// same key. Errors are those of do, and ctx's when the caller gives up.
+// Do returns the result of a read that began after Do was called: of this caller's do, or of that
+// of another caller with the same key. Errors are those of do, or ctx's if the caller gives up.
 func (r *Reads[K, V]) Do(ctx context.Context, key K, do func(context.Context) (V, error)) (V, error) {
 	r.mu.Lock()
 	if r.waits == nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Nobody gets what was read before it asked, and a hundred callers cost few reads.
+// No caller may get a value that was read before it asked, and a hundred callers must cost few reads.
 func TestI3ReadsBeginAfterTheQuestion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestI3ReadsBeginAfterTheQuestion(t *testing.T) {
 	})
 }
 
-// Keys do not wait for each other, and an error is everybody's of that read, and of no other.
+// Keys must not wait for each other. An error must reach all callers of its read, and no others.
 func TestKeysAndErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestKeysAndErrors(t *testing.T) {
 	})
 }
 
-// Who gives up does not end the read of the others; and a read that hangs ends.
+// A caller that gives up must not end the read of the others, and a read that hangs must end.
 func TestNobodyEndsTheReadOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

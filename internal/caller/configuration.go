@@ -9,16 +9,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// configuration is a webhook configuration, of either kind.
+// configuration is a webhook configuration of either kind.
 type configuration struct {
 	object client.Object
-	// what names the object in errors.
+	// what is how errors name the object.
 	what string
-	// webhooks are in the object.
+	// webhooks are the object's client configurations.
 	webhooks []*admissionregistrationv1.WebhookClientConfig
 }
 
-// configurations reads those that exist. The validating one must.
+// configurations reads the webhook configurations that exist. It fails if the validating one does not.
 func (g *Gate) configurations(ctx context.Context) ([]configuration, error) {
 	v := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := g.o.Client.Get(ctx, client.ObjectKey{Name: g.o.Configuration}, v); err != nil {
@@ -55,7 +55,8 @@ func mutating(o *admissionregistrationv1.MutatingWebhookConfiguration) configura
 	return c
 }
 
-// askedAt is the path at which the API server asks a webhook, at a Service or a URL; "" for none that can be read.
+// askedAt returns the path at which the API server calls a webhook,
+// at a Service or a URL, or "" if it has none or an invalid one.
 func askedAt(w *admissionregistrationv1.WebhookClientConfig) string {
 	if path := pathOf(w); path != nil {
 		return *path
@@ -68,7 +69,7 @@ func askedAt(w *admissionregistrationv1.WebhookClientConfig) string {
 	return ""
 }
 
-// pathOf is where a webhook leads to at a Service; nil elsewhere.
+// pathOf returns the path of a webhook at a Service, or nil for other webhooks.
 func pathOf(w *admissionregistrationv1.WebhookClientConfig) *string {
 	if w.Service == nil {
 		return nil

@@ -1,16 +1,17 @@
-// Package caller lets the API server alone ask the webhooks.
+// Package caller makes sure that only the API server can call the webhooks.
 //
-// Contract: a request is answered if its path is one that a webhook configuration has now, or had
-// within the last five minutes, for every API server learns of a change a little later. The package puts a secret
-// into the paths, which only the API server and those who may read that configuration know: administrators.
+// Contract: a request is answered if its path is in a webhook configuration now, or was within the last
+// five minutes, because each API server learns of a change a little later. The package puts a secret
+// into the paths, which only the API server and users who may read that configuration know: administrators.
 //
-// The pods' webhook is guarded alike: it tells what the mirror has, and has images copied that it is asked about.
+// The webhook of pods is guarded in the same way, because its answers reveal what the mirror has, and because it has the
+// images copied that it is asked about.
 //
-// What the configuration says decides, not what this process remembers: after the chart's paths are applied again,
-// without the secret, requests at these are answered. They get a secret again within a minute. A path that is not
-// known is looked up before its request is refused.
+// The configuration in the cluster decides, not what this process remembers: if the chart's paths, without the secret, are
+// applied again, requests at these paths are answered. They get a secret again within a minute. A request at an unknown
+// path is refused only after the configuration was read again.
 //
-// Decision: a secret in the path. Rejected: client certificates, which no API server presents unless its
-// administrator configures that in a file of each of them; and the addresses of API servers, which are not known.
-// A NetworkPolicy has no labels of an API server to select either.
+// Decision: a secret in the path. Rejected: client certificates, because no API server presents one unless its
+// administrator configures it in a file of each API server. Rejected: the addresses of the API servers, because they are not
+// known. Rejected: a NetworkPolicy, because API servers have no labels that it could select.
 package caller

@@ -14,40 +14,40 @@ import (
 )
 
 const (
-	// fresh is for how long what was read is enough for a path that is known.
+	// fresh is how long a reading is recent enough for a known path.
 	fresh = 30 * time.Second
-	// remembered is for how long a path is answered after the configuration had it last.
+	// remembered is how long a path is still answered after it has left the configuration.
 	remembered = 5 * time.Minute
-	// pace is the least time between two reads.
+	// pace is the minimum time between two reads.
 	pace = 200 * time.Millisecond
-	// lookLimit bounds one read, in less time than the API server waits for an answer.
-	lookLimit = 2 * time.Second
+	// readTimeout is the timeout of one read. It is shorter than the time for which the API server waits for an answer.
+	readTimeout = 2 * time.Second
 )
 
-// Gate knows the paths that the API server asks at. It is safe for concurrent use.
+// Gate knows the paths at which the API server calls the webhooks. It is safe for concurrent use.
 type Gate struct {
 	o     Options
 	reads batch.Reads[string, struct{}]
 
 	mu   sync.Mutex
-	had  map[string]time.Time // the paths, and when the configuration had them last
-	read time.Time            // when it was read last
+	had  map[string]time.Time // the paths, and when the configuration last had them
+	read time.Time            // when the configuration was last read
 }
 
-// Options are where the webhooks are configured and served from.
+// Options say where the webhooks are configured and served.
 type Options struct {
-	// Client reads and writes the API server itself, without a cache.
+	// Client reads from and writes to the API server itself, without a cache.
 	Client client.Client
-	// Configuration is the name of the ValidatingWebhookConfiguration, and Mutating that of a MutatingWebhookConfiguration
-	// which need not exist; "" for none.
+	// Configuration is the name of the ValidatingWebhookConfiguration. Mutating is
+	// the name of a MutatingWebhookConfiguration, which need not exist; "" for none.
 	Configuration, Mutating string
-	// Deployment is that of the replicas that serve the webhooks.
+	// Deployment is the Deployment of the replicas that serve the webhooks.
 	Deployment client.ObjectKey
-	// Clock default: the real one.
+	// Clock defaults to the real clock.
 	Clock clock.Clock
 }
 
-// New makes a Gate that knows no path yet.
+// New returns a Gate that knows no path yet.
 func New(o Options) *Gate {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -55,7 +55,7 @@ func New(o Options) *Gate {
 	return &Gate{o: o, had: map[string]time.Time{}}
 }
 
-// Server is a webhook server whose hooks answer at the paths of the Gate alone.
+// Server returns a webhook server whose hooks answer only at the paths that the Gate knows.
 func (g *Gate) Server(s webhook.Server) webhook.Server { return &server{Server: s, gate: g} }
 
 type server struct {
@@ -63,14 +63,14 @@ type server struct {
 	gate *Gate
 }
 
-// Register serves a hook at its path, and at that path behind a secret.
+// Register serves a hook at its path, and at that path with a secret before it.
 func (s *server) Register(path string, hook http.Handler) {
 	guarded := s.gate.guard(hook)
 	s.Server.Register(path, guarded)
 	s.Server.Register("/{secret}"+path, guarded)
 }
 
-// guard answers what the API server asks. Others learn nothing but that they are not the API server.
+// guard answers requests of the API server. Other clients learn only that they are not the API server.
 func (g *Gate) guard(hook http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		known, err := g.knows(r.Context(), r.URL.Path)
@@ -85,8 +85,8 @@ func (g *Gate) guard(hook http.Handler) http.Handler {
 	})
 }
 
-// knows reports whether the API server asks at a path. A path that was known stays so while the configuration
-// cannot be read.
+// knows reports whether the API server calls a webhook at a path.
+// If the configuration cannot be read, a known path stays known.
 func (g *Gate) knows(ctx context.Context, path string) (bool, error) {
 	g.mu.Lock()
 	known, enough := g.known(path), g.o.Clock.Since(g.read) < fresh
@@ -94,9 +94,9 @@ func (g *Gate) knows(ctx context.Context, path string) (bool, error) {
 	if known && enough {
 		return true, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if _, err := g.reads.Do(ctx, "", g.look); err != nil {
+	if _, err := g.reads.Do(ctx, "", g.readPaths); err != nil {
 		return known, err
 	}
 	g.mu.Lock()
@@ -104,14 +104,14 @@ func (g *Gate) knows(ctx context.Context, path string) (bool, error) {
 	return g.known(path), nil
 }
 
-// known needs the lock.
+// known reports whether a path is answered. The caller must hold the lock.
 func (g *Gate) known(path string) bool {
 	last, had := g.had[path]
 	return had && (last.Equal(g.read) || g.o.Clock.Since(last) < remembered)
 }
 
-// look reads the paths, not before the pace allows it.
-func (g *Gate) look(ctx context.Context) (none struct{}, err error) {
+// readPaths reads the paths, at least pace after the last read.
+func (g *Gate) readPaths(ctx context.Context) (none struct{}, err error) {
 	g.mu.Lock()
 	wait := pace - g.o.Clock.Since(g.read)
 	g.mu.Unlock()
@@ -130,7 +130,7 @@ func (g *Gate) look(ctx context.Context) (none struct{}, err error) {
 	return none, nil
 }
 
-// learn takes the paths from the configurations and forgets what they have not had for long.
+// learn records the paths of the configurations and forgets the paths that left them longer than remembered ago.
 func (g *Gate) learn(configurations []configuration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

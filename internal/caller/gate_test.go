@@ -28,7 +28,7 @@ const stores, sites, pods = "/validate-stores", "/validate-sites", "/mutate-pods
 
 var deployment = client.ObjectKey{Namespace: "operators", Name: "nfo-manager"}
 
-// cluster has a configuration with the chart's paths and a Deployment, whose reads can fail.
+// cluster has a webhook configuration with the chart's paths and a Deployment. Its reads can fail.
 type cluster struct {
 	client.Client
 	reads atomic.Int64
@@ -67,7 +67,7 @@ func hooks() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	return c
 }
 
-// podHooks is the configuration of a mirror, which comes later.
+// podHooks is the configuration of a mirror, which is created later.
 func podHooks() *admissionregistrationv1.MutatingWebhookConfiguration {
 	c := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pod-hooks"}}
 	w := admissionregistrationv1.MutatingWebhook{Name: "pods.nfo.dev"}
@@ -80,7 +80,7 @@ func (c *cluster) gate() *Gate {
 	return New(Options{Client: c, Configuration: "hooks", Mutating: "pod-hooks", Deployment: deployment, Clock: c.clock})
 }
 
-// paths are those of the configuration now.
+// paths returns the paths that the configuration has now.
 func (c *cluster) paths(t *testing.T) []string {
 	t.Helper()
 	var have admissionregistrationv1.ValidatingWebhookConfiguration
@@ -94,7 +94,7 @@ func (c *cluster) paths(t *testing.T) []string {
 	return all
 }
 
-// served is what asks a replica, and gets the status of the answer.
+// served returns a function that sends a request to a replica and returns the status of the answer.
 func served(t *testing.T, g *Gate) func(path string) int {
 	t.Helper()
 	s := g.Server(webhook.NewServer(webhook.Options{}))
@@ -108,7 +108,7 @@ func served(t *testing.T, g *Gate) func(path string) int {
 	}
 }
 
-// step lets time go by while something waits for it.
+// step advances the clock while something waits for it.
 func (c *cluster) step(d time.Duration) { c.clock.Step(d) }
 
 func TestTheAPIServerAloneIsAnswered(t *testing.T) {
@@ -125,7 +125,7 @@ func TestTheAPIServerAloneIsAnswered(t *testing.T) {
 	}
 	is(stores, http.StatusOK) // the chart has just been applied
 	is("/abcdefghijklmnopqrstuvwxyz"+stores, http.StatusForbidden)
-	if err := g.hide(t.Context()); err != nil {
+	if err := g.addSecrets(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	secret := c.paths(t)
@@ -134,7 +134,7 @@ func TestTheAPIServerAloneIsAnswered(t *testing.T) {
 	}
 	is(secret[0], http.StatusOK)
 	is(secret[1], http.StatusOK)
-	is(stores, http.StatusOK) // an API server that has not learnt of it yet
+	is(stores, http.StatusOK) // for an API server that has not seen the change yet
 	c.step(remembered)
 	is(stores, http.StatusForbidden)
 	is(secret[0], http.StatusOK)
@@ -147,7 +147,7 @@ func TestTheAPIServerAloneIsAnswered(t *testing.T) {
 	}
 	is(stores, http.StatusOK)
 	is(secret[0], http.StatusOK)
-	if err := g.hide(t.Context()); err != nil {
+	if err := g.addSecrets(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if now := c.paths(t); now[0] == secret[0] || !secretPath.MatchString(now[0]) {
@@ -155,7 +155,7 @@ func TestTheAPIServerAloneIsAnswered(t *testing.T) {
 	}
 }
 
-// The pods' webhook has a configuration of its own, which comes and goes with the mirror.
+// The webhook of pods has a separate configuration, which exists only with the mirror.
 func TestTheSecondConfigurationIsGuardedToo(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2)
@@ -174,7 +174,7 @@ func TestTheSecondConfigurationIsGuardedToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	is(pods, http.StatusOK)
-	if err := errors.Join(g.hide(t.Context()), g.hide(t.Context())); err != nil {
+	if err := errors.Join(g.addSecrets(t.Context()), g.addSecrets(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	var have admissionregistrationv1.MutatingWebhookConfiguration
@@ -200,7 +200,7 @@ func TestTheSecondConfigurationIsGuardedToo(t *testing.T) {
 func TestAnUpgradeIsAwaited(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1)
-	if err := c.gate().hide(t.Context()); err != nil {
+	if err := c.gate().addSecrets(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.paths(t); got[0] != stores {
@@ -244,7 +244,7 @@ func TestWhatIsKnownIsAnsweredWithoutTheAPIServer(t *testing.T) {
 	}
 }
 
-// Guessing costs the API server five looks a second at most.
+// Guessed paths must not cause more than five reads a second of each configuration.
 func TestGuessesAreBounded(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2)
@@ -271,7 +271,7 @@ func TestGuessesAreBounded(t *testing.T) {
 			steps++
 		}
 	}
-	if reads := c.reads.Load() - before; reads > 2*(steps+1) { // of two configurations
+	if reads := c.reads.Load() - before; reads > 2*(steps+1) { // the test has two configurations
 		t.Errorf("200 guesses cost %d reads in %s", reads, time.Duration(steps)*pace)
 	}
 }

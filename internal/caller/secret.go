@@ -15,31 +15,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// interval is how often is looked whether all paths have a secret.
+// interval is how often the paths are checked for a secret.
 const interval = time.Minute
 
-// secretPath is a path with a secret, of the letters of rand.Text.
+// secretPath matches a path with a secret in the alphabet of rand.Text.
 var secretPath = regexp.MustCompile(`^/([a-z2-7]{26,})(/.*)$`)
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=nfo-validating,verbs=get;patch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get;patch
 // +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
 
-// Start sees to it that all paths have a secret, until ctx ends. One replica does so: it needs the lease.
+// Start makes sure that all paths have a secret, until ctx ends. One replica does so at a time: it needs the leader's lease.
 func (g *Gate) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, interval)
 		defer cancel()
-		if err := g.hide(ctx); err != nil && !apierrors.IsConflict(err) {
+		if err := g.addSecrets(ctx); err != nil && !apierrors.IsConflict(err) {
 			log.FromContext(ctx).Error(err, "The webhooks answer at paths that are no secret; trying again in a minute")
 		}
 	}, interval)
 	return nil
 }
 
-// hide puts a secret into the paths that have none: that of the other paths of a configuration, or a new one. It waits
-// for replicas of an earlier version, which would not know such a path.
-func (g *Gate) hide(ctx context.Context) error {
+// addSecrets puts a secret into the paths that have none: the secret of the other paths of the configuration, or a
+// new one. It waits until replicas of an earlier version have ended, because they would not serve such a path.
+func (g *Gate) addSecrets(ctx context.Context) error {
 	all, err := g.configurations(ctx)
 	if err != nil {
 		return err
@@ -60,9 +60,9 @@ func (g *Gate) hide(ctx context.Context) error {
 	return nil
 }
 
-// putSecret reports whether it has changed a path.
+// putSecret puts a secret into the paths that have none, and reports whether it changed a path.
 func putSecret(c configuration) (changed bool) {
-	secret := strings.ToLower(rand.Text()) // as the API server wants it
+	secret := strings.ToLower(rand.Text()) // the API server accepts only lowercase letters
 	for _, w := range c.webhooks {
 		if path := pathOf(w); path != nil {
 			if parts := secretPath.FindStringSubmatch(*path); parts != nil {
@@ -79,13 +79,13 @@ func putSecret(c configuration) (changed bool) {
 	return changed
 }
 
-// rolledOut reports whether all replicas are of the present form of the Deployment, if there is one.
+// rolledOut reports whether all replicas run the current version of the Deployment, or there is no Deployment.
 func (g *Gate) rolledOut(ctx context.Context) (bool, error) {
 	d := &appsv1.Deployment{}
 	err := g.o.Client.Get(ctx, g.o.Deployment, d)
 	switch {
 	case apierrors.IsNotFound(err):
-		return true, nil // the manager runs elsewhere, alone
+		return true, nil // the manager runs elsewhere, as a single replica
 	case err != nil:
 		return false, fmt.Errorf("reading Deployment %s: %w", g.o.Deployment, err)
 	}

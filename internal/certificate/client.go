@@ -16,11 +16,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Authorities are those that have signed the clients' certificate, or will: for ClientCAs of a tls.Config. Nil until
-// the first pass.
+// Authorities returns the authorities that have signed the clients' certificate, or
+// will sign it, for ClientCAs of a tls.Config. It returns nil until the first pass.
 func (k *Keeper) Authorities() *x509.CertPool { return k.authorities.Load() }
 
-// learn keeps what the clients' certificate depends on.
+// learn stores the state from which the clients' certificate is issued and verified.
 func (k *Keeper) learn(s state) {
 	pool := x509.NewCertPool()
 	for _, c := range s.bundle {
@@ -30,9 +30,9 @@ func (k *Keeper) learn(s state) {
 	k.learnt = s
 }
 
-// ensureClient keeps the Secret with the clients' certificate. Its failure does not make the replica unready, because the
-// clients that it is for can go on without this server, and others need it. What another replica has written first is
-// looked at in the next pass.
+// ensureClient keeps the Secret with the clients' certificate up to date. Its failure
+// does not make the replica unready, because these clients can work without this server,
+// while others need it. If another replica writes first, the next pass checks the result.
 func (k *Keeper) ensureClient(ctx context.Context) error {
 	if k.o.ClientSecret == "" || k.learnt.signer == nil {
 		return nil
@@ -68,7 +68,7 @@ func (k *Keeper) ensureClient(ctx context.Context) error {
 	return nil
 }
 
-// issueClient puts a new certificate into the Secret, and nothing that could sign another.
+// issueClient writes a new certificate and its key into the Secret, but no key of an authority.
 func (k *Keeper) issueClient(into *corev1.Secret, now time.Time) error {
 	signer := k.learnt.signer
 	leaf, err := sign(&x509.Certificate{
@@ -92,8 +92,8 @@ func (k *Keeper) issueClient(into *corev1.Secret, now time.Time) error {
 	return nil
 }
 
-// clientGood reports whether a certificate for clients can stay: it is for them alone, of the authority that signs, and
-// young, or cannot be made to last longer.
+// clientGood reports whether a certificate for clients can stay: it is only for these clients, it is
+// signed by the current authority, and it is either young or a new one would not be valid for longer.
 func clientGood(held *tls.Certificate, s state, subject pkix.Name, now time.Time) bool {
 	switch {
 	case held == nil || !alive(held.Leaf, now) || held.Leaf.Subject.String() != subject.String():

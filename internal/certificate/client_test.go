@@ -30,7 +30,7 @@ func aClientKeeper(c client.Client, clk *clocktesting.FakeClock) *Keeper {
 	})
 }
 
-// presented is what a client presents.
+// presented returns the certificate that a client presents.
 func presented(t *testing.T, c client.Client) *x509.Certificate {
 	t.Helper()
 	var s corev1.Secret
@@ -49,14 +49,15 @@ func presented(t *testing.T, c client.Client) *x509.Certificate {
 	return pair.Leaf
 }
 
-// accepts is an error if a server would refuse the certificate of a client.
+// accepts returns an error if a server would refuse the certificate of a client.
 func accepts(k *Keeper, c *x509.Certificate, now time.Time) error {
 	_, err := c.Verify(x509.VerifyOptions{Roots: k.Authorities(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return err
 }
 
-// Over eleven years and a change of the authority, two replicas always accept what clients present, also when these have
-// read it an overlap ago; it never becomes old, and nobody accepts the certificate of the server.
+// Over eleven years and a change of the authority, two replicas must always accept the
+// certificate that clients present, even if the clients read it an overlap ago. The certificate
+// must never become old, and the certificate of the server must not be accepted from a client.
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
 	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clientSecret}}
@@ -145,7 +146,7 @@ func TestClientCertificateIsMadeAnew(t *testing.T) {
 	}
 }
 
-// Others need the server, whose readiness does not depend on the certificate of these clients.
+// Other clients need the server, so its readiness must not depend on the certificate of these clients.
 func TestClientCertificateFails(t *testing.T) {
 	t.Parallel()
 	secrets := schema.GroupResource{Resource: "secrets"}

@@ -37,7 +37,7 @@ func aMap(data map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: mapName, Labels: map[string]string{"team": "core"}}, Data: data}
 }
 
-// published is what the ConfigMap has.
+// published returns the ConfigMap.
 func published(t *testing.T, c client.Client) *corev1.ConfigMap {
 	t.Helper()
 	o := &corev1.ConfigMap{}
@@ -56,7 +56,7 @@ func TestConfigMapGetsTheBundle(t *testing.T) {
 		fails       interceptor.Funcs
 		authorities int
 		keeps       map[string]string
-		err         string // also that of Ready
+		err         string // also the error of Ready
 	}{
 		"Missing": {reason: "it is created", authorities: 1},
 		"Empty": {
@@ -126,8 +126,8 @@ func foreignBundle(t *testing.T) []*x509.Certificate {
 	return []*x509.Certificate{must[*tls.Certificate](t)(newAuthority(start)).Leaf}
 }
 
-// Three replicas at once take the registry's certificate through both rotations, while somebody deletes the ConfigMap
-// in between: the time of the overlap counts from when the new one has the bundle.
+// Three concurrent replicas take the registry's certificate through both rotations. The
+// ConfigMap is deleted in between, so the overlap begins when the new ConfigMap has the bundle.
 func TestConfigMapIsCarriedThroughRotations(t *testing.T) {
 	t.Parallel()
 	c, clk := aCluster(), clocktesting.NewFakeClock(start)
@@ -137,7 +137,7 @@ func TestConfigMapIsCarriedThroughRotations(t *testing.T) {
 		after       time.Duration
 		deleted     bool
 		authorities int
-		signs       int // which of the bundle has signed the leaf
+		signs       int // index in the bundle of the authority that signed the leaf
 	}{
 		{reason: "all is made once", authorities: 1},
 		{reason: "the leaf is renewed", after: 61 * day, authorities: 1},
@@ -153,7 +153,7 @@ func TestConfigMapIsCarriedThroughRotations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for range 2 { // a replica that was ahead of the others serves as it decided then
+		for range 2 { // a replica that was ahead of the others serves what it decided before
 			var all sync.WaitGroup
 			errs := make([]error, len(replicas))
 			for i, k := range replicas {

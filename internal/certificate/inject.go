@@ -11,12 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// carrier is an object that clients learn the bundle from: a webhook configuration or a ConfigMap.
+// carrier is an object from which clients read the bundle: a webhook configuration or a ConfigMap.
 type carrier struct {
 	object client.Object
-	// what names the object in errors.
+	// what is the kind and name of the object, for errors.
 	what string
-	// bundles are those in the object, and set replaces all of them.
+	// bundles are the bundles in the object, and set replaces all of them.
 	bundles [][]byte
 	set     func(bundle []byte)
 }
@@ -54,7 +54,7 @@ func (k *Keeper) carriers(ctx context.Context) ([]*carrier, error) {
 	return append(found, configMap(o)), nil
 }
 
-// read reports whether a webhook configuration is there.
+// read reads a webhook configuration, and reports whether it exists.
 func (k *Keeper) read(ctx context.Context, name string, o client.Object, kind string) (bool, error) {
 	err := k.o.Client.Get(ctx, client.ObjectKey{Name: name}, o)
 	if client.IgnoreNotFound(err) != nil {
@@ -104,7 +104,7 @@ func configMap(o *corev1.ConfigMap) *carrier {
 	}
 }
 
-// unchanged reports whether the carriers are still as they were read.
+// unchanged reports whether the carriers are unchanged since they were read.
 func (k *Keeper) unchanged(ctx context.Context, read []*carrier) (bool, error) {
 	now, err := k.carriers(ctx)
 	return slices.EqualFunc(read, now, func(a, b *carrier) bool {
@@ -112,7 +112,7 @@ func (k *Keeper) unchanged(ctx context.Context, read []*carrier) (bool, error) {
 	}), err
 }
 
-// carried is every bundle of the carriers.
+// carried returns all bundles of the carriers.
 func carried(carriers []*carrier) [][]byte {
 	var bundles [][]byte
 	for _, c := range carriers {
@@ -121,8 +121,8 @@ func carried(carriers []*carrier) [][]byte {
 	return bundles
 }
 
-// inject puts the bundle where another one is, only over what was read, and reports whether it
-// had to. A webhook configuration that has been deleted meanwhile needs none.
+// inject writes the bundle into the carriers that have another bundle, if they are unchanged since they were
+// read. It reports whether it wrote any. A webhook configuration that has been deleted meanwhile is skipped.
 func (k *Keeper) inject(ctx context.Context, carriers []*carrier, bundle []byte) (bool, error) {
 	injected := false
 	for _, c := range carriers {

@@ -16,13 +16,13 @@ import (
 const (
 	leafLife      = 90 * 24 * time.Hour
 	authorityLife = 10 * 365 * 24 * time.Hour
-	// Clocks differ: a certificate is valid from so long before it is made.
+	// backdate is how long before its making a certificate becomes valid, because clocks differ.
 	backdate = time.Hour
-	// What ends so soon is as good as ended.
+	// margin: a certificate that ends within this time counts as ended.
 	margin = 5 * time.Minute
 )
 
-// dnsNames are those that a Service is called by; the API server uses the first.
+// dnsNames returns the DNS names of a Service; the API server uses the first one.
 func dnsNames(service, namespace string) []string {
 	name := service + "." + namespace
 	return []string{name + ".svc", name + ".svc.cluster.local", name}
@@ -31,7 +31,7 @@ func dnsNames(service, namespace string) []string {
 // newAuthority makes a certificate authority.
 func newAuthority(now time.Time) (*tls.Certificate, error) {
 	template := &x509.Certificate{
-		// The time tells the authorities of a bundle apart.
+		// The time distinguishes the authorities of a bundle.
 		Subject:               pkix.Name{CommonName: "nfo CA " + now.UTC().Format(time.RFC3339)},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(authorityLife),
@@ -47,7 +47,7 @@ func newAuthority(now time.Time) (*tls.Certificate, error) {
 	return c, nil
 }
 
-// issue makes a leaf for DNS names and IP addresses, which never outlives its authority.
+// issue makes a leaf for DNS names and IP addresses. The leaf never outlives its authority.
 func issue(authority *tls.Certificate, names []string, now time.Time) (*tls.Certificate, error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "nfo"},
@@ -70,7 +70,7 @@ func issue(authority *tls.Certificate, names []string, now time.Time) (*tls.Cert
 	return c, nil
 }
 
-// leafEnd is when a leaf that is issued now ends.
+// leafEnd returns the time when a leaf that is issued now expires.
 func leafEnd(authority *tls.Certificate, now time.Time) time.Time {
 	end := now.Add(leafLife)
 	if authority.Leaf.NotAfter.Before(end) {
@@ -79,7 +79,7 @@ func leafEnd(authority *tls.Certificate, now time.Time) time.Time {
 	return end
 }
 
-// sign makes a certificate with a new key; without an authority it signs itself.
+// sign makes a certificate with a new key. Without an authority the certificate is self-signed.
 func sign(template *x509.Certificate, authority *tls.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -99,8 +99,8 @@ func sign(template *x509.Certificate, authority *tls.Certificate) (*tls.Certific
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// canSign reports whether a certificate is an authority such as newAuthority makes: one that is
-// limited in what it may sign is not.
+// canSign reports whether a certificate is an authority such as newAuthority
+// makes. An authority with constraints on what it may sign does not count.
 func canSign(c *tls.Certificate, now time.Time) bool {
 	if c == nil || !alive(c.Leaf, now) {
 		return false
@@ -110,7 +110,7 @@ func canSign(c *tls.Certificate, now time.Time) bool {
 	return a.IsCA && limits == 0 && a.CheckSignatureFrom(a) == nil
 }
 
-// good reports whether a leaf serves all names, now and in a moment, to who trusts the bundle.
+// good reports whether a leaf is valid for all names, now and after margin, for clients that trust the bundle.
 func good(leaf *tls.Certificate, bundle []*x509.Certificate, names []string, now time.Time) bool {
 	if leaf == nil {
 		return false
@@ -141,7 +141,7 @@ func alive(c *x509.Certificate, now time.Time) bool {
 	return !now.Before(c.NotBefore) && now.Add(margin).Before(c.NotAfter)
 }
 
-// old reports whether two thirds of a certificate's life are over.
+// old reports whether two thirds of a certificate's lifetime have passed.
 func old(c *tls.Certificate, now time.Time) bool {
 	life := c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)
 	return !now.Before(c.Leaf.NotBefore.Add(life / 3 * 2))

@@ -23,50 +23,51 @@ import (
 
 const (
 	interval = 30 * time.Second
-	// After a pass that failed the next one comes sooner.
+	// retryInterval is the time between passes after a pass that failed.
 	retryInterval = 5 * time.Second
-	// One pass takes as many rounds as there are steps, or others that wrote first.
+	// maxRounds bounds the rounds of one pass. Each step takes
+	// a round, and so does each conflict with another writer.
 	maxRounds = 8
 	timeout   = 20 * time.Second
-	// Who has not read the Secret for so long is not ready.
+	// maxAge is the time since the last successful pass after which a replica is not ready.
 	maxAge = overlap / 2
 )
 
-// Options are what a [Keeper] needs.
+// Options are the options of a [Keeper].
 type Options struct {
-	// Client reads and writes live: no cache.
+	// Client reads and writes the API server directly, without a cache.
 	Client client.Client
-	// Namespace is that of the Secret, the Service and the ConfigMap.
+	// Namespace is the namespace of the Secret, the Service and the ConfigMap.
 	Namespace, Secret, Service string
-	// Names are DNS names and IP addresses that the certificate is for beside the Service's names.
+	// Names are DNS names and IP addresses of the certificate in addition to the names of the Service.
 	Names []string
-	// Webhooks are the names of ValidatingWebhookConfigurations, and Mutating those of
-	// MutatingWebhookConfigurations, each of which gets the bundle. One that is missing calls nobody and
-	// is left out.
+	// Webhooks are the names of ValidatingWebhookConfigurations, and Mutating those of MutatingWebhookConfigurations.
+	// Each of them gets the bundle. A missing configuration causes no calls and is skipped.
 	Webhooks, Mutating []string
-	// ConfigMap is the name of the one whose key ca.crt gets the bundle. It is created if it is missing.
-	// "": none.
+	// ConfigMap is the name of the ConfigMap whose key ca.crt
+	// gets the bundle. It is created if it is missing. "": none.
 	ConfigMap string
-	// ClientSecret is the name of the Secret that gets a certificate for clients of the server, in tls.crt and tls.key, of
-	// the same authorities. It gets no key of an authority, so that nodes may read it. "": none.
+	// ClientSecret is the name of the Secret that gets a certificate for clients
+	// of the server, in tls.crt and tls.key, signed by the same authorities. It
+	// contains no key of an authority, so that nodes may read it. "": none.
 	ClientSecret string
-	// ClientSubject is who those clients are.
+	// ClientSubject is the subject of that certificate.
 	ClientSubject pkix.Name
-	// Of is whose certificate it is, in messages: "webhook" unless given.
+	// Of names the owner of the certificate in messages. Default: "webhook".
 	Of    string
-	Clock clock.Clock // the usual one if nil
+	Clock clock.Clock // default: the real clock
 	Log   logr.Logger
 }
 
-// Keeper keeps the certificate of one replica. It runs from [Keeper.Start] without being elected.
+// Keeper keeps the certificate of one replica up to date. It runs from [Keeper.Start] on without leader election.
 type Keeper struct {
 	o       Options
 	names   []string
 	passing sync.Mutex
 	serving atomic.Pointer[tls.Certificate]
-	// passed is when the last pass that did all it should began.
+	// passed is the time when the last successful pass began.
 	passed atomic.Pointer[time.Time]
-	// authorities are those of the bundle, and learnt is the state after the last round.
+	// authorities are the authorities of the bundle, and learnt is the state after the last round.
 	authorities atomic.Pointer[x509.CertPool]
 	learnt      state
 }
@@ -87,10 +88,10 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, names: append(dnsNames(o.Service, o.Namespace), o.Names...)}
 }
 
-// NeedLeaderElection is false: every replica serves.
+// NeedLeaderElection returns false, because every replica serves.
 func (k *Keeper) NeedLeaderElection() bool { return false }
 
-// Start makes a pass every 30 s until ctx ends. What fails is logged and tried again.
+// Start makes a pass every 30 s, and 5 s after a pass that failed, until ctx ends. It logs errors.
 func (k *Keeper) Start(ctx context.Context) error {
 	for {
 		wait := interval
@@ -108,7 +109,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 	}
 }
 
-// GetCertificate is for a tls.Config.
+// GetCertificate returns the certificate to serve, for a tls.Config.
 func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c := k.serving.Load(); c != nil {
 		return c, nil
@@ -118,7 +119,8 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 func (k *Keeper) none() error { return fmt.Errorf("the %s has no certificate yet", k.o.Of) }
 
-// Ready is a check for readyz: there is a certificate, and clients know that they can trust it.
+// Ready is a check for readyz. It returns an error if there is no
+// valid certificate, or if the last successful pass is too long ago.
 func (k *Keeper) Ready(*http.Request) error {
 	c, passed, now := k.serving.Load(), k.passed.Load(), k.o.Clock.Now()
 	switch {
@@ -132,8 +134,7 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// Ensure makes one pass: afterwards there is a certificate, clients know that they can trust it, and it is
-// served.
+// Ensure makes one pass. Afterwards there is a certificate, the carriers have its bundle, and it is served.
 func (k *Keeper) Ensure(ctx context.Context) error {
 	k.passing.Lock()
 	defer k.passing.Unlock()
@@ -146,7 +147,7 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 		again, err = k.round(ctx)
 		switch {
 		case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err):
-			continue // somebody else wrote first
+			continue // another writer was first
 		case err != nil:
 			return err
 		case !again:
@@ -160,8 +161,8 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 	return fmt.Errorf("looking after the %s's certificate: %w", k.o.Of, err)
 }
 
-// round takes one step and reports whether there may be another. It reads the carriers
-// before the Secret, see the package's comment.
+// round takes one step, and reports whether another round is needed.
+// It reads the carriers before the Secret; see the package comment.
 func (k *Keeper) round(ctx context.Context) (bool, error) {
 	carriers, err := k.carriers(ctx)
 	if err != nil {
@@ -175,7 +176,7 @@ func (k *Keeper) round(ctx context.Context) (bool, error) {
 	read := decode(&secret)
 	s := read.observe(carried(carriers), now)
 	if !read.since.IsZero() && s.since.IsZero() {
-		// Either somebody else has changed a carrier, or a replica between the two reads.
+		// Either another writer has changed a carrier, or a replica has completed a step between the two reads.
 		if same, err := k.unchanged(ctx, carriers); err != nil || !same {
 			return true, err
 		}
@@ -200,7 +201,7 @@ func (k *Keeper) round(ctx context.Context) (bool, error) {
 	return wrote || injected, nil
 }
 
-// write stores the state, if it is not what is stored, and only over what was read.
+// write stores the state if it differs from the stored state, and only if the Secret is unchanged since it was read.
 func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, s state) (bool, error) {
 	before := secret.DeepCopy()
 	if err := s.encode(secret); err != nil {
@@ -225,7 +226,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, s state) (boo
 	return true, nil
 }
 
-// ownLabels are on the objects that a Keeper creates.
+// ownLabels returns the labels of the objects that a Keeper creates.
 func ownLabels() map[string]string {
 	return map[string]string{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/managed-by": "nfo"}
 }

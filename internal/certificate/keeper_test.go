@@ -61,7 +61,7 @@ func stored(t *testing.T, c client.Client) state {
 	return decode(&s)
 }
 
-// injected is the bundle of every webhook, which must be one.
+// injected returns the bundle of the webhooks, and fails the test if they differ.
 func injected(t *testing.T, c client.Client) []byte {
 	t.Helper()
 	var o admissionregistrationv1.ValidatingWebhookConfiguration
@@ -92,7 +92,7 @@ func TestEnsure(t *testing.T) {
 		reason  string
 		objects []client.Object
 		fails   interceptor.Funcs
-		err     string // also that of Ready
+		err     string // also the error of Ready
 	}{
 		"New": {
 			reason:  "nothing but the configuration is there",
@@ -164,7 +164,7 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// Replicas that start at once agree on one authority and one leaf.
+// Replicas that start at the same time must agree on one authority and one leaf.
 func TestReplicasRace(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -198,8 +198,8 @@ func TestReplicasRace(t *testing.T) {
 	}
 }
 
-// I13: a replica that is held up before it writes the configuration does not put back a bundle
-// that others have gone on from.
+// I13: a replica that is delayed before it writes the
+// configuration must not overwrite a newer bundle with an old one.
 func TestI13AnOldBundleIsNotPutBack(t *testing.T) {
 	t.Parallel()
 	c, clk := aCluster(aConfiguration()), clocktesting.NewFakeClock(start)
@@ -236,8 +236,8 @@ func TestI13AnOldBundleIsNotPutBack(t *testing.T) {
 	}
 }
 
-// A replica that has read the configuration just before another one dropped an authority does not
-// take the old bundle for a change of somebody else's, which would bring the authority back.
+// A replica that has read the configuration just before another replica dropped an authority
+// must not take the old bundle for a foreign change, which would bring the authority back.
 func TestTheOthersStepIsNoForeignChange(t *testing.T) {
 	t.Parallel()
 	c, clk := aCluster(aConfiguration()), clocktesting.NewFakeClock(start)
@@ -290,7 +290,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// Start looks every 30 s, after a failure every 5 s, and ends with its context.
+// Start must make a pass every 30 s, every 5 s after a failure, and end with its context.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// A handshake without a certificate is refused, not answered by nothing.
+// A handshake without a certificate must fail with an error.
 func TestServesTLS(t *testing.T) {
 	t.Parallel()
 	k := aKeeper(aCluster(aConfiguration()), clocktesting.NewFakeClock(start))

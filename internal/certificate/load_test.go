@@ -14,7 +14,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// history is which bundle was injected when.
+// history records which bundle was injected at which time.
 type history struct {
 	sync.Mutex
 	entries []historyEntry
@@ -33,7 +33,7 @@ func (h *history) add(now time.Time, bundle []byte) {
 	}
 }
 
-// at is the bundle that was injected then; before the first one it is that.
+// at returns the bundle that was injected at a time; the first bundle for any time before it.
 func (h *history) at(then time.Time) string {
 	h.Lock()
 	defer h.Unlock()
@@ -61,7 +61,7 @@ func serve(t *testing.T, k *Keeper) string {
 				return
 			}
 			all.Go(func() {
-				// What fails here fails at the client too, which counts it.
+				// The client notices and counts a failure.
 				_, _ = conn.Write([]byte{1})
 				_ = conn.Close()
 			})
@@ -70,7 +70,7 @@ func serve(t *testing.T, k *Keeper) string {
 	return listener.Addr().String()
 }
 
-// caller is an API server that learns of bundles late, by lag.
+// caller is an API server that reads bundles with the delay lag.
 type caller struct {
 	address, name  string
 	lag            time.Duration
@@ -79,7 +79,7 @@ type caller struct {
 	progress       chan struct{}
 }
 
-// call shakes hands until ctx ends.
+// call makes TLS handshakes until ctx ends.
 func (c *caller) call(ctx context.Context, clk *clocktesting.FakeClock, h *history) {
 	for ctx.Err() == nil {
 		roots := x509.NewCertPool()
@@ -103,7 +103,7 @@ func (c *caller) call(ctx context.Context, clk *clocktesting.FakeClock, h *histo
 	}
 }
 
-// waitForTwo waits until every caller has begun and ended a handshake from now on.
+// waitForTwo waits until every caller has begun and ended a handshake after the call.
 func waitForTwo(ctx context.Context, callers []*caller) error {
 	var before []int64
 	for _, c := range callers {
@@ -121,8 +121,8 @@ func waitForTwo(ctx context.Context, callers []*caller) error {
 	return nil
 }
 
-// Eight years pass, with all rotations of leaves and one of the authority, while API servers
-// with new and with old bundles call two replicas all the time. None of the calls fails.
+// Eight years pass, with all rotations of leaves and one rotation of the authority, while API
+// servers with new and with old bundles call two replicas all the time. No call may fail.
 func TestNoCallFailsWhileAllIsRotated(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -152,7 +152,8 @@ func TestNoCallFailsWhileAllIsRotated(t *testing.T) {
 		}
 		clk.Step(step)
 		for i := range replicas {
-			// Callers come between the two, so that one replica is ahead of the other; who is first changes.
+			// Callers call between the two, so that one replica is ahead
+			// of the other. The replicas take turns in being first.
 			k := replicas[(i+turn)%2]
 			ensure(t, k)
 			h.add(clk.Now(), injected(t, cluster))

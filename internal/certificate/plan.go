@@ -9,21 +9,22 @@ import (
 )
 
 const (
-	// overlap is how late an API server may learn of a bundle.
+	// overlap is the longest delay with which a client may read a new bundle.
 	overlap = time.Hour
-	// Many more than any rotation needs; anyone who writes more into the Secret is cut short.
+	// maxAuthorities is far more than any rotation needs. If
+	// another writer adds more to the Secret, the bundle is cut.
 	maxAuthorities = 16
 )
 
-// state is what the Secret says. Parts that are missing or cannot be read are nil.
+// state is the content of the Secret. Parts that are missing or invalid are nil.
 type state struct {
-	bundle             []*x509.Certificate // what the API servers are to trust, the oldest first
+	bundle             []*x509.Certificate // trusted by clients, the oldest first
 	signer, next, leaf *tls.Certificate
-	// since is when every configuration was first seen to carry the bundle; zero if it was not.
+	// since is the time when every carrier was first seen with the bundle; zero if that is not the case.
 	since time.Time
 }
 
-// step is what plan has done, in the words of the log.
+// step is the step that plan has taken, in the words of the log.
 type step string
 
 const (
@@ -35,9 +36,9 @@ const (
 	stepDropped   step = "Removed authorities that are no longer used"
 )
 
-// observe compares the bundle with what the configurations carry. If somebody else has changed
-// one or the other, what they carry joins the bundle: there may be replicas that still serve a
-// leaf of it. It does not where the bundle has just lost an authority on purpose.
+// observe compares the bundle with the bundles in the carriers. If another writer has changed
+// either, the authorities in the carriers join the bundle, because replicas may still serve a
+// leaf of them. They do not join if the bundle has just dropped an authority on purpose.
 func (s state) observe(carried [][]byte, now time.Time) state {
 	want, injected := encodeBundle(s.bundle), true
 	var theirs []*x509.Certificate
@@ -48,7 +49,7 @@ func (s state) observe(carried [][]byte, now time.Time) state {
 		}
 	}
 	if injected && len(s.bundle) > 0 {
-		// A time in the future is one of a clock that has been set back since.
+		// A time in the future comes from a clock that has been set back since.
 		if s.since.IsZero() || s.since.After(now.Add(margin)) {
 			s.since = now
 		}
@@ -68,8 +69,8 @@ func (s state) observe(carried [][]byte, now time.Time) state {
 	return s
 }
 
-// plan takes at most one step towards a leaf that is young, of an authority that is young, in a
-// bundle without others. Where nothing is left to do the state comes back as it was.
+// plan takes at most one step towards a young leaf, signed by a young authority, in a bundle without
+// unused authorities. If no step is needed, it returns the state unchanged apart from repairs.
 func plan(s state, names []string, now time.Time) (state, step, error) {
 	s.repair(names, now)
 	var err error
@@ -89,20 +90,20 @@ func plan(s state, names []string, now time.Time) (state, step, error) {
 		s.signer, s.next = s.next, nil
 		return s, stepPromoted, err
 
-	// The second half: an authority that is about to end would have it renewed all the time.
+	// The last condition: under an authority that is about to end, the leaf would be renewed in every pass.
 	case s.signer != nil && old(s.leaf, now) && leafEnd(s.signer, now).After(s.leaf.Leaf.NotAfter.Add(margin)):
 		s.leaf, err = issue(s.signer, names, now)
 		return s, stepRenewed, err
 
 	case slices.ContainsFunc(s.bundle, s.unused) && s.settled(2*overlap, now) && !now.Before(s.leaf.Leaf.NotBefore.Add(backdate+overlap)):
-		// Replicas that held a leaf of these changed over an overlap ago, see pick.
+		// Replicas that served a leaf of these authorities replaced it more than an overlap ago; see pick.
 		s.bundle, s.since = slices.DeleteFunc(slices.Clone(s.bundle), s.unused), time.Time{}
 		return s, stepDropped, nil
 	}
 	return s, stepNone, nil
 }
 
-// repair lets go of what cannot be used, and has the bundle hold every authority that can.
+// repair removes the parts that are unusable, and adds the authorities that can sign to the bundle.
 func (s *state) repair(names []string, now time.Time) {
 	if !canSign(s.signer, now) {
 		s.signer = nil
@@ -120,8 +121,7 @@ func (s *state) repair(names []string, now time.Time) {
 	}
 }
 
-// issueAtOnce makes a leaf where none exists, by an authority that is trusted already if there
-// is one.
+// issueAtOnce makes a leaf if there is none, by an authority that is already trusted if there is one.
 func (s *state) issueAtOnce(names []string, now time.Time) error {
 	var err error
 	if s.signer == nil {
@@ -137,7 +137,7 @@ func (s *state) issueAtOnce(names []string, now time.Time) error {
 	return err
 }
 
-// trust adds an authority to the bundle, which then waits to be injected.
+// trust adds an authority to the bundle, which then has to be injected again.
 func (s *state) trust(c *x509.Certificate) {
 	if slices.ContainsFunc(s.bundle, c.Equal) {
 		return
@@ -150,7 +150,8 @@ func (s *state) trust(c *x509.Certificate) {
 	s.bundle = slices.Delete(slices.Clone(s.bundle), i, i+1)
 }
 
-// unused reports whether an authority of the bundle neither signs nor has signed the leaf.
+// unused reports whether an authority of the bundle is neither
+// the current nor the next one, and has not signed the leaf.
 func (s *state) unused(c *x509.Certificate) bool {
 	for _, a := range []*tls.Certificate{s.signer, s.next} {
 		if a != nil && a.Leaf.Equal(c) {
@@ -160,13 +161,13 @@ func (s *state) unused(c *x509.Certificate) bool {
 	return !signedBy(s.leaf, c)
 }
 
-// settled reports whether the bundle has been injected for so long.
+// settled reports whether the bundle has been injected for at least d.
 func (s *state) settled(d time.Duration, now time.Time) bool {
 	return !s.since.IsZero() && !now.Before(s.since.Add(d))
 }
 
-// pick says which leaf a replica serves that has served held so far. A leaf of another authority
-// waits until that has been trusted for an overlap, if held is good for so long.
+// pick returns the leaf that a replica serves after it has served held. A leaf of another
+// authority must wait until the bundle has been injected for an overlap, while held is good.
 func (s *state) pick(held *tls.Certificate, names []string, now time.Time) *tls.Certificate {
 	switch {
 	case same(held, s.leaf):

@@ -18,7 +18,7 @@ var (
 
 const day = 24 * time.Hour
 
-// world is a Secret, one webhook configuration, and what one replica serves.
+// world is a Secret, one webhook configuration, and the leaf that one replica serves.
 type world struct {
 	t       *testing.T
 	now     time.Time
@@ -28,7 +28,7 @@ type world struct {
 	held    *tls.Certificate
 }
 
-// newWorld is one in which all is new and injected.
+// newWorld returns a world in which everything is new and injected.
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, now: start}
 	if diff := cmp.Diff([]step{stepIssued}, w.pass()); diff != "" {
@@ -37,7 +37,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// pass does what a Keeper does, until nothing is left to do.
+// pass does what a Keeper does, until no step is left.
 func (w *world) pass() []step {
 	w.t.Helper()
 	var steps []step
@@ -68,7 +68,7 @@ func (w *world) pass() []step {
 	return nil
 }
 
-// later passes every 20 days for so long.
+// later makes a pass every 20 days for a time.
 func (w *world) later(d time.Duration) {
 	w.t.Helper()
 	for end := w.now.Add(d); w.now.Before(end); {
@@ -79,7 +79,7 @@ func (w *world) later(d time.Duration) {
 
 func (w *world) state() state { return decode(&w.secret) }
 
-// rotating is a world whose next authority has just been announced.
+// rotating makes passes until the next authority has been announced.
 func (w *world) rotating() {
 	w.t.Helper()
 	for w.state().next == nil {
@@ -121,7 +121,7 @@ func TestPlan(t *testing.T) {
 		after  time.Duration
 		want   []step
 		leaf   string
-		served string // leafSame if empty
+		served string // default: leafSame
 		bundle int
 	}{
 		"Young": {

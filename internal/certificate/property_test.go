@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// chaos is some replicas over one cluster. Before and after every request of one of them others
-// may make a pass, time may go on, and the request or its answer may be lost.
+// chaos is several replicas in one cluster. Before and after every request of a replica,
+// others may make a pass, time may pass, and the request or its answer may be lost.
 type chaos struct {
 	t        *testing.T
 	rand     *rand.Rand
@@ -73,7 +73,7 @@ func (c *chaos) restart(i int) {
 	}), c.clk)
 }
 
-// between is what may happen while somebody waits for an answer.
+// between does what may happen while a replica waits for an answer.
 func (c *chaos) between() {
 	switch {
 	case c.rand.IntN(20) == 0:
@@ -83,7 +83,7 @@ func (c *chaos) between() {
 	}
 }
 
-// pass has one replica look, if it does not do so already. Its errors are part of life.
+// pass makes a pass of one replica, unless that replica is making one already. Errors are expected.
 func (c *chaos) pass(i int) {
 	if c.busy[i] {
 		return
@@ -94,15 +94,15 @@ func (c *chaos) pass(i int) {
 	c.check()
 }
 
-// record notes what is injected.
+// record records the injected bundle.
 func (c *chaos) record() {
 	if bundle := injected(c.t, c.cluster); len(bundle) > 0 {
 		c.h.add(c.clk.Now(), bundle)
 	}
 }
 
-// check is the property: what a ready replica serves verifies against every bundle that was
-// injected within the last overlap.
+// check checks the property: the leaf that a ready replica serves verifies
+// against every bundle that was injected within the last overlap.
 func (c *chaos) check() {
 	c.t.Helper()
 	now := c.clk.Now()
@@ -120,13 +120,13 @@ func (c *chaos) check() {
 				c.t.Fatalf("%s: replica %d serves a leaf that bundle %d of %d does not verify, injected at %s", now, i, j+1, len(c.h.entries), c.h.entries[j].from)
 			}
 			if !c.h.entries[j].from.After(now.Add(-overlap)) {
-				break // the ones before were replaced more than an overlap ago
+				break // the earlier ones were replaced more than an overlap ago
 			}
 		}
 	}
 }
 
-// pause is mostly seconds or minutes, sometimes weeks.
+// pause steps the clock, usually by seconds or minutes, sometimes by weeks.
 func (c *chaos) pause(rare int, long time.Duration) {
 	d := time.Duration(c.rand.Int64N(int64(5 * time.Minute)))
 	if c.rand.IntN(rare) == 0 {
@@ -135,7 +135,8 @@ func (c *chaos) pause(rare int, long time.Duration) {
 	c.clk.Step(d)
 }
 
-// Whatever order replicas run in, crash and lose answers, through leaps of time and rotations.
+// The property must hold for any order in which replicas run,
+// crash and lose answers, through jumps of time and rotations.
 func TestServedLeavesVerify(t *testing.T) {
 	t.Parallel()
 	checks, leaves, bundles := 0, 0, 0
@@ -156,8 +157,8 @@ func TestServedLeavesVerify(t *testing.T) {
 	}
 }
 
-// The same while the Secret is deleted, damaged or put back from a copy, and the configuration
-// is wiped, for replicas that stay ready.
+// The property must also hold for replicas that stay ready while the Secret is
+// deleted, damaged or restored from a copy, and the configuration is emptied.
 func TestServedLeavesVerifyThroughDamage(t *testing.T) {
 	t.Parallel()
 	checks, leaves, damages := 0, 0, 0
@@ -182,7 +183,7 @@ func TestServedLeavesVerifyThroughDamage(t *testing.T) {
 	}
 }
 
-// allReady has every replica look until it has not been disturbed.
+// allReady makes passes of every replica until one has succeeded.
 func (c *chaos) allReady() {
 	for i, k := range c.replicas {
 		for before := c.clk.Now(); k.passed.Load() == nil || k.passed.Load().Before(before); {
@@ -191,7 +192,7 @@ func (c *chaos) allReady() {
 	}
 }
 
-// damage does one of many things to the Secret or the configuration, and keeps a copy of the Secret.
+// damage damages the Secret or the configuration in one of many ways, and adds a copy of the Secret to copies.
 func (c *chaos) damage(copies []corev1.Secret) []corev1.Secret {
 	c.t.Helper()
 	var s corev1.Secret
@@ -199,7 +200,7 @@ func (c *chaos) damage(copies []corev1.Secret) []corev1.Secret {
 		return copies // deleted just before
 	}
 	if string(injected(c.t, c.cluster)) != string(encodeBundle(decode(&s).bundle)) {
-		return copies // what is lost in both places at once cannot be known
+		return copies // authorities that are lost in both places cannot be recovered
 	}
 	copies = append(copies, *s.DeepCopy())
 	parts := []string{"ca.crt", "tls.crt", "tls.key", "signer.crt", "signer.key"}

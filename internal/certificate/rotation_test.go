@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The authority changes in three steps, each an overlap after the one before was seen to be done.
+// The authority must change in three steps, each an overlap after the previous step was seen to be complete.
 func TestPlanRotatesTheAuthority(t *testing.T) {
 	t.Parallel()
 	type at struct {
@@ -61,8 +61,8 @@ func TestPlanRotatesTheAuthority(t *testing.T) {
 	}
 }
 
-// While the bundle cannot be injected, no step that needs it is taken, and the leaf is renewed by
-// who is trusted.
+// While the bundle cannot be injected, the steps that need it
+// must wait, and the leaf must be renewed by a trusted authority.
 func TestPlanWaitsForTheBundle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -91,8 +91,8 @@ func TestPlanWaitsForTheBundle(t *testing.T) {
 	}
 }
 
-// An authority that ends soon, because the next one never got trusted, does not have the leaf
-// renewed in every pass.
+// An authority that ends soon, because the next one was never
+// trusted, must not cause the leaf to be renewed in every pass.
 func TestPlanAtTheEndOfAnAuthority(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -109,7 +109,7 @@ func TestPlanAtTheEndOfAnAuthority(t *testing.T) {
 	}
 }
 
-// The bundle is bounded, and what is in use stays in it.
+// The bundle must be bounded, and keep the authorities in use.
 func TestBundleIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -126,7 +126,7 @@ func TestBundleIsBounded(t *testing.T) {
 	}
 }
 
-// What is stored is read as it was written, and what is not ours stays.
+// The stored state must be read back unchanged, and foreign parts of the Secret must stay.
 func TestSecretKeepsWhatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -13,18 +13,18 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// The keys of the Secret. Others, and annotations of others, stay as they are.
+// The keys of the Secret. Other keys, and other annotations, stay unchanged.
 const (
 	keyBundle = "ca.crt"
 	keySigner = "signer"
 	keyNext   = "next"
 	keyLeaf   = "tls"
-	// sinceAnnotation is when the bundle was first seen in every carrier.
+	// sinceAnnotation is the time when the bundle was first seen in every carrier.
 	sinceAnnotation = "nfo.dev/bundle-since"
 )
 
-// decode reads what of a Secret can be read. The rest is missing in the answer: it says nothing
-// of why, so that no part of a key gets into an error.
+// decode reads the parts of a Secret that are valid. Invalid parts are missing
+// in the result, without an error, so that no error contains a part of a key.
 func decode(s *corev1.Secret) state {
 	since, err := time.Parse(time.RFC3339, s.Annotations[sinceAnnotation])
 	if err != nil {
@@ -72,7 +72,8 @@ func (s state) encode(into *corev1.Secret) error {
 	return nil
 }
 
-// decodePair is nil for anything but a certificate and its key on P-256, the only kind made here.
+// decodePair returns nil unless there is a certificate with its
+// key on the curve P-256, the only kind that a Keeper makes.
 func decodePair(data map[string][]byte, name string) *tls.Certificate {
 	c, err := tls.X509KeyPair(data[name+".crt"], data[name+".key"])
 	if err != nil {
@@ -85,9 +86,9 @@ func decodePair(data map[string][]byte, name string) *tls.Certificate {
 	return &c
 }
 
-// parseBundle returns the authorities before the first thing that cannot be read, each once.
+// parseBundle returns the authorities before the first part that cannot be parsed, without duplicates.
 func parseBundle(pem []byte) []*x509.Certificate {
-	// The error says that there was something else too, which is then not trusted.
+	// The error means that the rest could not be parsed. The rest is not trusted.
 	certificates, _ := certutil.ParseCertsPEM(pem)
 	var s state
 	for _, c := range certificates {
@@ -98,11 +99,11 @@ func parseBundle(pem []byte) []*x509.Certificate {
 	return s.bundle
 }
 
-// encodeBundle is empty for no authorities.
+// encodeBundle returns an empty text for an empty bundle.
 func encodeBundle(bundle []*x509.Certificate) []byte {
 	pem, err := certutil.EncodeCertificates(bundle...)
 	if err != nil {
-		return nil // a block without headers, written to memory, can always be encoded
+		return nil // cannot happen: a block without headers is written to memory
 	}
 	return pem
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// No error and no line of the log repeats a part of a private key, whatever happens.
+// No error and no line of the log may contain a part of a private key.
 func TestNoPrivateKeyIsTold(t *testing.T) {
 	t.Parallel()
 	var reported strings.Builder

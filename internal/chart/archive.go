@@ -16,23 +16,22 @@ import (
 )
 
 const (
-	// A chart with its values and rendered objects must fit into a Secret of 1 MiB, compressed, to
-	// be installed at all.
+	// To be installed at all, a chart with its values and rendered objects must fit, compressed, into a Secret of 1 MiB.
 	maxArchiveBytes = 8 << 20
-	// Unpacked, headers included, together with the charts packed in it.
+	// The unpacked size includes headers and the charts packed in the archive.
 	maxUnpackedBytes = 32 << 20
 	maxChartFiles    = 10_000
 	maxFileName      = 1 << 10
-	// How deep archives may be nested.
+	// The maximum nesting of archives.
 	maxPackedDepth = 8
 )
 
-// unpackChart unpacks an archive, if it is within bounds, with the checks of paths that Helm makes.
+// unpackChart unpacks an archive that is within the bounds. It checks paths as Helm does.
 func unpackChart(archive []byte) ([]*loader.BufferedFile, error) {
 	if len(archive) > maxArchiveBytes {
 		return nil, fmt.Errorf("%w: the archive has %d bytes, at most %d are read", ErrTooLarge, len(archive), maxArchiveBytes)
 	}
-	// Helm's own limits are per archive, and it unpacks archives in archives.
+	// Helm's limits apply to each archive separately, and Helm unpacks archives in archives.
 	b := &unpackBudget{bytes: maxUnpackedBytes, files: maxChartFiles}
 	if err := b.measure(bytes.NewReader(archive), 0); err != nil {
 		return nil, asNotChart(err)
@@ -51,10 +50,10 @@ func asNotChart(err error) error {
 	return fmt.Errorf("%w: unpacking the archive: %w", ErrNotChart, err)
 }
 
-// unpackBudget is what unpacking may still cost.
+// unpackBudget is the number of bytes and files that may still be unpacked.
 type unpackBudget struct{ bytes, files int64 }
 
-// Read bounds the sum of all bytes that come out of the decompressors.
+// budgetReader bounds the sum of all bytes that the decompressors produce.
 type budgetReader struct {
 	io.Reader
 	budget *unpackBudget
@@ -68,7 +67,7 @@ func (r budgetReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// measure reads an archive to its end, with those that are packed in it.
+// measure reads an archive to its end, including the archives packed in it.
 func (b *unpackBudget) measure(archive io.Reader, depth int) error {
 	if depth > maxPackedDepth {
 		return fmt.Errorf("%w: archives are nested in it more than %d deep", ErrTooLarge, maxPackedDepth)
@@ -109,7 +108,7 @@ func (b *unpackBudget) measureFile(header *tar.Header, content io.Reader, depth 
 	case path.Ext(name) != ".tgz" || path.Base(path.Dir(name)) != "charts":
 		return nil
 	}
-	// A packed subchart that is not an archive is for the loader to report.
+	// The loader reports a packed subchart that is not an archive.
 	if err := b.measure(content, depth+1); errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNotChart) {
 		return fmt.Errorf("in %s: %w", images.Clip(name, images.MaxName), err)
 	}

@@ -11,7 +11,7 @@ import (
 
 const plainChart = "apiVersion: v2\nname: app\nversion: 1.0.0\n"
 
-// nested packs an archive into itself.
+// nested packs an archive into itself, depth times.
 func nested(depth int) []byte {
 	inner := pack(map[string][]byte{"Chart.yaml": []byte(plainChart)})
 	for range depth {

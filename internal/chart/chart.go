@@ -9,22 +9,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// What can be wrong with a chart. An error of [Reader.Read] that wraps one of these is a fact
-// about the chart: reading it again gives the same. With every one of them the chart may name
-// more images than were found, so that anyone who asks keeps everything (I2).
+// The faults of a chart. An error of [Reader.Read] that wraps one of them is a fact about
+// the chart: reading it again gives the same error. With each of them, the chart may
+// reference more images than were found, so callers must keep everything (I2).
 var (
-	// ErrNotChart: the bytes are no chart archive, or one with what no chart has: a path out of
-	// the chart, a link, no Chart.yaml, a name or version that Helm refuses.
+	// ErrNotChart: the bytes are not a chart archive, or the archive has something that no chart has: a path out of the
+	// chart, a link, no Chart.yaml, a name or version that Helm refuses.
 	ErrNotChart = errors.New("not a chart")
-	// ErrTooLarge: the archive, its content, what it renders or what it names is over a bound.
+	// ErrTooLarge: the archive, its content, its rendered text or its number of images exceeds a bound.
 	ErrTooLarge = render.ErrTooLarge
-	// ErrRender: Helm cannot load or render it, or a rendered document is not YAML.
+	// ErrRender: Helm cannot load or render the chart, or a rendered document is not YAML.
 	ErrRender = render.ErrFailed
 	// ErrTimeout: reading took more processor time than [Limits] allow.
 	ErrTimeout = errors.New("reading the chart took too long")
 	// ErrMemory: reading needed more memory than [Limits] allow.
 	ErrMemory = errors.New("reading the chart ran out of memory")
-	// ErrCrashed: the process that read it ended in another way than these.
+	// ErrCrashed: the process that read the chart ended in another way.
 	ErrCrashed = errors.New("reading the chart crashed")
 )
 
@@ -38,34 +38,33 @@ func AboutChart(err error) bool {
 	return false
 }
 
-// MaxBytes bounds the archive of a chart.
+// MaxBytes bounds the archive of a chart, in bytes.
 const MaxBytes = maxArchiveBytes
 
 // Request is a chart and how a definition deploys it.
 type Request struct {
-	// Archive is the chart as `helm package` packs it and as it is in a registry under the
-	// media type application/vnd.cncf.helm.chart.content.v1.tar+gzip. At most 8 MiB, and 32 MiB
-	// unpacked.
+	// Archive is the chart as `helm package` packs it, and as registries store it with the media type
+	// application/vnd.cncf.helm.chart.content.v1.tar+gzip. At most 8 MiB, and 32 MiB unpacked.
 	Archive []byte
-	// RegistryValuesPaths and ImagePullSecretsValuesPaths are those of the definition, in the
-	// syntax of `helm --set`. They may be empty.
+	// RegistryValuesPaths and ImagePullSecretsValuesPaths are those of
+	// the definition, in the syntax of `helm --set`. They may be empty.
 	RegistryValuesPaths, ImagePullSecretsValuesPaths []string
 }
 
-// Chart is what was read of a chart. Strings of the chart are cut to 256 bytes, references to 1024,
-// and what cannot be printed is left out of them.
+// Chart is the result of reading a chart. Strings of the chart are cut to 256
+// bytes and references to 1024, without characters that cannot be printed.
 type Chart struct {
 	Name, Version, AppVersion string
-	// Type is application or library. A library renders nothing and so names no image.
+	// Type is application or library. A library renders nothing and so has no images.
 	Type string
-	// Dependencies are in order of their paths, those of dependencies too.
+	// Dependencies are sorted by path, and include the dependencies of dependencies.
 	Dependencies []Dependency
-	// Images are in order of their references, each with its origin once.
+	// Images are sorted by reference. Each occurs once for each of its origins.
 	Images []images.Image
-	// Remarks tell what does not concern needed images: what could not be read of dependencies that are switched
-	// off, of tests and of files that are no manifests. They may name more images.
+	// Remarks are problems that can only hide optional images: in disabled
+	// dependencies, in tests and in files that are not manifests.
 	Remarks []string
-	// Limited is true if one of [Limits] ended the reading: with greater ones there may be more.
+	// Limited is true if one of [Limits] ended the reading, so that greater limits may find more.
 	Limited bool
 }
 
@@ -75,27 +74,27 @@ type DependencyState string
 // States of a dependency, with the chart's default values.
 const (
 	DependencyEnabled  DependencyState = "Enabled"  // deployed
-	DependencyDisabled DependencyState = "Disabled" // switched off by its condition or tags, or that of the chart above it
+	DependencyDisabled DependencyState = "Disabled" // disabled by its condition or tags, or by those of a chart above it
 	DependencyMissing  DependencyState = "Missing"  // not in the archive
 	DependencyUnknown  DependencyState = "Unknown"  // the chart cannot be loaded
 )
 
-// Dependency is a chart that another one declares, or carries undeclared, which Helm renders too.
+// Dependency is a chart that another chart declares, or that it contains undeclared. Helm renders undeclared ones too.
 type Dependency struct {
-	// Path leads to it, by aliases where there are some: db, or app.db. It is also where its values are.
+	// Path consists of the names or aliases that lead to the dependency: db, or app.db. It is also the path of its values.
 	Path string
-	// Name is the dependency's own, Alias the name it is deployed under, "" for its own.
+	// Name is the dependency's name. Alias is the name under which it is deployed, "" if that is Name.
 	Name, Alias string
-	// Range is the version asked for, "" if undeclared. Version is that in the archive, "" if
-	// Missing or Unknown.
+	// Range is the version that the declaration asks for, "" if there is none.
+	// Version is the one in the archive, "" if the State is Missing or Unknown.
 	Range, Version string
-	// Condition and Tags are those of its declaration, the first 8 of the tags.
+	// Condition and Tags are those of the declaration, with at most 8 tags.
 	Condition string
 	Tags      []string
 	State     DependencyState
 }
 
-// chartProblem is an error of the child, on its way to the parent.
+// chartProblem is an error as the child sends it to the parent.
 type chartProblem struct{ Class, Text string }
 
 // chartClasses are the errors that the child can send.
@@ -114,7 +113,7 @@ func problemOf(err error) chartProblem {
 	return chartProblem{"Render", images.Clip(ErrRender.Error()+": "+text, images.MaxText)}
 }
 
-// chartFailure is a chartProblem as an error again.
+// chartFailure is a chartProblem that the parent has turned into an error again.
 type chartFailure struct {
 	class error
 	text  string

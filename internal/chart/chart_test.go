@@ -22,9 +22,9 @@ import (
 
 var update = flag.Bool("update", false, "write what was read into the charts of testdata, to be looked at")
 
-// chartCase is one file of testdata/charts: what the chart is for, then lines "registry: path",
-// "pull-secret: path" and "cpu: 2s", the chart's files, and as the last one, want, what is to be read of it. Files
-// under charts/x.tgz/ are packed into an archive of their own.
+// chartCase is one file of testdata/charts: the purpose of the chart, then lines "registry: path",
+// "pull-secret: path" and "cpu: 2s", the chart's files and, as the last file, want with the
+// expected result. Files under charts/x.tgz/ are packed into a separate archive.
 type chartCase struct {
 	file    *txtar.Archive
 	reason  string
@@ -116,7 +116,7 @@ func write(w interface{ Write([]byte) (int, error) }, data []byte) error {
 	return err
 }
 
-// describe writes a reading as text.
+// describe returns the result of a reading as text.
 func describe(c Chart, err error) string {
 	var b strings.Builder
 	if c.Name != "" {

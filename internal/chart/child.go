@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// ChildFailed is the exit code of a process for which [Serve] failed: it did not come to
-// read the chart. Go itself exits with 2.
+// ChildFailed is the exit code of a process in which [Serve]
+// failed, so that the chart was not read. Go itself exits with 2.
 const ChildFailed = 3
 
 // childFull is the exit code of a process with more live data than the limits allow.
 const childFull = 4
 
-// Deep recursion ends here, well before it has used up the memory.
+// maxStackBytes ends a deep recursion well before it has used up the memory.
 const maxStackBytes = 64 << 20
 
-// task is what a child is asked to do: to read a chart or, if there are any, release records.
+// task is the request to a child: to read a chart or, if there are any, release records.
 type task struct {
 	Request
 	// Records are values of data.release, which are base64.
 	Records [][]byte `json:",omitempty"`
 }
 
-// Serve reads one request from in, reads the chart or the release records, and writes to out what it finds, as it
-// finds it. It is what the process of a [Reader] does: it takes from this process, until its end,
-// all memory, time and files over the limits, so that only death can follow where a chart wants more.
+// Serve reads one request from in, reads the chart or the release records, and writes the results to out
+// as it finds them. The process of a [Reader] calls it. Serve limits the memory, time and files of the
+// whole process until it ends, so a chart that needs more ends the process.
 func Serve(limits Limits, in io.Reader, out io.Writer) error {
 	limits = limits.withDefaults()
 	if err := confine(limits); err != nil {
@@ -50,10 +50,10 @@ func Serve(limits Limits, in io.Reader, out io.Writer) error {
 	return readChart(q.Request, func(a chartAnswer) error { return answers.Encode(a) })
 }
 
-// endWhenFull ends this process if more data than that is live after a collection of garbage. What is mapped says
-// little of what a chart needs: it depends on when garbage is collected.
+// endWhenFull ends this process if a garbage collection leaves more live data than the limit. The mapped memory would
+// say little about what a chart needs, because it depends on when garbage is collected.
 func endWhenFull(limit uint64) {
-	type watch struct{ _ [64]byte } // too large to share its memory with others, which would keep it
+	type watch struct{ _ [64]byte } // tiny objects share a memory block, which others may keep alive
 	var collected func(*watch)
 	collected = func(*watch) {
 		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -65,12 +65,12 @@ func endWhenFull(limit uint64) {
 	runtime.SetFinalizer(&watch{}, collected)
 }
 
-// confine limits this process.
+// confine limits the resources of this process.
 func confine(limits Limits) error {
-	// Where memory is short for all, this process goes first. Not every kernel lets it say so.
+	// If memory is short for everything, the kernel ends this process first. Not every kernel allows to set this.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	debug.SetMaxStack(maxStackBytes)
-	// Go opens its poller with the first timer. Later it could not, and would end the process.
+	// Go opens its poller with the first timer. After the limits are set this would fail and end the process.
 	time.AfterFunc(time.Hour, func() {}).Stop()
 	return limitResources(limits)
 }

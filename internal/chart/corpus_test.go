@@ -17,21 +17,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
-// corpusChart is one of the charts that are written after what public charts were found to do. A file of
-// testdata/corpus has several, each in its folder, with a file want:
+// corpusChart is a chart that has a construct found in public charts. A file of testdata/corpus has several charts, each in
+// its folder, with a file want:
 //
 //	registry <values path>   the chart is read with the registry set there
-//	needs <image>            all images that are needed, without a host those of the store
-//	optional <image>         all that are optional
-//	unreadable <text>        in the error
-//	remark <text>            in the remarks
+//	needs <image>            an image that is needed; without a host it is one of the store. All must be listed
+//	optional <image>         an image that is optional. All must be listed
+//	unreadable <text>        a part of the error
+//	remark <text>            a part of the remarks
 type corpusChart struct {
 	name    string
 	request Request
 	want    []string
 }
 
-// corpus reads the charts. Those without a Chart.yaml get one, with the appVersion 4.2.
+// corpus returns the charts of the corpus. Charts without a Chart.yaml get one, with the appVersion 4.2.
 func corpus(tb testing.TB) []corpusChart {
 	tb.Helper()
 	names, err := filepath.Glob("testdata/corpus/*.txtar")
@@ -91,7 +91,7 @@ func corpusOf(name string, files map[string][]byte) corpusChart {
 	return c
 }
 
-// shown names an image as the API does.
+// shown returns an image reference as the API shows it.
 func shown(i images.Image) string {
 	s := i.Repository
 	if i.Origin != images.OriginOurs {
@@ -106,7 +106,7 @@ func shown(i images.Image) string {
 	return images.Readable(s)
 }
 
-// check compares a reading with what is wanted of it: the images exactly, and a part of each error and remark.
+// check compares a reading with the expectation: the images exactly, and a part of each error and remark.
 func (c corpusChart) check(t *testing.T, chart Chart, err error) {
 	t.Helper()
 	var got, errs, want []string
@@ -166,8 +166,8 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// BenchmarkReader prints what reading charts costs: processor time of a chart's process, and the most memory that
-// any process of the benchmark had until then.
+// BenchmarkReader reports what reading charts costs: the processor time of a chart's process, and the maximum memory of
+// all processes that the benchmark has started so far.
 func BenchmarkReader(b *testing.B) {
 	var small []Request
 	for _, c := range corpus(b) {

@@ -17,8 +17,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// chartSeeds are the charts of testdata, as text: fuzzing changes text to some purpose, and archives
-// hardly ever.
+// chartSeeds returns the charts of testdata as text, because the
+// fuzzer finds useful changes in text and hardly any in archives.
 func chartSeeds(f *testing.F) [][]byte {
 	f.Helper()
 	names, err := filepath.Glob("testdata/charts/*.txtar")
@@ -36,14 +36,14 @@ func chartSeeds(f *testing.F) [][]byte {
 	return seeds
 }
 
-// readUnrendered is a reading up to the first rendering.
+// readUnrendered makes a reading up to the first rendering.
 func readUnrendered(q Request) *chartReading {
 	r := &chartReading{request: q, tell: func(chartAnswer) error { return nil }}
 	r.load()
 	return r
 }
 
-// FuzzChart unpacks and loads anything: an archive, or the files of one.
+// FuzzChart unpacks and loads arbitrary bytes: as an archive, or as the files of one.
 func FuzzChart(f *testing.F) {
 	for _, seed := range chartSeeds(f) {
 		f.Add(seed)
@@ -70,7 +70,7 @@ func tryPack(files map[string][]byte) (archive []byte) {
 	return pack(files)
 }
 
-// FuzzRequest sets any values path in a chart, and reads anything as what the chart rendered.
+// FuzzRequest sets arbitrary values paths in a chart, and reads arbitrary text as a rendered chart.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range chartSeeds(f) {
 		c := parseChartCase(seed)
@@ -101,7 +101,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// checkBounds checks what is promised of any chart.
+// checkBounds checks the bounds that hold for every chart.
 func checkBounds(t *testing.T, r *chartReading) {
 	t.Helper()
 	all, err := r.images.List()
@@ -131,7 +131,7 @@ func checkBounds(t *testing.T, r *chartReading) {
 	}
 }
 
-// FuzzText takes images out of any text: each is a reference to the registry that the text has.
+// FuzzText finds images in arbitrary text: each must be a reference to the registry that the text contains.
 func FuzzText(f *testing.F) {
 	for _, text := range []string{"a:1", "acme/b@sha256:0123456789012345678901234567890123456789012345678901234567890123", ":5000/a/b:1", "a$(X)", "//", "/a/:1", "acme/x.:1."} {
 		f.Add("x="+images.Registry+"/"+text, "docker://"+images.Registry+text)
@@ -150,7 +150,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// FuzzReader reads charts of any template and values as the manager does, each in a process of its own.
+// FuzzReader reads charts with arbitrary templates and values as the manager does, each in a separate process.
 func FuzzReader(f *testing.F) {
 	for _, c := range corpus(f) {
 		files, err := unpackChart(c.request.Archive)
@@ -189,11 +189,11 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// checkAnswer checks what is promised of what is read of any chart.
+// checkAnswer checks what holds for the result of every chart.
 func checkAnswer(t *testing.T, chart Chart, err error) {
 	t.Helper()
 	said := fmt.Sprint(chart.Remarks, err)
-	needed := err != nil // what fails may hide it
+	needed := err != nil // a failure may hide the image
 	for _, i := range chart.Images {
 		needed = needed || shown(i) == "example.com/b:1" && !i.Optional()
 		deployed := slices.ContainsFunc(i.Sources, func(s images.Source) bool { return s.Why == images.WhyDeployed })

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/record"
 )
 
-// read reads a chart in this process, and returns all that was said.
+// read reads a chart in this process, and returns all answers.
 func read(t *testing.T, q Request, files map[string]string) (said []chartAnswer) {
 	t.Helper()
 	packed := map[string][]byte{}
@@ -28,7 +28,7 @@ func read(t *testing.T, q Request, files map[string]string) (said []chartAnswer)
 	return said
 }
 
-// What is known of a chart is said before what can cost more, and the last word says that nothing follows.
+// Cheap results are reported before anything that can cost more, and only the last answer has Done.
 func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 	t.Parallel()
 	const meta = "apiVersion: v2\nname: app\nversion: 1.0.0\n"
@@ -37,7 +37,7 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 		files    map[string]string
 		q        Request
 		said     int
-		images   []string // "<registry>" for the store's
+		images   []string // "<registry>" stands for the store's registry
 		problems []string
 		remarks  []string
 	}{
@@ -91,7 +91,7 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 	}
 }
 
-// Who no longer listens ends a reading at what is said next.
+// A reading ends at the next answer if that cannot be delivered.
 func TestReadingEndsWithItsListener(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("the pipe is closed")
@@ -117,7 +117,7 @@ func TestReadingEndsWithItsListener(t *testing.T) {
 	}
 }
 
-// A record that cannot be read is answered as such, and those after it are read.
+// A record that cannot be read gets an error as its answer, and the records after it are read.
 func TestRecordsAreReadInTheirOrder(t *testing.T) {
 	t.Parallel()
 	manifest := func(text string) []byte { return stored(t, releaseOf(1, "deployed", text))[0] }
@@ -139,7 +139,7 @@ func TestRecordsAreReadInTheirOrder(t *testing.T) {
 	}
 }
 
-// A reading is made anew when what is read of charts has changed, or the limits that ended it.
+// A reading is out of date if the rules for reading charts have changed, or the limits that ended it.
 func TestRevision(t *testing.T) {
 	t.Parallel()
 	of := func(l Limits) *Reader {

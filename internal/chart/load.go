@@ -18,8 +18,8 @@ import (
 
 const maxDependencyTags = 8
 
-// loadChart loads a chart. An error with a chart that has metadata is one of its other files. Helm
-// changes what it is given, so each stage loads the chart anew.
+// loadChart loads a chart. If it returns both a chart and an error, the metadata is valid and the error is about
+// another file. Helm changes the files that it gets, so each stage loads the chart anew.
 func loadChart(files []*loader.BufferedFile) (c *helmchart.Chart, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -48,7 +48,7 @@ type chartStage struct {
 	values   map[string]any
 }
 
-// setValues are the values that the operator sets. With an error they are those that can be set.
+// setValues returns the values that the operator sets. If there is an error, it still returns those that can be set.
 func setValues(q Request) (map[string]any, error) {
 	values := map[string]any{}
 	var errs []error
@@ -66,8 +66,8 @@ func setValues(q Request) (map[string]any, error) {
 	return values, errors.Join(errs...)
 }
 
-// deploy takes out or renames the dependencies of a chart as Helm does when it installs it. With every all of them
-// are deployed, whatever conditions and tags say. An error leaves them as they are at that point.
+// deploy removes or renames the dependencies of a chart as Helm does when it installs the chart. With every, it keeps
+// all of them, whatever their conditions and tags say. After an error they stay as they are at that point.
 func deploy(c *helmchart.Chart, values map[string]any, every bool) (s chartStage, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -87,7 +87,7 @@ func deploy(c *helmchart.Chart, values map[string]any, every bool) (s chartStage
 	return s, nil
 }
 
-// switchOn sets the values by which dependencies are deployed: templates of the chart above ask for them, too.
+// switchOn sets the values that enable dependencies, because templates of the chart above may use these values too.
 func switchOn(c *helmchart.Chart, at string, values map[string]any) {
 	for _, d := range c.Metadata.Dependencies {
 		for _, condition := range strings.Split(d.Condition, ",") {
@@ -106,7 +106,7 @@ func switchOn(c *helmchart.Chart, at string, values map[string]any) {
 	}
 }
 
-// setTrue sets a value to true, if what is set already does not stand in the way.
+// setTrue sets a value to true, unless an existing value that is not a table is in its path.
 func setTrue(values map[string]any, at []string) {
 	for _, key := range at[:len(at)-1] {
 		if values[key] == nil {
@@ -131,8 +131,8 @@ func switched(c *helmchart.Chart) bool {
 	return false
 }
 
-// declarations are the declared dependencies of a chart and those below it, as they are before Helm
-// writes aliases over names.
+// declarations returns the declared dependencies of a chart and
+// of those below it, before Helm replaces names by aliases.
 func declarations(c *helmchart.Chart) map[*helmchart.Dependency]helmchart.Dependency {
 	declared := map[*helmchart.Dependency]helmchart.Dependency{}
 	for _, d := range c.Metadata.Dependencies {
@@ -144,7 +144,7 @@ func declarations(c *helmchart.Chart) map[*helmchart.Dependency]helmchart.Depend
 	return declared
 }
 
-// missingDependencies are the declared dependencies that are not in charts/. Helm installs no chart without them.
+// missingDependencies returns the declared dependencies that are not in charts/. Helm installs no chart without them.
 func missingDependencies(c *helmchart.Chart) (missing []*helmchart.Dependency) {
 	for _, d := range c.Metadata.Dependencies {
 		if !slices.ContainsFunc(c.Dependencies(), func(sub *helmchart.Chart) bool { return sub.Name() == d.Name }) {
@@ -154,7 +154,8 @@ func missingDependencies(c *helmchart.Chart) (missing []*helmchart.Dependency) {
 	return missing
 }
 
-// missingError is the error of missing dependencies that are deployed, or of those that are not; nil for none.
+// missingError returns an error for the missing dependencies that are
+// deployed, or for those that are not deployed; nil if there are none.
 func missingError(s chartStage, missing []*helmchart.Dependency, deployed bool) error {
 	var names []string
 	for _, d := range missing {
@@ -168,7 +169,7 @@ func missingError(s chartStage, missing []*helmchart.Dependency, deployed bool) 
 	return fmt.Errorf("%w: dependencies are in Chart.yaml and not in charts/: %s", ErrRender, strings.Join(names, ", "))
 }
 
-// deployedPaths are the paths of the dependencies that a chart is deployed with.
+// deployedPaths returns the paths of the dependencies with which a chart is deployed.
 func deployedPaths(c *helmchart.Chart, at string, paths map[string]bool) map[string]bool {
 	for _, sub := range c.Dependencies() {
 		path := at + sub.Name()
@@ -178,8 +179,8 @@ func deployedPaths(c *helmchart.Chart, at string, paths map[string]bool) map[str
 	return paths
 }
 
-// listDependencies lists the dependencies of a chart that has them all, and their state by the paths
-// of those that are deployed.
+// listDependencies lists the dependencies of a chart that contains all of them. Their
+// State depends on whether their path is among those of the deployed ones.
 func listDependencies(c *helmchart.Chart, declared map[*helmchart.Dependency]helmchart.Dependency, at string, deployed map[string]bool) []Dependency {
 	byName := map[string]*Dependency{}
 	for _, d := range c.Metadata.Dependencies {

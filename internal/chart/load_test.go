@@ -16,8 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// umbrella is a chart of that many subcharts, each with as many templates, all of which share helpers: the shape of
-// the largest public charts.
+// umbrella returns a chart with this many subcharts, each with this many
+// templates, which all share helpers. The largest public charts have this shape.
 func umbrella(subcharts, templates int) Request {
 	files := map[string][]byte{
 		"Chart.yaml": []byte(plainChart), "values.yaml": []byte("global: {registry: docker.io}\n"),
@@ -41,7 +41,7 @@ spec: {template: {spec: {containers: [{name: c, image: "{{ include "app.image" .
 	return Request{Archive: pack(files), RegistryValuesPaths: []string{"global.registry"}}
 }
 
-// The same bytes give the same answer, however busy the machine is.
+// The same bytes give the same result, however busy the machine is.
 func TestSameAnswerUnderLoad(t *testing.T) {
 	t.Parallel()
 	requests := map[string]Request{"umbrella": umbrella(10, 10)}
@@ -81,7 +81,7 @@ func TestSameAnswerUnderLoad(t *testing.T) {
 	}
 }
 
-// What a chart costs decides, and greater limits read what smaller ones do not.
+// Only the cost of a chart decides whether it is read, and greater limits allow charts that smaller ones do not.
 func TestLimitsScale(t *testing.T) {
 	t.Parallel()
 	const pod = "\n{kind: Pod, spec: {containers: [{image: example.com/a:1}]}}"
@@ -108,7 +108,7 @@ func TestLimitsScale(t *testing.T) {
 	}
 }
 
-// A process that was stopped for longer than it may use the processor reads on when it is continued.
+// A process that was stopped for longer than its limit of processor time continues to read when it is resumed.
 func TestStoppedProcess(t *testing.T) {
 	t.Parallel()
 	if program.Racing {
@@ -121,7 +121,8 @@ func TestStoppedProcess(t *testing.T) {
 	}
 }
 
-// stopped runs `nfo chart` stopped for three times the processor time that it may have, and then to its end.
+// stopped starts `nfo chart` in a stopped state for three times
+// its limit of processor time, and then runs it to its end.
 func stopped() int {
 	cmd := exec.Command("/proc/self/exe", "chart", "--cpu=1s", "--memory=402653184")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -142,7 +143,7 @@ func stopped() int {
 	return 0
 }
 
-// Each chart is loaded once for each stage, and has no stage that would render nothing else.
+// Each chart is loaded once for each stage. A stage that would render the same as another one is left out.
 func TestStages(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -163,7 +164,7 @@ func TestStages(t *testing.T) {
 			if err := readChart(q, func(chartAnswer) error { reported++; return nil }); err != nil {
 				t.Fatal(err)
 			}
-			if stages := reported - 1; stages != tc.want { // it is sent before each stage, and at the end
+			if stages := reported - 1; stages != tc.want { // one answer is sent before each stage, and one at the end
 				t.Errorf("%s: %d stages", tc.reason, stages)
 			}
 		})

@@ -17,8 +17,8 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// TestMain makes the test binary the program that a Reader starts: with chart as its first
-// argument it is `nfo chart`, with misbehave it is one that does not do what it should.
+// TestMain makes the test binary the program that a Reader starts. With chart as its
+// first argument it is `nfo chart`, with misbehave it is a faulty child.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "misbehave" {
 		os.Exit(misbehaveMain(os.Args[2]))
@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-// chartCommand starts the program that reads charts in tests: this one, if it is empty.
+// chartCommand is the command that reads charts in tests. If it is empty, the test binary is used.
 var chartCommand []string
 
-// runTests runs the tests. Those with the race detector start `nfo chart` itself, without the detector, which
-// alone needs more memory than a chart may take.
+// runTests runs the tests. With the race detector, the tests start `nfo chart` built without the detector, because the
+// detector alone needs more memory than a chart may take.
 func runTests(m *testing.M) int {
 	if program.Racing {
 		dir, err := os.MkdirTemp("", "nfo-chart-")
@@ -44,7 +44,7 @@ func runTests(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer func() { _ = os.RemoveAll(dir) }() // in the folder for what is temporary
+		defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for temporary files
 		chartCommand = []string{filepath.Join(dir, "nfo"), "chart"}
 	}
 	return m.Run()
@@ -70,7 +70,7 @@ func misbehaveMain(how string) int {
 	switch how {
 	case "exit":
 	case "hang":
-		// What it starts keeps its output open.
+		// The grandchild keeps the output open.
 		child := exec.Command("/proc/self/exe", "misbehave", "wait")
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		if err := child.Run(); err != nil {
@@ -79,7 +79,7 @@ func misbehaveMain(how string) int {
 	case "wait":
 		<-time.After(time.Hour)
 	case "burn":
-		// The kernel's own limit of time. The race detector needs memory beyond all limits.
+		// The kernel's limit of processor time is tested here. The race detector needs more memory than any limit.
 		if err := confine(Limits{CPU: time.Second, Memory: math.MaxInt64}); err != nil {
 			return ChildFailed
 		}
@@ -124,13 +124,13 @@ func misbehaveMain(how string) int {
 	return 0
 }
 
-// dies is what the Go runtime says and returns where it cannot go on.
+// dies writes a fatal error like the Go runtime, and returns its exit code.
 func dies(says string) int {
 	fmt.Fprintln(os.Stderr, says)
 	return 2
 }
 
-// confinement says what a confined process can do after all.
+// confinement returns what a confined process can still do, "" if it can do nothing.
 func confinement() string {
 	if env := os.Environ(); len(env) != 4 {
 		return fmt.Sprint("environment: ", env)
@@ -140,14 +140,14 @@ func confinement() string {
 		return err.Error()
 	}
 	for _, fd := range open {
-		// Go's own, and the one that lists these.
+		// The files of the Go runtime, and the one for this list, are allowed.
 		to, err := os.Readlink("/proc/self/fd/" + fd.Name())
 		if err == nil && fd.Name() > "2" && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/sys/fs/cgroup/") && !strings.HasPrefix(to, "/proc/") {
 			return fd.Name() + " is open: " + to
 		}
 	}
 	limits := Limits{}.withDefaults()
-	if program.Racing { // the detector needs memory beyond all limits
+	if program.Racing { // the race detector needs more memory than any limit
 		limits.Memory = math.MaxInt64
 	}
 	if err := confine(limits); err != nil {

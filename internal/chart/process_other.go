@@ -8,14 +8,14 @@ import (
 	"os/exec"
 )
 
-// closeInherited does nothing: such systems pass on only the files that a program names.
+// closeInherited does nothing: on such systems, a child gets only the files that are passed explicitly.
 func closeInherited() {}
 
-// endTogether leaves a command as it is: it is killed alone.
+// endTogether does nothing: only the command itself is killed, without the processes that it starts.
 func endTogether(*exec.Cmd) {}
 
-// limitResources fails: what a chart does could not be confined here. The plugin of kubectl, which is built for such
-// systems, reads no chart.
+// limitResources fails, because a chart could not be confined on this system.
+// The kubectl plugin, which is built for such systems, reads no charts.
 func limitResources(Limits) error {
 	return fmt.Errorf("limiting the process: %w on this system", errors.ErrUnsupported)
 }

@@ -10,30 +10,30 @@ import (
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
-// What Helm calls the parts of a chart in a registry (Helm, "Use OCI-based registries").
+// Helm's media types for the parts of a chart in a registry (Helm, "Use OCI-based registries").
 const (
 	ConfigMediaType     = "application/vnd.cncf.helm.config.v1+json"
 	ContentMediaType    = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 	ProvenanceMediaType = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 )
 
-// Archive is a chart as `helm package` packs it, and what goes with it into a registry.
+// Archive is a chart as `helm package` packs it, with what is pushed along with it.
 type Archive struct {
 	Name, Version string
-	// Bytes are the archive, at most 8 MiB.
+	// Bytes is the content of the archive, at most 8 MiB.
 	Bytes []byte
 	// Config is its Chart.yaml as JSON.
 	Config []byte
-	// Annotations are those of the artifact, as `helm push` makes them from Chart.yaml, but for the time
-	// of the archive's file: the same archive is the same artifact wherever and whenever it is pushed.
+	// Annotations are those of the artifact, as `helm push` makes them from Chart.yaml, except for the time of the
+	// archive's file. The same archive therefore gives the same artifact, wherever and whenever it is pushed.
 	Annotations map[string]string
 }
 
-// Tag is the tag that Helm looks for the chart at: its version, with _ for +.
+// Tag returns the tag at which Helm expects the chart: its version, with _ instead of +.
 func (c Archive) Tag() string { return strings.ReplaceAll(c.Version, "+", "_") }
 
-// ReadArchive reads an archive to its end, and checks that Helm can load it. No template is
-// rendered. Errors wrap ErrNotChart, ErrTooLarge or ErrRender.
+// ReadArchive reads an archive to its end, and checks that Helm can load it. It
+// renders no template. Errors wrap ErrNotChart, ErrTooLarge or ErrRender.
 func ReadArchive(r io.Reader) (Archive, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxArchiveBytes+1))
 	if err != nil {
@@ -54,7 +54,8 @@ func ReadArchive(r io.Reader) (Archive, error) {
 	return Archive{Name: c.Metadata.Name, Version: c.Metadata.Version, Bytes: data, Config: config, Annotations: chartAnnotations(c.Metadata)}, nil
 }
 
-// chartAnnotations are what Helm's registry client, which does not export it, makes of Chart.yaml.
+// chartAnnotations returns the annotations that Helm's registry
+// client makes of Chart.yaml. Helm does not export that function.
 func chartAnnotations(m *helmchart.Metadata) map[string]string {
 	const prefix = "org.opencontainers.image."
 	all := map[string]string{}
@@ -71,7 +72,7 @@ func chartAnnotations(m *helmchart.Metadata) map[string]string {
 	if len(m.Sources) > 0 {
 		source = m.Sources[0]
 	}
-	// The chart may set any annotation but its name and version.
+	// The chart may set every annotation except its name and version.
 	for key, value := range map[string]string{"description": m.Description, "url": m.Home, "source": source, "authors": strings.Join(authors, ", ")} {
 		if _, set := all[prefix+key]; !set && strings.TrimSpace(value) != "" {
 			all[prefix+key] = value

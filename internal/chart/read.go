@@ -17,40 +17,40 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// kubeVersion is the Kubernetes that charts are rendered for.
+// kubeVersion is the version of Kubernetes for which charts are rendered.
 const kubeVersion = "v1.37.0"
 
-// chartAnswer is all that is known of a chart so far.
+// chartAnswer has everything that is known of a chart so far.
 type chartAnswer struct {
 	Chart    Chart
 	Problems []chartProblem
-	// Read: what follows concerns only what the chart does without.
+	// Read is true if everything that follows concerns only optional images.
 	Read bool
-	// Unread is what is not known of the chart if nothing follows, "" for nothing.
+	// Unread says which part is not known if nothing follows, "" if there is none.
 	Unread string
-	// Done: nothing follows.
+	// Done is true in the last answer.
 	Done bool
 }
 
-// chartReading is one reading of a chart. It goes from what costs least to what a chart can make
-// cost most, so that what is known at any time has been sent.
+// chartReading is one reading of a chart. It begins with what costs least and ends with what can cost most, so that
+// cheap results have been sent before the process may be ended.
 type chartReading struct {
 	request Request
 	files   []*loader.BufferedFile
 	images  images.Found
 	answer  chartAnswer
-	// failed are the files that fail as the chart is deployed.
+	// failed has the files that fail when the chart is rendered as it is deployed.
 	failed map[string]error
 	tell   func(chartAnswer) error
 }
 
-// everyStage names the stage that is not needed.
+// everyStage is the name of the stage that finds only optional images.
 const everyStage = "with all dependencies"
 
-// readChart reads a chart in this process. Its templates can take any time and memory: see
-// [Reader]. tell is called with what is known so far, the last time with Done; its error ends
-// the reading. The chart is rendered as it is deployed: with its default values, and the registry set if the
-// definition says where. If that leaves dependencies out, it is rendered once more with all of them.
+// readChart reads a chart in this process. Its templates can take any time and memory: see [Reader]. tell is called
+// with what is known so far, the last time with Done. If tell returns an error, the reading ends. The chart is rendered
+// as it is deployed: with its default values, and with the registry set if the definition says where. If this leaves
+// out dependencies, the chart is rendered a second time with all of them.
 func readChart(q Request, tell func(chartAnswer) error) error {
 	r := &chartReading{request: q, tell: tell}
 	deployed, every := r.load()
@@ -61,7 +61,7 @@ func readChart(q Request, tell func(chartAnswer) error) error {
 		r.deployed(*deployed)
 	}
 	if every != nil {
-		*deployed = chartStage{} // its memory is free for the next stage
+		*deployed = chartStage{} // frees its memory for the next stage
 		r.answer.Read, r.answer.Unread = true, everyStage
 		if err := r.report(); err != nil {
 			return err
@@ -72,7 +72,7 @@ func readChart(q Request, tell func(chartAnswer) error) error {
 	return r.report()
 }
 
-// load reads all but the templates, and returns the stages to render them in.
+// load reads everything except the templates, and returns the stages in which to render them.
 func (r *chartReading) load() (deployed, every *chartStage) {
 	var err error
 	if r.files, err = unpackChart(r.request.Archive); err != nil {
@@ -99,11 +99,11 @@ func (r *chartReading) load() (deployed, every *chartStage) {
 	return r.stages(c)
 }
 
-// stages lists the dependencies and the images in values. deployed is nil if there is nothing to render, every
-// if it would render nothing else.
+// stages lists the dependencies and the images in values, and returns the stages. deployed is nil if there is nothing
+// to render. every is nil if it would render the same as deployed, or if not all dependencies can be deployed.
 func (r *chartReading) stages(c *helmchart.Chart) (deployed, every *chartStage) {
 	optional, missing := switched(c), missingDependencies(c)
-	values, _ := setValues(r.request) // the error has been reported
+	values, _ := setValues(r.request) // the error was reported before
 	is, err := deploy(c, values, false)
 	if err != nil {
 		r.problem(err)
@@ -135,7 +135,7 @@ func (r *chartReading) stages(c *helmchart.Chart) (deployed, every *chartStage) 
 	return &is, &all
 }
 
-// deployAll deploys the chart with all its dependencies.
+// deployAll returns the stage with all dependencies of the chart.
 func (r *chartReading) deployAll() (chartStage, error) {
 	c, err := loadChart(r.files)
 	if err != nil {
@@ -145,7 +145,7 @@ func (r *chartReading) deployAll() (chartStage, error) {
 	return deploy(c, values, true)
 }
 
-// partly tells what is known of a chart that Helm loads or deploys in part.
+// partly records what is known of a chart that Helm can load or deploy only in part.
 func (r *chartReading) partly(s chartStage) {
 	r.list(listDependencies(&helmchart.Chart{Metadata: s.chart.Metadata}, s.declared, "", nil))
 	for i := range r.answer.Chart.Dependencies {
@@ -171,7 +171,7 @@ func (r *chartReading) list(dependencies []Dependency) {
 	r.answer.Chart.Dependencies = dependencies
 }
 
-// registry is the registry that is set, "" for none.
+// registry returns the registry that is set, "" if the definition has no path for it.
 func (r *chartReading) registry() string {
 	if len(r.request.RegistryValuesPaths) > 0 {
 		return images.Registry
@@ -202,8 +202,8 @@ func (r *chartReading) deployed(s chartStage) {
 	}
 }
 
-// failure reports a file that fails. What fails in no manifest, or in nothing but tests, keeps nothing needed from
-// being known.
+// failure reports a file that fails. A failure of a file that is not a manifest, or
+// that has only tests, can hide no needed image, so it becomes a remark.
 func (r *chartReading) failure(out render.Rendering, file string, err error) {
 	if !errors.Is(err, ErrTooLarge) && (!images.IsManifest(file) || images.OnlyTests(out.Sources[file])) {
 		r.remark("", err)
@@ -212,7 +212,7 @@ func (r *chartReading) failure(out render.Rendering, file string, err error) {
 	r.problem(err)
 }
 
-// every renders the chart with all dependencies, and adds what differs.
+// every renders the chart with all dependencies, and adds the images that only this finds.
 func (r *chartReading) every(s chartStage) {
 	out, err := s.render()
 	if err != nil {
@@ -223,7 +223,7 @@ func (r *chartReading) every(s chartStage) {
 		problems = append(problems, images.FileProblem{File: file, Err: out.Failed[file]})
 	}
 	for _, p := range problems {
-		// Else it has been reported, or only values are missing that the user sets who switches it on.
+		// Other problems were reported before, or come from values that a user must set to enable the dependency.
 		if r.failed[p.File] == nil && !errors.Is(p.Err, render.ErrRefused) {
 			r.remark(everyStage, p.Err)
 		}
@@ -233,7 +233,7 @@ func (r *chartReading) every(s chartStage) {
 	}
 }
 
-// render renders a stage, once.
+// render renders a stage.
 func (s chartStage) render() (out render.Rendering, err error) {
 	release := chartutil.ReleaseOptions{Name: "release-name", Namespace: "default", Revision: 1, IsInstall: true}
 	defer func() {
@@ -241,7 +241,7 @@ func (s chartStage) render() (out render.Rendering, err error) {
 			err = fmt.Errorf("%w: merging its values: %v", ErrRender, r)
 		}
 	}()
-	// No check against values.schema.json: it may name URLs, and Helm would fetch them.
+	// The values are not checked against values.schema.json, because it may contain URLs, which Helm would fetch.
 	top, err := chartutil.ToRenderValuesWithSchemaValidation(s.chart, s.values, release, capabilities(), true)
 	if err != nil {
 		return render.Rendering{}, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
@@ -249,8 +249,8 @@ func (s chartStage) render() (out render.Rendering, err error) {
 	return render.Chart(s.chart, top), nil
 }
 
-// capabilities are those of a cluster with everything that Kubernetes has by itself. Charts ask for
-// versions (apps/v1) and for kinds (apps/v1/Deployment).
+// capabilities returns those of a cluster with everything that Kubernetes provides itself. Charts ask for versions
+// (apps/v1) and for kinds (apps/v1/Deployment).
 func capabilities() *chartutil.Capabilities {
 	c := chartutil.DefaultCapabilities.Copy()
 	if v, err := chartutil.ParseKubeVersion(kubeVersion); err == nil {
@@ -276,7 +276,7 @@ func (r *chartReading) problem(err error) {
 	}
 }
 
-// remark tells what concerns only images that are not needed.
+// remark records a problem that concerns only optional images.
 func (r *chartReading) remark(stage string, err error) {
 	text := strings.TrimPrefix(stage+": "+err.Error(), ": ")
 	text = images.Clip(images.Readable(text), images.MaxText)
@@ -285,7 +285,7 @@ func (r *chartReading) remark(stage string, err error) {
 	}
 }
 
-// report tells what is known.
+// report sends what is known so far.
 func (r *chartReading) report() error {
 	images, err := r.images.List()
 	r.answer.Chart.Images = images

@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
-// The limits by default, and the least memory with which small charts are read.
+// The default limits, and the least memory with which small charts can be read.
 const (
 	DefaultCPU    = 10 * time.Second
 	DefaultMemory = 384 << 20
@@ -26,29 +26,29 @@ const (
 )
 
 const (
-	// A process that has had so little of a processor that it takes this many times its CPU time, and a minute at
-	// least, is ended, and the chart is read again later.
+	// A process may run for stalledAfter times its CPU limit, and at least for stalledAtLeast. A process that needs longer
+	// got too little processor time. It is ended, and the chart is read again later.
 	stalledAfter   = 20
 	stalledAtLeast = time.Minute
-	maxAnswerBytes = 8 << 20 // all answers of one child: the manager holds them in memory, once as text and once as read
+	maxAnswerBytes = 8 << 20 // all answers of one child, which the manager has in memory twice: as text and decoded
 	maxStderrBytes = 4 << 10
 	// chartChild is set in the environment of the processes that read charts.
 	chartChild = "NFO_CHART_CHILD"
-	// revision is that of what is read of a chart. A greater one has all charts read again.
+	// revision is the version of the rules by which charts are read. If it is increased, all charts are read again.
 	revision = "3"
 )
 
-// ErrStalled says that the machine, and not the chart, kept a reading from its end: its process got no processor time
-// or memory, or was ended from outside. It can be read again.
+// ErrStalled means that the machine, and not the chart, interrupted a reading: its process got no processor time or
+// memory, or was ended from outside. The chart can be read again.
 var ErrStalled = errors.New("reading the chart was interrupted")
 
-// Limits bound the reading of one chart. They are about the chart: how busy the machine is does not count.
+// Limits bound the reading of one chart. They do not depend on how busy the machine is.
 type Limits struct {
-	// CPU is how much processor time the process may use, in whole seconds, rounded up. Default 10 s.
+	// CPU is the processor time that the process may use, rounded up to whole seconds. Default: 10 s.
 	CPU time.Duration
-	// Memory is how much memory the process may have, in bytes. Half of it is for live data: a chart that needs
-	// more of that is not read. The rest is for what is not collected yet. It is on top of what the manager itself
-	// needs, in the same container. Default 384 MiB. With less than 96 MiB small charts fail too.
+	// Memory is the memory that the process may have, in bytes. Half of it is for live data: a chart that needs more live
+	// data is not read. The rest is for garbage that has not been collected yet. The memory counts in addition to what the
+	// manager itself needs in the same container. Default: 384 MiB. With less than 96 MiB even small charts fail.
 	Memory int64
 }
 
@@ -56,18 +56,18 @@ func (l Limits) withDefaults() Limits {
 	return Limits{cmp.Or(l.CPU, DefaultCPU), cmp.Or(l.Memory, DefaultMemory)}
 }
 
-// live is how much live data the process may have.
+// live returns how much live data the process may have, in bytes.
 func (l Limits) live() int64 { return l.Memory / 2 }
 
-// collect is how much memory the process takes before it collects garbage all the time, so that it takes no more for
-// less live data. What it maps is more than that by what is not in one piece.
+// collect returns the memory from which the process collects garbage continuously, so that it does not grow further
+// while it has less live data. Because of fragmentation it maps more memory than this.
 func (l Limits) collect() int64 { return l.Memory / 8 * 5 }
 
-// stalled is how long a process may run.
+// stalled returns how long a process may run.
 func (l Limits) stalled() time.Duration { return max(stalledAfter*l.CPU, stalledAtLeast) }
 
-// Revision is how a reading was made, at most 64 bytes: with what is read of charts and, if a limit ended it, with
-// the limits.
+// Revision identifies how a reading was made, in at most 64 bytes: the
+// revision of the rules and, if a limit ended the reading, the limits.
 func (r *Reader) Revision(limited bool) string {
 	if !limited {
 		return revision
@@ -75,13 +75,13 @@ func (r *Reader) Revision(limited bool) string {
 	return fmt.Sprintf("%s, %s of processor time, %d MiB", revision, r.limits.CPU, r.limits.Memory>>20)
 }
 
-// Current reports whether a reading of that revision would be made the same way.
+// Current reports whether a reading with that revision would be made the same way now.
 func (r *Reader) Current(was string) bool { return was == r.Revision(false) || was == r.Revision(true) }
 
-// Reader reads charts, each in a process of its own, and release records in batches, for templates can neither be stopped nor
-// kept from taking memory: a chart can take down that process and nothing else. Its processes are
-// given no environment, no file and no network. The same bytes give the same answer, as long as their
-// templates do not draw random values: callers keep it by the digest of the chart.
+// Reader reads charts, each in a separate process, and release records in batches. Templates can neither be stopped nor
+// prevented from taking memory, so a chart may crash the process that reads it, but nothing else. The processes get no
+// environment, no files and no network. The same bytes give the same result, unless templates use random values:
+// callers keep the result by the digest of the chart.
 type Reader struct {
 	command []string
 	limits  Limits
@@ -89,9 +89,9 @@ type Reader struct {
 	slots   chan struct{}
 }
 
-// NewReader makes a Reader that reads at most that many charts at a time; 1 is the least.
-// The command starts a process that calls [Serve] with the limits of the flags --cpu and
-// --memory, which are added to it; without one it is this program's own, with the argument chart.
+// NewReader returns a Reader that reads at most atOnce charts at a time, and at least 1. command
+// starts a process that calls [Serve]; the flags --cpu and --memory with the limits are
+// appended. The default command is this program with the argument chart.
 func NewReader(limits Limits, atOnce int, command ...string) (*Reader, error) {
 	if len(command) == 0 {
 		self, err := os.Executable()
@@ -105,9 +105,9 @@ func NewReader(limits Limits, atOnce int, command ...string) (*Reader, error) {
 	return &Reader{command, limits, limits.stalled(), make(chan struct{}, max(1, atOnce))}, nil
 }
 
-// Read reads a chart. With an error that wraps one of the sentinels of [AboutChart], the
-// Chart is as much as could be read: name, version, dependencies and images in values often can
-// where templates cannot. Any other error is not about the chart: it can be read again.
+// Read reads a chart. If the error wraps one of the sentinels of [AboutChart], the Chart has what
+// could be read: name, version, dependencies and images in values can often be read if templates
+// cannot. Any other error is not about the chart, which can be read again.
 func (r *Reader) Read(ctx context.Context, q Request) (Chart, error) {
 	if os.Getenv(chartChild) != "" {
 		return Chart{}, errors.New("reading a chart: a process that reads one starts no other")
@@ -146,7 +146,7 @@ func (r *Reader) Read(ctx context.Context, q Request) (Chart, error) {
 	return last.Chart, errors.Join(last.err(), death)
 }
 
-// childEnd is how a child ended, and what it said.
+// childEnd describes how a child ended, with its output.
 type childEnd struct {
 	out, stderr []byte
 	err         error
@@ -154,7 +154,7 @@ type childEnd struct {
 	cpu         time.Duration
 }
 
-// run runs a child until it ends, or the context does.
+// run runs a child until it ends or the context does.
 func (r *Reader) run(ctx context.Context, request []byte) (end childEnd) {
 	limited, cancel := context.WithTimeout(ctx, r.stalled)
 	defer cancel()
@@ -183,10 +183,11 @@ func (r *Reader) run(ctx context.Context, request []byte) (end childEnd) {
 	return end
 }
 
-// noMemory is what the Go runtime says where it gets none: how much it asked for, and how much it has.
+// noMemory matches the message of the Go runtime when it gets no memory: how much it asked for, and how much it has.
 var noMemory = regexp.MustCompile(`cannot allocate ([0-9]+)-byte block \(([0-9]+) in use\)`)
 
-// death says why a child ended before it was done. What the machine did is not an error about the chart.
+// death returns the reason why a child ended before it was done.
+// An interruption by the machine is not an error about the chart.
 func (r *Reader) death(end childEnd) error {
 	said := string(end.stderr)
 	has := func(text string) bool { return strings.Contains(said, text) }
@@ -218,7 +219,8 @@ func (r *Reader) death(end childEnd) error {
 	return fmt.Errorf("%w: %w: %s", ErrCrashed, exit, images.Clip(first, images.MaxName))
 }
 
-// machineShort reports whether memory ended before the limit: half of it must be there.
+// machineShort reports whether the memory of the machine ended before
+// the limit was reached: at least half of the limit must be available.
 func (r *Reader) machineShort(said string) bool {
 	m := noMemory.FindStringSubmatch(said)
 	if m == nil {
@@ -229,7 +231,7 @@ func (r *Reader) machineShort(said string) bool {
 	return err == nil && err2 == nil && asked < r.limits.Memory && asked+used < r.limits.Memory/2
 }
 
-// lastAnswer is the last one that came whole.
+// lastAnswer returns the last complete answer.
 func lastAnswer(out []byte) chartAnswer {
 	var last chartAnswer
 	for answers := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -251,13 +253,13 @@ func (a chartAnswer) err() error {
 
 var errFull = errors.New("buffer is full")
 
-// boundedBuffer takes up to its room. What is more is an error, or is cut. It embeds no buffer: a
-// buffer's ReadFrom, which io.Copy prefers to Write, knows no bound.
+// boundedBuffer keeps at most room bytes. More bytes are an error, or are dropped with cut. It embeds no bytes.Buffer,
+// because io.Copy would use its ReadFrom instead of Write, and ReadFrom has no bound.
 type boundedBuffer struct {
 	data []byte
 	room int
 	cut  bool
-	over bool // more was written than it takes
+	over bool // more than room was written
 }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {

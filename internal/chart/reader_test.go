@@ -28,7 +28,7 @@ func chartWith(template string) []byte {
 	return pack(map[string][]byte{"Chart.yaml": []byte(plainChart), "templates/a.yaml": []byte(template)})
 }
 
-// misbehave is a child that does not do what it should: see TestMain.
+// misbehave returns a Reader with a faulty child; see TestMain.
 func misbehave(t *testing.T, how string, limits Limits) *Reader {
 	t.Helper()
 	self, err := os.Executable()
@@ -102,7 +102,7 @@ func TestChildrenThatMisbehave(t *testing.T) {
 
 func TestChildIsConfined(t *testing.T) {
 	t.Setenv("NFO_SECRET", "x")
-	here, err := os.Open(".") // stays open, and is not the child's
+	here, err := os.Open(".") // stays open; the child must not get it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestAChildStartsNoChild(t *testing.T) {
 	}
 }
 
-// A bomb must not cost the manager its memory, whatever it costs the child.
+// A decompression bomb must not cost the manager memory, whatever it costs the child.
 func TestBombLeavesTheManagerAlone(t *testing.T) {
 	t.Parallel()
 	r := chartReader(t, Limits{})

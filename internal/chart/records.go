@@ -14,13 +14,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/record"
 )
 
-// One child reads at most so many release records, with so many bytes in all unless a single one has more.
+// One child reads at most this many release records, and at most this many bytes unless a single record has more.
 const (
 	maxChildRecords     = 256
 	maxChildRecordBytes = 4 << 20
 )
 
-// recordAnswer is what a child answers to one release record.
+// recordAnswer is the answer of a child for one release record.
 type recordAnswer struct {
 	Release record.Release
 	Problem *chartProblem
@@ -38,7 +38,7 @@ func readRecords(records [][]byte, tell func(recordAnswer) error) error {
 		if err := tell(a); err != nil {
 			return err
 		}
-		records[i] = nil // its memory is free for the next one
+		records[i] = nil // frees its memory for the next record
 	}
 	return nil
 }
@@ -74,17 +74,17 @@ func readRecord(data []byte) (record.Release, error) {
 }
 
 // ReadReleases reads release records: the values of data.release of the Secrets in which Helm keeps one for each
-// revision of a release. It returns a result for each, in their order. They are read in a process like that of a
-// chart, with the same limits, many small ones in one; a record that exceeds the limits, or ends the process, has an
-// error and does not affect the others. An error of ReadReleases is about the machine or the context, and about none
-// of the records: then the results are those of the first records, and the rest can be read later.
+// revision of a release. It returns a result for each, in their order. One process with the limits of a chart reads
+// many small records. A record that exceeds the limits, or ends the process, has an error and does not affect the
+// others. An error of ReadReleases is about the machine or the context, and not about a record: the results are then
+// those of the first records, and the rest can be read later.
 func (r *Reader) ReadReleases(ctx context.Context, records [][]byte) (results []record.Result, err error) {
 	if os.Getenv(chartChild) != "" {
 		return nil, errors.New("reading release records: a process that reads them starts no other")
 	}
 	for most := maxChildRecords; len(results) < len(records); {
 		left := records[len(results):]
-		if len(left[0]) > record.MaxBytes { // it costs no process
+		if len(left[0]) > record.MaxBytes { // Decode refuses it, so no process is needed
 			_, err := record.Decode(left[0])
 			results = append(results, record.Result{Err: err})
 			continue
@@ -95,7 +95,7 @@ func (r *Reader) ReadReleases(ctx context.Context, records [][]byte) (results []
 		switch {
 		case err != nil:
 			return results, err
-		case death != nil && len(batch) > 1: // the limits are those of one record: the next one is read alone
+		case death != nil && len(batch) > 1: // the limits are meant for one record, so the next record is read alone
 			most = 1
 		case death == nil:
 			most = maxChildRecords
@@ -107,7 +107,7 @@ func (r *Reader) ReadReleases(ctx context.Context, records [][]byte) (results []
 	return results, nil
 }
 
-// batchOf is how many records one child reads: at least one.
+// batchOf returns how many records the next child reads, at least one.
 func batchOf(records [][]byte, most int) (n int) {
 	size := 0
 	for n < min(len(records), most) {
@@ -120,7 +120,8 @@ func batchOf(records [][]byte, most int) (n int) {
 	return n
 }
 
-// readBatch reads records in one child. death says why it did not read the next one; an error is not about records.
+// readBatch reads records in one child. death says why the child
+// did not read the next record. err is not about a record.
 func (r *Reader) readBatch(ctx context.Context, batch [][]byte) (read []record.Result, death, err error) {
 	select {
 	case r.slots <- struct{}{}:
@@ -156,7 +157,7 @@ func (r *Reader) readBatch(ctx context.Context, batch [][]byte) (read []record.R
 	return read, death, nil
 }
 
-// recordFailure is a death of a child in words about the record that it read.
+// recordFailure rewords the death of a child as an error about the record that it read.
 func recordFailure(death error) error {
 	for class, says := range map[error]string{
 		ErrTooLarge: "its images are too many", ErrTimeout: "decoding it takes too long",

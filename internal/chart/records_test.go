@@ -23,8 +23,8 @@ func podOf(name, image string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: a, image: %q}]}\n", name, image)
 }
 
-// stored is how Helm stores releases: data.release of the Secret of each. The storage of Helm itself needs database
-// drivers, which must not become dependencies; TestI14RecordsOfHelmItself reads what it wrote.
+// stored returns releases as Helm stores them: the data.release of the Secret of each. Helm's storage package needs
+// database drivers, which must not become dependencies; TestI14RecordsOfHelmItself reads records that Helm has written.
 func stored(t *testing.T, releases ...*release.Release) (records [][]byte) {
 	t.Helper()
 	for _, r := range releases {
@@ -134,7 +134,7 @@ func TestI2RecordsThatAreNone(t *testing.T) {
 	tests := map[string]struct {
 		reason string
 		record []byte
-		want   []error // one of these
+		want   []error // the error must be one of these
 		says   string
 	}{
 		"plain":        {"Helm reads records that are not compressed too", encoded(plain), nil, ""},
@@ -155,7 +155,7 @@ func TestI2RecordsThatAreNone(t *testing.T) {
 		"deep JSON":    {"objects in objects", packed(`{"info":` + strings.Repeat(`{"a":`, 50_000)), []error{record.ErrUnreadable}, ""},
 		"hook no YAML": {"hooks count", stored(t, releaseOf(1, release.StatusDeployed, "", &release.Hook{Name: "h", Manifest: "{"}))[0], []error{record.ErrUnreadable}, "its hook h"},
 	}
-	// One process reads them all, and each must leave the others alone.
+	// One process reads all records, and no record may affect the others.
 	var names []string
 	var records [][]byte
 	for name, tc := range tests {
@@ -188,8 +188,8 @@ func TestI2WhatTheMachineDoesIsAboutNoRecord(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		reason, how string
-		machine     error // of the machine
-		record      error // of each record
+		machine     error // the error of ReadReleases
+		record      error // the error of each record
 	}{
 		"killed":  {"memory is short for all", "kill", ErrStalled, nil},
 		"crashed": {"each record alone ends its process", "panic", nil, ErrCrashed},

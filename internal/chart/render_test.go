@@ -15,7 +15,8 @@ import (
 	helmengine "helm.sh/helm/v3/pkg/engine"
 )
 
-// prepared is a chart as it is deployed, and the values to render it with. It is nil where Helm cannot load it.
+// prepared returns a chart as it is deployed, and the values
+// to render it with. It is nil if Helm cannot load the chart.
 func prepared(t *testing.T, q Request) (*chartStage, chartutil.Values) {
 	t.Helper()
 	files, err := unpackChart(q.Archive)
@@ -39,13 +40,13 @@ func prepared(t *testing.T, q Request) (*chartStage, chartutil.Values) {
 	return &s, top
 }
 
-// hostile are the charts that only a process of their own may render.
+// hostile are the charts that only a separate process may render.
 var hostile = map[string]bool{
 	"crash": true, "deep": true, "doubling": true, "exponential": true, "laughs": true, "loop": true,
 	"optional-bomb": true, "repeat": true, "recursion": true, "until": true, "output": true, "random-name": true,
 }
 
-// What Helm renders, this renderer renders to the letter; what Helm refuses, it reports in Helm's words.
+// This package renders the same text as Helm, and reports what Helm refuses in Helm's words.
 func TestRendersAsHelm(t *testing.T) {
 	t.Parallel()
 	requests := map[string]Request{"functions": {Archive: pack(map[string][]byte{
@@ -99,7 +100,7 @@ func TestRendersAsHelm(t *testing.T) {
 	}
 }
 
-// everyFunction calls what Helm adds to sprig's functions.
+// everyFunction calls the functions that Helm adds to those of sprig.
 const everyFunction = `a: {{ toYaml (dict "b" (list 1 "2" nil)) | quote }}
 p: {{ toYamlPretty (dict "b" (list 1 "2")) | quote }}
 j: {{ toJson (dict "b" (list 1.5 true)) | quote }}

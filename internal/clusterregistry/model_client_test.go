@@ -15,8 +15,8 @@ func (s *script) doUnless(idle func(w world, l local) bool, name string, do func
 	s.steps = append(s.steps, step{name: name, do: do, idle: idle})
 }
 
-// look goes on at otherwise if the object is not present. A pusher that learned that the layer is present is misled if it
-// fails for want of it.
+// look continues at the step otherwise if the object is not present. A pusher that learned that the layer is present
+// ends as misled if it fails because the layer is missing.
 func (s *script) look(x object, otherwise int) {
 	s.do("looks at the "+x.String(), func(w *world, l *local) int {
 		switch {
@@ -35,7 +35,7 @@ func (s *script) looks(xs []object, otherwise int) {
 	}
 }
 
-// write makes the object present and young whatever was there: a new file renamed to the real path.
+// write makes the object present and young, whether or not it exists: a new file is renamed to the real path.
 func (s *script) write(x object) {
 	s.do("publishes the "+x.String(), func(w *world, _ *local) int {
 		s.rules.renew(w, x)
@@ -43,7 +43,7 @@ func (s *script) write(x object) {
 	})
 }
 
-// writeIfAbsent leaves what is live, and its age, as distribution does with content.
+// writeIfAbsent does not change a live object or its age, as distribution does with content.
 func (s *script) writeIfAbsent(x object) {
 	s.do("writes the "+x.String(), func(w *world, _ *local) int {
 		if !w.is(x, live) {
@@ -53,29 +53,29 @@ func (s *script) writeIfAbsent(x object) {
 	})
 }
 
-// layer is how a push deals with the layer before it puts the manifest.
+// layer is how a push handles the layer before it puts the manifest.
 type layer int
 
 const (
-	// given: the client does not ask; it did so long ago.
+	// given: the client does not ask, because it asked long ago.
 	given layer = iota
-	// asked: HEAD of the blob, and an upload if that says absent.
+	// asked: the client sends HEAD of the blob, and uploads the blob if the answer is absent.
 	asked
-	// uploaded: the client does not ask first.
+	// uploaded: the client uploads without asking.
 	uploaded
 )
 
-// push puts an image or an index, by tag or else by digest.
+// push pushes an image or an index, by tag or by digest.
 type push struct {
 	what   manifest
 	tagged bool
 	layer  layer
 }
 
-// What a pusher remembers.
+// Flags that a pusher remembers.
 const (
-	afterUntag local = 1 << iota // it published the tag when its user had deleted the tag before
-	afterAge                     // it published the revision link when a grace period had ended before
+	afterUntag local = 1 << iota // it published the tag after its user had deleted the tag
+	afterAge                     // it published the revision link after the grace period had ended
 	answered                     // HEAD of the layer has answered 200
 )
 
@@ -94,7 +94,7 @@ func (p push) process(r rules, name string) process {
 	})
 	otherwise := failed
 	if r.breaks(takesLinkBack) {
-		// The removal comes after the answer, which is the last step of the others.
+		// The removal comes after the answer, which is the last step of the other variants.
 		otherwise = len(s.steps) + len(p.looksAfter(r, rev)) + 1
 		if p.tagged {
 			otherwise += 1 + len(p.looksAfterTag(r, rev))
@@ -113,7 +113,7 @@ func (p push) process(r rules, name string) process {
 	return process{name: name, steps: s.steps}
 }
 
-// layerSteps make the layer and its link present. The client asks, or uploads, or both.
+// layerSteps make the layer and its link present: the client asks, or uploads, or both.
 func (p push) layerSteps(s *script) {
 	r := s.rules
 	if p.layer == given {
@@ -168,7 +168,7 @@ func (p push) verify(s *script) {
 	}
 }
 
-// looksAfter is W2: everything below the revision, which needs no look itself.
+// looksAfter returns what W2 checks: everything below the revision, without the revision itself.
 func (p push) looksAfter(r rules, rev object) []object {
 	switch {
 	case r.breaks(noLookAfterPublication):
@@ -203,8 +203,8 @@ func (p push) publishTag(w *world, l *local) int {
 	return next
 }
 
-// acknowledge notes what the registry owes from now on: a tagged push while its tag stands, a push by digest while
-// the revision link that it published is young, or as long as untagged revisions are kept.
+// acknowledge records what the registry must keep from now on: a tagged push while its tag exists, and a push by digest
+// while the revision link that it published is young, or always if untagged revisions are kept.
 func (p push) acknowledge(r rules, w *world, l local) int {
 	tagStands := w.tag() == p.what && (l&afterUntag != 0) == (*w&untagged != 0)
 	isYoung := r.grace && (l&afterAge != 0) == (*w&aged != 0)
@@ -217,7 +217,7 @@ func (p push) acknowledge(r rules, w *world, l local) int {
 	return done
 }
 
-// pull reads a manifest by digest, and all below it.
+// pull reads a manifest by digest, and everything below it.
 func pull(r rules, m manifest) process {
 	s := &script{rules: r}
 	s.looks(r.below(m.revision()), failed)
@@ -234,7 +234,7 @@ func untag() process {
 	}}}}
 }
 
-// age ends the grace period of everything that is young, at any time. A push by digest is not owed any longer.
+// age ends the grace period of everything that is young, at any time. After that, a push by digest need not be kept.
 func age(r rules) process {
 	return process{name: "time", steps: []step{{name: "ends the grace period", do: func(w *world, _ *local) int {
 		for x := range objects {

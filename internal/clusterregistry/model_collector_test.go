@@ -1,14 +1,14 @@
 package clusterregistry_test
 
-// A collector remembers three sets and the tag: what its last mark keeps, what it is going to hide, and, while it
-// marks, the revisions that it has read.
+// A collector remembers three sets and the tag: what its last mark keeps,
+// what it will hide, and, while it marks, the revisions that it has read.
 const (
 	keepShift      = 0
 	candidateShift = keepShift + local(objects)
 	revisionShift  = candidateShift + local(objects)
 	tagAtShift     = revisionShift + 2
 	missed         = local(1) << (tagAtShift + 2) // the manifest was not at its real path
-	placeTaken     = missed << 1                  // the file could not be given back: another is at its real path
+	placeTaken     = missed << 1                  // the file could not be restored, because another file is at its real path
 )
 
 func (l local) at(shift local) set          { return set(l>>shift) & all }
@@ -25,7 +25,7 @@ type collector struct {
 	cycle cycle
 }
 
-// collect is the process of one cycle. One that adopts begins with what the other cycle has left in its trash.
+// collect returns the process of one cycle. With adopts, the cycle begins by restoring what the other cycle has hidden.
 func collect(r rules, c cycle, adopts bool) process {
 	k := collector{&script{rules: r}, c}
 	if adopts {
@@ -60,13 +60,15 @@ func (k collector) objects(xs ...object) (of []object) {
 	return of
 }
 
-// notHidden reports that the object is not in the own trash, where only the collector itself puts anything.
+// notHidden returns a condition that holds if the object is not in
+// the cycle's own trash. Only the collector itself moves files there.
 func (k collector) notHidden(x object) func(w world, _ local) bool {
 	return func(w world, _ local) bool { return !w.is(x, k.cycle.trash()) }
 }
 
-// adopt is C0: it gives back what the other cycle has hidden. A file whose place is taken stays in the trash, and is
-// deleted there: nobody hides a path twice in one cycle, so that no other file can have come to that place meanwhile.
+// adopt is C0: it restores what the other cycle has hidden. A file whose place is
+// taken stays in the trash and is deleted there. This is safe because a cycle hides
+// a path at most once, so no other file can have come to that path in the trash.
 func (k collector) adopt() {
 	others := k.cycle.other().trash()
 	for _, x := range k.objects(revI, blobI, revM, blobM, linkL, blobL) {
@@ -165,8 +167,8 @@ func (k collector) hide() {
 	}
 }
 
-// markTwo is C4, without giving back. A revision or a layer link counts wherever it is but in the own trash: another
-// collector that hides it may give it back.
+// markTwo is C4 without restoring. A revision or a layer link counts wherever it is, except in the cycle's own trash:
+// another collector that hides it may restore it.
 func (k collector) markTwo() {
 	r := k.rules
 	k.do("mark 2 reads the tag", func(w *world, l *local) int { l.setTag(w.tag()); return next })
@@ -208,8 +210,8 @@ func (k collector) roots(name string, where fact) {
 	}
 }
 
-// read reads one manifest that is kept, at its real path and then in the trash. It is never taken for absent: if it is
-// at neither when it is looked for there, nothing is deleted (R3).
+// read reads a manifest that is kept, at its real path and then in the trash. If the manifest is in neither place, it
+// does not count as absent, and nothing is deleted (R3).
 func (k collector) read(x object, needs set) {
 	notKept := func(_ world, l local) bool { return !l.at(keepShift).has(x) }
 	found := func(_ world, l local) bool { return l&missed == 0 }

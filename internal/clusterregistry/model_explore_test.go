@@ -6,22 +6,24 @@ import (
 	"strings"
 )
 
-// local is what one process remembers from step to step.
+// local is what one process remembers between steps.
 type local uint32
 
-// step is what a process does at once: one rename, one look, one read of a directory. It returns next, done, failed, or
-// the number of the step to go on with.
+// step is what a process does atomically: one rename, one check, or one read of a directory. It returns next, done,
+// misled, failed, or the number of the step to continue with.
 type step struct {
 	name string
 	do   func(w *world, l *local) int
-	// idle reports that the step changes nothing shared, and has the same result, whatever others do until then. It is
-	// done together with the step before, which leaves out no order that makes a difference. If it is nil, it never is.
+	// idle reports that the step changes nothing shared, and has the same result whatever
+	// other processes do before it. The step is then combined with the step before, which
+	// omits no order that makes a difference. A step with a nil idle is never idle.
 	idle func(w world, l local) bool
 }
 
 const (
 	next = -1
-	// A process that is at one of these has ended. misled has failed for want of a layer that HEAD had answered 200 for.
+	// A process at one of these has ended. misled means that it failed
+	// because a layer was missing for which HEAD had answered 200.
 	misled = 60
 	done   = 61
 	failed = 62
@@ -38,14 +40,14 @@ type process struct {
 	steps []step
 	// mayDie: the process may be killed before any of its steps.
 	mayDie bool
-	// after, if not 0, is the number of the process, from 1, whose end this one waits for.
+	// after is the number, from 1, of the process that must end before this one begins, or 0.
 	after int
 }
 
 // maxProcesses bounds the processes of a scenario.
 const maxProcesses = 4
 
-// state is the world and, of each process, the number of its next step and what it remembers.
+// state is the world and, for each process, the number of its next step and what it remembers.
 type state struct {
 	world world
 	at    [maxProcesses]uint32
@@ -53,18 +55,19 @@ type state struct {
 
 func (s state) pc(i int) int { return int(s.at[i] & pcMask) }
 
-// outcome is what the exploration of a scenario found.
+// outcome is the result of exploring a scenario.
 type outcome struct {
 	states int
-	// acknowledged counts the ends, which are the states without a next step, that still owe a push.
+	// acknowledged counts the end states (those without a next step) in which an acknowledged push must still be kept.
 	acknowledged int
-	// misled counts the ends in which a process is misled.
+	// misled counts the end states in which a process was misled.
 	misled int
-	// lostAt is how something acknowledged is lost first, one step a line, and empty if nothing ever is.
+	// lostAt is a shortest sequence of steps that loses an acknowledged
+	// push, one step a line. It is empty if no sequence does.
 	lostAt string
 }
 
-// exploration visits every state that any order of the processes' steps can reach, nearest first.
+// exploration visits every state that any order of the processes' steps can reach, breadth first.
 type exploration struct {
 	processes []process
 	states    []state
@@ -74,7 +77,7 @@ type exploration struct {
 	seed  maphash.Seed
 }
 
-// explore visits all states, or ends at the first loss.
+// explore visits all states, or stops at the first loss.
 func explore(r rules, begin world, processes []process) (o outcome) {
 	e := exploration{processes: processes, slots: make([]int32, 1<<10), seed: maphash.MakeSeed()}
 	e.add(state{world: begin}, -1)
@@ -102,7 +105,8 @@ func (o *outcome) end(s state) {
 	}
 }
 
-// add notes a state, after the idle steps, unless it is known. The parent is the number of the state before, or -1.
+// add runs the idle steps and then adds the state, unless it
+// is known. parent is the number of the previous state, or -1.
 func (e *exploration) add(s state, parent int32) {
 	for i, p := range e.processes {
 		for s.pc(i) <= maxSteps && p.idles(s, i) {
@@ -124,7 +128,7 @@ func (e *exploration) add(s state, parent int32) {
 	}
 }
 
-// slot is where the number of a state is, or belongs.
+// slot returns the slot that has the number of a state, or where it belongs.
 func (e *exploration) slot(s state) *int32 {
 	mask := uint64(len(e.slots) - 1)
 	for h := maphash.Comparable(e.seed, s) & mask; ; h = (h + 1) & mask {
@@ -134,7 +138,7 @@ func (e *exploration) slot(s state) *int32 {
 	}
 }
 
-// expand adds what each process can do now, and reports whether any can do something.
+// expand adds the states after each step that is possible now, and reports whether there was one.
 func (e *exploration) expand(s state, number int32) (moved bool) {
 	for i, p := range e.processes {
 		if s.pc(i) > maxSteps || p.after != 0 && s.pc(p.after-1) <= maxSteps {
@@ -157,7 +161,7 @@ func (p process) idles(s state, i int) bool {
 	return idle != nil && idle(s.world, local(s.at[i]>>pcBits))
 }
 
-// proceed is the state after the next step of process i.
+// proceed returns the state after the next step of process i.
 func (p process) proceed(s state, i int) state {
 	pc, l := s.pc(i), local(s.at[i]>>pcBits)
 	to := p.steps[pc].do(&s.world, &l)
@@ -171,7 +175,7 @@ func (p process) proceed(s state, i int) state {
 	return s
 }
 
-// story says step by step how a state comes about.
+// story describes step by step how a state is reached.
 func (e *exploration) story(number int) string {
 	var lines []string
 	for i := int32(number); e.parents[i] >= 0; i = e.parents[i] {

@@ -2,12 +2,12 @@ package clusterregistry_test
 
 import "testing"
 
-// scenario is who acts at the same time, and what is there before: old, and without a tag.
+// scenario is a set of processes that run at the same time, and the objects that exist before: old, and without a tag.
 type scenario struct {
 	name   string
 	begin  set
 	actors func(r rules) []process
-	// noLinks leaves the layer links out, which the other scenarios have: there are too many states with them.
+	// noLinks leaves out the layer links, because with them there would be too many states.
 	noLinks bool
 }
 
@@ -23,14 +23,14 @@ var (
 	tagIndex     = push{what: index, tagged: true}
 )
 
-// mortal may be killed before any of its steps. For the others this needs no state of its own: one that is killed is one
-// that takes no step any more, and R2 is checked in every state.
+// mortal may be killed before any of its steps. Other processes do not need this: being killed is the same as taking no
+// further step, and R2 is checked in every state.
 func mortal(p process) process { p.mayDie = true; return p }
 
-// afterEnd begins when the process of the given number, from 1, has ended or is killed.
+// afterEnd begins when the process with the given number, from 1, has ended or was killed.
 func afterEnd(of int, p process) process { p.after = of; return p }
 
-// together begin at the same time.
+// together returns processes that begin at the same time.
 func together(ps ...process) []process { return ps }
 
 func first(r rules) process  { return collect(r, 1, false) }
@@ -112,7 +112,7 @@ var scenarios = []scenario{
 	}},
 }
 
-// explore explores the scenario by the given rules.
+// explore explores the scenario with the given rules.
 func (s scenario) explore(t *testing.T, r rules) outcome {
 	t.Helper()
 	r.links = !s.noLinks

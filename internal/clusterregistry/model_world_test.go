@@ -20,7 +20,7 @@ var objectNames = [objects]string{"revision of the index", "index", "revision of
 
 func (x object) String() string { return objectNames[x] }
 
-// isManifest reports whether the object's content says what is below it.
+// isManifest reports whether the object's content determines what is below it.
 func (x object) isManifest() bool { return x == blobI || x == blobM }
 
 // set is a set of objects, one bit each.
@@ -37,7 +37,7 @@ func setOf(xs ...object) (s set) {
 	return s
 }
 
-// manifest is what a tag points at, or 0 for a tag that does not exist.
+// manifest is what a tag points to, or 0 for a tag that does not exist.
 type manifest uint32
 
 const (
@@ -59,23 +59,23 @@ const (
 	live  fact = 1 << iota // at its real path
 	inT1                   // in the trash of the first cycle
 	inT2                   // in the trash of the second cycle
-	young                  // written, rescued, given back or touched within the grace period
+	young                  // written, restored or touched within the grace period
 	width = 4              // the number of facts
 )
 
-// cycle is one run of a collector, with a trash of its own: 1 or 2.
+// cycle is one run of a collector with its own trash: 1 or 2.
 type cycle uint8
 
 func (c cycle) trash() fact  { return live << c }
 func (c cycle) other() cycle { return 3 - c }
 
-// world is what all processes share: four facts of each object, the tag, and what has been acknowledged.
+// world is what all processes share: four facts about each object, the tag, and what was acknowledged.
 type world uint32
 
 const (
 	tagShift             = width * objects
-	tagAcknowledged      = world(1) << (tagShift + 2) // the push of what the tag points at has been acknowledged
-	revisionAcknowledged = world(1) << (tagShift + 3) // a push of the image by digest has been acknowledged
+	tagAcknowledged      = world(1) << (tagShift + 2) // the push of what the tag points to was acknowledged
+	revisionAcknowledged = world(1) << (tagShift + 3) // a push of the image by digest was acknowledged
 	untagged             = world(1) << (tagShift + 4) // the tag has been deleted by its user
 	aged                 = world(1) << (tagShift + 5) // the grace period of what was written before has ended
 )
@@ -91,40 +91,40 @@ type fault uint32
 
 const (
 	noLookAfterPublication fault = 1 << iota
-	noLookAfterTag               // the look after the revision link is made, the one after the tag is not
-	shallowLook                  // a look at an index ends at the revision links of its children
-	noLookAtLayerLinks           // a look passes over the layer links
+	noLookAfterTag               // only the check after the revision link is made, not the one after the tag
+	shallowLook                  // a check of an index ends at the revision links of its children
+	noLookAtLayerLinks           // a check leaves out the layer links
 	takesLinkBack                // a push that fails deletes its revision link
 	noQuarantine                 // the collector deletes without hiding first
-	noLookAtAge                  // the collector does not look at the age after hiding
-	secondMarkOfTagsOnly         // the second mark does not take untagged revisions for roots
+	noLookAtAge                  // the collector does not read the age after hiding
+	secondMarkOfTagsOnly         // the second mark does not treat untagged revisions as roots
 	marksOwnSightOnly            // a mark does not read the revisions and layer links that another collector hides
-	marksReadOnce                // a mark does not read them once more at their real paths after that
-	movedIsAbsent                // the second mark takes a manifest that is renamed meanwhile for absent
-	adopterDeletes               // a collector deletes from another's trash what it has not found at its real path as well
-	givesBackOver                // giving back overwrites what is live, and its age, with the older file
-	noRescue                     // a look does not rename back
-	noRootsOfLinks               // a mark does not take young layer links for roots
+	marksReadOnce                // a mark does not read the real paths again after the trash
+	movedIsAbsent                // the second mark treats a manifest that is renamed meanwhile as absent
+	adopterDeletes               // a collector also deletes from another's trash what it has not found live
+	givesBackOver                // restoring overwrites a live file, and its age, with the older file
+	noRescue                     // a check does not rename back
+	noRootsOfLinks               // a mark does not treat young layer links as roots
 	noLease                      // HEAD of a blob does not touch the layer link
 )
 
-// rules are the protocol's settings, and what a broken variant leaves out.
+// rules are the settings of the protocol, and the rules that a broken variant leaves out.
 type rules struct {
-	// grace: what was written lately is young. Without it, the grace period is 0 and nothing ever is.
+	// grace: recently written objects are young. Without it, the grace period is 0 and no object is ever young.
 	grace bool
 	// keepUntagged: every present revision is a root, tagged or not. Without it, old untagged revisions are candidates.
 	keepUntagged bool
 	// links: the model has layer links.
 	links bool
-	// blindMark: the first mark overlooks every root, so that everything old is a candidate, but for revisions that are
-	// kept because they are present.
+	// blindMark: the first mark overlooks every root, so that everything old
+	// is a candidate, except revisions that are kept because they are present.
 	blindMark bool
 	broken    fault
 }
 
 func (r rules) breaks(f fault) bool { return r.broken&f != 0 }
 
-// below is the object and everything that it needs, top down.
+// below returns the object and everything that it needs, top down.
 func (r rules) below(x object) (xs []object) {
 	for ; x < objects; x++ {
 		if x != linkL || r.links {
@@ -134,7 +134,7 @@ func (r rules) below(x object) (xs []object) {
 	return xs
 }
 
-// needs is what mark adds for one revision that is a root. A manifest without a copy anywhere ends the walk.
+// needs returns what a mark adds for one revision that is a root. The walk ends at a manifest that exists nowhere.
 func (r rules) needs(w world, root object) (keep set) {
 	for _, x := range r.below(root) {
 		keep |= setOf(x)
@@ -168,7 +168,7 @@ func (w *world) erase(x object, f fact) {
 	}
 }
 
-// look reports whether an object is present, and renames it back from a trash first if need be.
+// look reports whether an object is present. It first renames the object back from a trash if necessary.
 func (r rules) look(w *world, x object) bool {
 	if w.is(x, live) {
 		return true
@@ -183,7 +183,7 @@ func (r rules) look(w *world, x object) bool {
 	return false
 }
 
-// giveBack renames an object from a trash to its real path, unless it is there. The age begins again.
+// giveBack renames an object from a trash to its real path, unless that is taken. The object becomes young.
 func (r rules) giveBack(w *world, x object, from fact) {
 	switch {
 	case !w.is(x, from):

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// modes are the settings of the collector.
+// modes are the settings of the collector's rules.
 var modes = []struct {
 	reason string
 	rules  rules
@@ -14,13 +14,13 @@ var modes = []struct {
 	{"every untagged revision is a candidate: the grace period is 0", rules{}},
 	{"every present revision is a root", rules{grace: true, keepUntagged: true}},
 	{"every present revision is a root, and the grace period is 0", rules{keepUntagged: true}},
-	// The first mark only saves work.
+	// The first mark only saves work, so the protocol must hold without it.
 	{"the first mark overlooks every root", rules{grace: true, blindMark: true}},
 	{"the first mark overlooks every root but the revisions", rules{keepUntagged: true, blindMark: true}},
 }
 
-// In every state that any order of steps can reach, no matter which of them is killed before any step, what has been acknowledged
-// can be read.
+// In every state that any order of steps can reach, whichever process
+// is killed before any step, acknowledged pushes must be readable.
 func TestR2EveryInterleavingKeepsAcknowledgedPushes(t *testing.T) {
 	total := 0
 	for _, mode := range modes {
@@ -41,14 +41,14 @@ func TestR2EveryInterleavingKeepsAcknowledgedPushes(t *testing.T) {
 	t.Logf("%d states", total)
 }
 
-// Each rule is needed: without it, the same exploration finds a loss.
+// Each rule is necessary: without it, the same exploration must find a loss.
 func TestR2BrokenVariantsLose(t *testing.T) {
 	young, old := rules{grace: true}, rules{}
 	for _, tt := range []struct {
 		reason string
 		broken fault
 		rules  rules
-		// loses are the letters of scenarios that must lose.
+		// loses has the letters of the scenarios that must lose a push.
 		loses string
 	}{
 		{"no look after publication", noLookAfterPublication, young, "BCDEFGIJKLNOPQRSTX"},
@@ -90,8 +90,8 @@ func TestR2BrokenVariantsLose(t *testing.T) {
 	}
 }
 
-// A client that learns that a blob is present (W5), and does not upload it, is not refused for want of it within the
-// grace period.
+// A client that learns that a blob is present (W5), and therefore does not upload
+// it, must not be refused within the grace period because the blob is missing.
 func TestR2PresentBlobsAreHeldForTheGracePeriod(t *testing.T) {
 	for _, tt := range []struct {
 		reason string

@@ -28,14 +28,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// number stands in the fleet's texts for the number of a manifest.
+// number is the placeholder for a manifest's number in the fleet's objects.
 const number = "999999"
 
-// fleet is an API server with so many manifests of six artifacts, one of them a chart of five images, each with its
-// definition, as they are once the controllers have seen them. It answers what a cache asks for when it starts.
+// fleet is an API server with size manifests of six artifacts, one of them a chart of five images, each with its
+// definition, in the state that the controllers leave them in. It answers the requests that a starting cache makes.
 type fleet struct {
 	size                 int
-	manifest, definition []byte // with number in the place of theirs
+	manifest, definition []byte // with number as the placeholder
 }
 
 func newFleet(b *testing.B, size int) fleet {
@@ -51,7 +51,7 @@ func newFleet(b *testing.B, size int) fleet {
 	return f
 }
 
-// aHeldManifest is a manifest that is complete, and the definition that holds it.
+// aHeldManifest returns a manifest that is complete, and the definition that holds it.
 func aHeldManifest() (*v1alpha1.ArtifactManifest, *v1alpha1.NetworkFunctionDefinitionVersion) {
 	meta := metav1.ObjectMeta{
 		Namespace: "publisher", Name: "m" + number, UID: types.UID("2c1f7f4e-6d3b-4f0a-9c55-00000" + number + "0"), ResourceVersion: "1000000", Generation: 1,
@@ -112,7 +112,7 @@ func say(to *[]metav1.Condition, messages map[string]string) {
 	}
 }
 
-// ServeHTTP lists objects of a kind by pages, or streams all, and keeps watches open.
+// ServeHTTP lists objects of a kind in pages, or streams all, and keeps watches open.
 func (f fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	q := r.URL.Query()
@@ -150,7 +150,7 @@ func (fleet) open(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// page is a page of a list.
+// page writes one page of a list.
 func (f fleet) page(w http.ResponseWriter, kind metav1.TypeMeta, q url.Values, some bool, one func(int) []byte) {
 	from, _ := strconv.Atoi(q.Get("continue")) // 0 for none
 	limit, err := strconv.Atoi(q.Get("limit"))
@@ -168,7 +168,7 @@ func (f fleet) page(w http.ResponseWriter, kind metav1.TypeMeta, q url.Values, s
 	_, _ = fmt.Fprintf(w, `{"apiVersion":%q,"kind":%q,"metadata":{"resourceVersion":"1000000","continue":%q},"items":[%s]}`, kind.APIVersion, kind.Kind+"List", next, bytes.Join(items, []byte(",")))
 }
 
-// start fills a cache as the manager's is made.
+// start fills a cache that is made as the manager's is.
 func (f fleet) start(ctx context.Context, b *testing.B) cache.Cache {
 	b.Helper()
 	server := httptest.NewServer(f)
@@ -193,8 +193,8 @@ func (f fleet) start(ctx context.Context, b *testing.B) cache.Cache {
 	return c
 }
 
-// BenchmarkCache measures how long the manager's cache takes to fill, from an API server that does nothing else, and what a
-// manifest with its definition weighs in it.
+// BenchmarkCache measures how long the manager's cache takes to fill from an API server
+// that does nothing else, and how much memory a manifest with its definition takes in it.
 func BenchmarkCache(b *testing.B) {
 	for _, size := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprintf("manifests=%d", size), func(b *testing.B) {
@@ -213,7 +213,7 @@ func BenchmarkCache(b *testing.B) {
 				}
 				b.ReportMetric(took.Seconds(), "s")
 				b.ReportMetric(float64(weight)/1024/float64(size), "KiB/manifest")
-				b.ReportMetric(0, "ns/op") // says nothing
+				b.ReportMetric(0, "ns/op") // the time of one operation means nothing here
 				cancel()
 				runtime.KeepAlive(c)
 			}
@@ -221,10 +221,10 @@ func BenchmarkCache(b *testing.B) {
 	}
 }
 
-// heapInUse is what is in use after a forced collection.
+// heapInUse returns the heap in use after a forced collection.
 func heapInUse() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one found to be finalized
+	runtime.GC() // frees what the first collection found to be finalized
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

@@ -15,8 +15,8 @@ import (
 
 var stripManagedFields = cache.TransformStripManagedFields()
 
-// lean makes an object lighter before the cache keeps it: nothing reads who manages which field or what
-// livelist.Trim drops, what many objects say in the same words is kept once, and what one object alone says is packed.
+// lean makes an object smaller before the cache keeps it. It drops managedFields and what livelist.Trim
+// drops, keeps strings that many objects contain only once, and packs the strings of one object.
 func lean(o any) (any, error) {
 	o, err := stripManagedFields(o)
 	if err != nil {
@@ -38,7 +38,7 @@ func lean(o any) (any, error) {
 			share(&o.Spec.Artifacts[i].MediaType)
 		}
 		packTombstone(o)
-	case *metav1.PartialObjectMetadata: // of anybody's objects
+	case *metav1.PartialObjectMetadata: // these can be objects of anybody
 		o.OwnerReferences = nil
 		livelist.KeepOwn(o.Annotations)
 	case *v1alpha1.Artifact:
@@ -54,7 +54,7 @@ func lean(o any) (any, error) {
 	return o, nil
 }
 
-// leanCronJob is lean, but keeps when the manager changed the CronJob last.
+// leanCronJob is lean, but keeps when the manager last changed the CronJob.
 func leanCronJob(o any) (any, error) {
 	job, ok := o.(*batchv1.CronJob)
 	if !ok {
@@ -72,8 +72,8 @@ func leanCronJob(o any) (any, error) {
 	return out, err
 }
 
-// leanJob is lean, and keeps only what judging a run needs. Anybody in a namespace may make Jobs of any
-// size with our labels.
+// leanJob is lean, and keeps only what is needed to judge a run. Anybody
+// with access to a namespace may create Jobs of any size with nfo's labels.
 func leanJob(o any) (any, error) {
 	job, ok := o.(*batchv1.Job)
 	if !ok {
@@ -104,7 +104,7 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 	shareDependents(m.Status.Dependents)
 }
 
-// leanArtifact keeps once what the Artifacts of many namespaces, and the users of one workload, have in common.
+// leanArtifact shares the strings that the Artifacts of many namespaces, and the users of one workload, have in common.
 func leanArtifact(a *v1alpha1.Artifact) {
 	share(&a.Spec.SourceArtifact)
 	share(&a.Status.State)

@@ -50,7 +50,7 @@ func TestLeanChangesNothingButManagedFields(t *testing.T) {
 	}
 }
 
-// aGrave is a tombstone that says all that one can say.
+// aGrave returns a tombstone with every field set.
 func aGrave() *v1alpha1.Tombstone {
 	at := metav1.Unix(1_700_000_000, 0)
 	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "m-1"}}
@@ -67,7 +67,7 @@ func aGrave() *v1alpha1.Tombstone {
 	return t
 }
 
-// transformOf is what the manager's cache does to objects of a kind.
+// transformOf returns the transform that the manager's cache applies to objects of a kind.
 func transformOf[T client.Object](t *testing.T) toolscache.TransformFunc {
 	t.Helper()
 	for o, by := range madeByUs(nil) {
@@ -98,7 +98,7 @@ func TestLeanCronJobKeepsWhenWeChangedIt(t *testing.T) {
 	}
 }
 
-// Anybody may make Jobs with our labels: of any size, and many.
+// Anybody may create Jobs with nfo's labels, of any size and number.
 func TestLeanJobKeepsLittle(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -128,7 +128,7 @@ func TestLeanJobKeepsLittle(t *testing.T) {
 	}
 }
 
-// Of anybody's objects the metadata is kept, which has annotations of any size.
+// The metadata of anybody's objects is kept, and its annotations can have any size.
 func TestLeanMetadataKeepsLittle(t *testing.T) {
 	t.Parallel()
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
@@ -143,7 +143,7 @@ func TestLeanMetadataKeepsLittle(t *testing.T) {
 	}
 }
 
-// What is decoded has each text on its own, and slices with room to grow.
+// A decoded object has each string in its own memory, and slices with room to grow.
 func TestLeanPacksWhatOneObjectSays(t *testing.T) {
 	t.Parallel()
 	held, definition := aHeldManifest()
@@ -189,7 +189,7 @@ func TestLeanKeepsEqualWordsOnce(t *testing.T) {
 		return m
 	}
 	one := says()
-	for range 2 { // after which nothing is left of what nobody holds
+	for range 2 { // after this, memory without a reference is freed
 		runtime.GC()
 	}
 	if other := says(); unsafe.StringData(one.Status.Conditions[0].Message) != unsafe.StringData(other.Status.Conditions[0].Message) {
@@ -197,7 +197,7 @@ func TestLeanKeepsEqualWordsOnce(t *testing.T) {
 	}
 }
 
-// Words of objects are anybody's: what is kept of them is bounded.
+// Anybody can choose the strings of objects, so the number that is shared must be bounded.
 func TestSharedWordsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := &shared{all: map[string]string{}}

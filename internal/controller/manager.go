@@ -30,7 +30,7 @@ import (
 )
 
 // NewManager makes a manager with every controller and the two probes. base has what the
-// command line decides: addresses and leader election; scheme and cache are set here.
+// command line decides: addresses and leader election. NewManager sets its scheme and cache.
 func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Options) (manager.Manager, error) {
 	scheme, err := reference.NewScheme()
 	if err != nil {
@@ -69,11 +69,11 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", ready))
 }
 
-// newCache makes a cache that fills from lists that are read as streams, as fast as the API server answers. One that is
-// made for several namespaces fills as client-go has it.
+// newCache makes a cache that fills from lists that are read as streams, as fast as the
+// API server answers. A cache for several namespaces fills with client-go's own lists.
 func newCache(kube *rest.Config, o cache.Options) (cache.Cache, error) {
 	unlimited := rest.CopyConfig(kube)
-	unlimited.QPS = -1 // one request after the other for each kind
+	unlimited.QPS = -1 // the requests for each kind are made one after the other
 	lists, err := livelist.New(nil, unlimited, o.HTTPClient, o.Scheme, o.Mapper, nil)
 	if err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func newCache(kube *rest.Config, o cache.Options) (cache.Cache, error) {
 	return cache.New(kube, o)
 }
 
-// madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
-// objects that the manager made, and the Jobs of its CronJobs, which have their labels.
+// madeByUs keeps the cache small: of kinds that are not nfo's own, it has only the objects
+// that the manager made, and the Jobs of its CronJobs, which have the same labels.
 func madeByUs(w reference.Watched) map[client.Object]cache.ByObject {
 	made := cache.ByObject{Label: labels.SelectorFromSet(cronjob.Labels()), Namespaces: cachedIn(w)}
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "nfo"})}

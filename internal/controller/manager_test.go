@@ -26,8 +26,8 @@ func (c refusing) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, http.ErrServerClosed
 }
 
-// A manager is made of every controller before anything is asked of the API server, and knows of every kind that they
-// watch.
+// A manager is made with every controller before the API server
+// is asked anything, and must know every kind that they watch.
 func TestAManagerIsMadeOfEveryController(t *testing.T) {
 	t.Parallel()
 	scheme, err := reference.NewScheme()
@@ -64,7 +64,7 @@ func TestAManagerIsMadeOfEveryController(t *testing.T) {
 	if n := requests.Load(); n > 0 {
 		t.Errorf("%d requests were sent", n)
 	}
-	// A second manager of a process counts on in the metrics of the first.
+	// A second manager of a process continues the metrics of the first.
 	if _, err := NewManager(t.Context(), kube, base, Options{PollsPerSecond: 1, Charts: charts, Metrics: metrics}); err != nil {
 		t.Errorf("a second manager: %v", err)
 	}

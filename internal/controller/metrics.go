@@ -24,7 +24,7 @@ func storeMetric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("nfo_"+name, help, append([]string{"namespace", "store"}, labels...), nil)
 }
 
-// What is shown of each store. The values are those of its status.
+// The metrics of each store. Their values are those of the store's status.
 var (
 	usedBytes        = storeMetric("store_used_bytes", "Bytes used when the store was last measured.")
 	capacityBytes    = storeMetric("store_capacity_bytes", "Bytes that 100 % meant when the store was last measured.")
@@ -39,19 +39,18 @@ var (
 	lastOutcome      = storeMetric("purge_last_outcome", "1 for how the last purge ended.", "outcome")
 )
 
-// storeMetrics reports the watched stores that are in the cache at the time of a scrape, so that nothing
-// is shown of one that has gone. Being a runnable that needs the lease, it tells from one replica
-// only, and sums over the replicas are right.
+// storeMetrics reports the watched stores that the cache has at the time of a scrape, so that a deleted store has no
+// metrics. It runs only in the leader, so that one replica reports each store, and sums over the replicas are right.
 type storeMetrics struct {
 	stores  client.Reader
 	watched reference.Watched
-	journal *journal.Journal // forgets stores that have gone
+	journal *journal.Journal // drops stores that no longer exist
 	to      prometheus.Registerer
-	ctx     context.Context // of the runnable, since a scrape brings none
+	ctx     context.Context // of the runnable, because a scrape has none
 }
 
-// Start registers until ctx ends. A second manager of the same process finds the first registered
-// and leaves it so.
+// Start registers the metrics until ctx ends. If another manager of the same
+// process has registered them, Start leaves that registration in place.
 func (c *storeMetrics) Start(ctx context.Context) error {
 	c.ctx = ctx
 	var taken prometheus.AlreadyRegisteredError
@@ -67,15 +66,15 @@ func (c *storeMetrics) Start(ctx context.Context) error {
 	return nil
 }
 
-// Describe sends every metric that may be shown.
+// Describe sends every metric that may be reported.
 func (c *storeMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome, purgeHealthy, storeReady, artifactCount} {
 		to <- d
 	}
 }
 
-// Collect reports every store. What cannot be listed now is left out of this scrape: the metrics
-// of others come from the same page.
+// Collect reports every store. If the stores cannot be listed, this
+// scrape has none of them, because the same page has other metrics.
 func (c *storeMetrics) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(c.ctx, scrapeLimit)
 	defer cancel()

@@ -112,7 +112,7 @@ nfo_purge_healthy{namespace="ns",store="well"} 1
 	}
 }
 
-// Several managers of one process must not stop one another, as in tests.
+// Several managers of one process, as in tests, must not stop one another.
 func TestStoreMetricsAreRegisteredOnce(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()

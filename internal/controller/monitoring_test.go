@@ -12,13 +12,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/journal"
 )
 
-// What of the chart reads metrics.
+// The files of the Helm chart that read metrics.
 const (
 	alertsFile    = "../../charts/nfo/templates/alerts.yaml"
 	dashboardFile = "../../charts/nfo/dashboards/nfo.json"
 )
 
-// othersMetrics are those that alerts and dashboard read of the API server, the elections and controller-runtime.
+// othersMetrics are the metrics of the API server, the leader
+// election and controller-runtime that alerts and dashboard read.
 var othersMetrics = []string{
 	"apiserver_admission_webhook_rejection_count", "controller_runtime_reconcile_errors_total", "leader_election_master_status", "workqueue_depth",
 }
@@ -32,7 +33,7 @@ func text(t *testing.T, file string) string {
 	return string(b)
 }
 
-// described are the names of a collector's metrics. Histograms have three.
+// described returns the names of a collector's metrics. A histogram has three.
 func described(c prometheus.Collector) map[string]bool {
 	all := make(chan *prometheus.Desc, 100)
 	c.Describe(all)
@@ -48,7 +49,7 @@ func described(c prometheus.Collector) map[string]bool {
 	return names
 }
 
-// An alert or a panel on a metric that nobody shows stays silent for ever.
+// An alert or a panel on a metric that does not exist would stay silent for ever.
 func TestAlertsAndDashboardReadMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	j, err := journal.New(prometheus.NewRegistry())
@@ -76,7 +77,7 @@ func TestAlertsAndDashboardReadMetricsThatExist(t *testing.T) {
 	}
 }
 
-// What the dashboard is for.
+// The dashboard must show the metrics that it was made for.
 func TestTheDashboardShowsWhatIsDone(t *testing.T) {
 	t.Parallel()
 	shown := text(t, dashboardFile)
@@ -90,7 +91,7 @@ func TestTheDashboardShowsWhatIsDone(t *testing.T) {
 	}
 }
 
-// A controller whose errors no alert sees fails in silence.
+// A controller whose errors no alert covers would fail silently.
 func TestAlertsSeeTheErrorsOfEveryController(t *testing.T) {
 	t.Parallel()
 	files, err := os.ReadDir(".")

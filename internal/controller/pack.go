@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// visit is given texts of an object, and returns what to have in their place.
+// visit gets each string of an object, and returns its replacement.
 type visit func(string) string
 
 func on[T ~string](do visit, texts ...*T) {
@@ -23,8 +23,8 @@ func onAll(do visit, texts []string) {
 	}
 }
 
-// pack keeps texts that one object alone has, such as digests, in one piece of memory, each once. each visits them in
-// the same order whenever it is called.
+// pack moves strings that only one object has, such as digests, into one piece of
+// memory, each once. each must visit the strings in the same order every time.
 func pack(each func(visit)) {
 	at := map[string]int{}
 	var all strings.Builder
@@ -42,7 +42,7 @@ func pack(each func(visit)) {
 	each(func(text string) string { return whole[at[text] : at[text]+len(text)] })
 }
 
-// fit gives a slice no more memory than it needs: decoding leaves room for more.
+// fit shrinks a slice's memory to its length, because decoding leaves room for more.
 func fit[T any](s *[]T) {
 	if cap(*s) > len(*s) {
 		*s = append(make([]T, 0, len(*s)), *s...)
@@ -58,7 +58,7 @@ func fitImages(images *[]v1alpha1.ChartImage) {
 	}
 }
 
-// about reports whether a condition's message names objects, so that no other object says the same.
+// about reports whether a condition's message names objects, so that no other object has the same message.
 func about(c metav1.Condition) bool { return strings.Contains(c.Message, "/") }
 
 func onConditions(do visit, cs []metav1.Condition) {

@@ -58,54 +58,54 @@ import (
 
 // Options is what the manager's command line decides for the controllers.
 type Options struct {
-	// Purger are the image and the resources of purge pods; without an image no CronJobs are made. Whether
-	// registries at loopback addresses are allowed counts for the controllers too.
+	// Purger has the image and the resources of purge pods; without an image, no CronJobs are
+	// made. Its setting for registries at loopback addresses applies to the controllers, too.
 	Purger cronjob.Settings
 	// Watched are the namespaces whose objects the controllers act on. Default: all.
 	Watched reference.Watched
-	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
+	// PollsPerSecond is each store's budget of requests for polling upload states. It must be above 0.
 	PollsPerSecond float64
-	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
-	// registers its own, which the manager serves.
+	// Metrics is where the metrics of stores are registered. Default:
+	// the registry of controller-runtime, which the manager serves.
 	Metrics prometheus.Registerer
-	// Charts reads charts, and the records of Helm. All that a process reads goes through one, for the memory that
-	// it takes.
+	// Charts reads charts, and the records of Helm. One process uses a single
+	// reader for everything, because of the memory that reading takes.
 	Charts *chart.Reader
-	// Places are the administrator's list of who may have stores where.
+	// Places is the administrator's list of which namespaces may have stores at which places.
 	Places place.Rules
 	// Cluster is how stores in the cluster's own registry are reached.
 	Cluster registry.ClusterRegistry
 	// Namespace is the manager's own, in which the mirror's store is. Default: v1alpha1.ManagerNamespace.
 	Namespace string
-	// Settings are those of the mirror; nil for no mirror.
+	// Settings are the settings of the mirror; nil without a mirror.
 	Settings settings.Settings
 	// Mirror bounds what copying images into the mirror takes.
 	Mirror MirrorBounds
-	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of Namespace.
+	// MirrorFacts are what the pods' webhook also knows of the mirror. Default: those of Namespace.
 	MirrorFacts *mirrored.Facts
-	// Used takes note of the images that the pods' webhook sees. Default: an empty one, for a manager without that webhook.
+	// Used takes the images that the pods' webhook sees. Default: an empty queue, for a manager without that webhook.
 	Used *pod.Queue
-	// RepairInterval is how often pods are looked for that cannot pull their images. Default: pod.Interval.
+	// RepairInterval is how often pods that cannot pull their images are listed. Default: pod.Interval.
 	RepairInterval time.Duration
-	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
-	// system's resolver.
+	// Lookup resolves the hosts of registries, to recognise one
+	// registry under two names. Default: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Clock default: the real one.
+	// Clock measures time. Default: the real clock.
 	Clock clock.PassiveClock
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
-	// SecondLook is how long a registry must have said that something does not exist before that is acted
-	// on. Default: registry.SecondLook.
+	// SecondLook is how long a registry must have said that something does
+	// not exist before nfo acts on that. Default: registry.SecondLook.
 	SecondLook time.Duration
 
 	now     func() time.Time // the API server's time
 	written *written
-	journal *journal.Journal // notes what is done
+	journal *journal.Journal // counts and logs what is done
 }
 
-// What the manager may do in the namespaces that it watches; the ClusterRole nfo-manager-watched is made from
-// this. What it reads in all of them is in package reference. It holds few of the rights of purge jobs, to
-// whose accounts it binds one ClusterRole, by name.
+// The manager's permissions in the namespaces that it watches; the ClusterRole nfo-manager-watched is generated from
+// them. Its permissions to read all namespaces are in package reference. The manager has few of the permissions of
+// purge jobs itself: it may bind one ClusterRole, by name, to their accounts.
 //
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=update;patch
@@ -236,13 +236,13 @@ func setupStore(mgr manager.Manager, in entry, r *store.Reconciler) error {
 	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 16)
 }
 
-// setupWorkload gives the reading of workloads workers of its own: that of a large cluster takes seconds.
+// setupWorkload gives the reading of workloads its own workers, because reading a large cluster takes seconds.
 func setupWorkload(mgr manager.Manager, in entry, r *workloadcontroller.Reconciler) error {
 	differ := make(chan event.GenericEvent, 64)
 	r.Known.Differs = func(s *v1alpha1.ArtifactStore) {
 		select {
 		case differ <- event.GenericEvent{Object: &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}}}:
-		default: // so many are on their way that it is read again in time
+		default: // this many are queued already, so that the store is read again in time
 		}
 	}
 	b := ctrl.NewControllerManagedBy(mgr).Named("workload").
@@ -263,11 +263,11 @@ func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken 
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{}))
-	// most of a release is waiting, for lists that those who wait share
+	// a release mostly waits for lists, which waiting releases share
 	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 32)
 }
 
-// setupChart gives the reading of charts workers of its own: it is what may take long.
+// setupChart gives the reading of charts its own workers, because reading a chart may take long.
 func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler, byStore *wake.ByStore) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	b := ctrl.NewControllerManagedBy(mgr).Named("chart").
@@ -279,8 +279,8 @@ func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler, by
 	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 8)
 }
 
-// versionPasses is how many passes over definitions, designs or sites work at once. Most of a deletion is waiting, for lists
-// that those who wait share, and manifests wait for the deletions of definitions and designs.
+// versionPasses is how many passes over definitions, designs or sites run at once. A deletion mostly waits
+// for lists, which waiting deletions share, and manifests wait for the deletions of definitions and designs.
 const versionPasses = 16
 
 func setupDefinition(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
@@ -327,15 +327,16 @@ func setupVanished(mgr manager.Manager, in entry, r *manifest.VanishedReconciler
 	return complete(b, in, r, 1)
 }
 
-// entry decides which passes are let in, and when, and has what they remember.
+// entry decides which passes are admitted, and when, and has the memory of their reconcilers.
 type entry struct {
 	watched reference.Watched
 	written *written
 	memory  *pass.Memory
 }
 
-// complete makes a controller that works on n objects of one namespace at once (see turns), and on half as many of others.
-// What fails is tried again at most a minute later, for a registry that is back should find us soon.
+// complete makes a controller that runs passes over at most n objects of one namespace
+// at once (see turns), and half as many more for other namespaces. A failed pass is
+// repeated after at most a minute, so that a registry that answers again is soon used.
 func complete(b *builder.Builder, in entry, r reconcile.Reconciler, n int) error {
 	return b.WithOptions(controller.Options{
 		MaxConcurrentReconciles: n + (n+1)/2,

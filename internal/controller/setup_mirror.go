@@ -22,22 +22,23 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// DefaultCopies is how many images are copied at once.
+// DefaultCopies is how many images are copied at once by default.
 const DefaultCopies = 3
 
-// MirrorBounds are what copying images into the mirror takes. Zero fields stand for their defaults.
+// MirrorBounds bounds the copying of images into the mirror. Zero fields mean their defaults.
 type MirrorBounds struct {
-	// Copies are how many images are copied at once. Default: 3.
+	// Copies is how many images are copied at once. Default: 3.
 	Copies int
-	// Blobs are how many blobs of each are copied at a time. Default: 2.
+	// Blobs is how many blobs of one image are copied at once. Default: 2.
 	Blobs int
-	// Platforms are those that are copied of an index. Default: all.
+	// Platforms are the platforms of an index that are copied. Default: all.
 	Platforms platform.List
-	// RequestsPerSecond bounds the requests to one source host. Default: 20.
+	// RequestsPerSecond is the most requests to one source host. Default: 20.
 	RequestsPerSecond float64
 }
 
-// setupArtifact is always set up: without a mirror, and without Artifacts, it does nothing.
+// setupArtifact registers the controller of Artifacts, with or without
+// a mirror. Without a mirror and without Artifacts, it does nothing.
 func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader, registries *backend.Registries, timed *lane.Speeds) error {
 	copier, err := mirror.New(mgr.GetConfig(), mgr.GetHTTPClient(), mirror.Options{
 		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: registry.AddressesOf(o.Purger.AllowLoopback),
@@ -62,7 +63,7 @@ func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader,
 	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), artifact.Workers+o.Mirror.Copies)
 }
 
-// counted is the transport to the sources of the mirror, whose requests are counted under no store.
+// counted returns the transport to the sources of the mirror. Its requests are not counted for any store.
 func (o Options) counted(next http.RoundTripper) http.RoundTripper {
 	if o.Transport != nil {
 		next = o.Transport(next)

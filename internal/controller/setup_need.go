@@ -15,8 +15,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 )
 
-// setupNeed reads again which images are needed when any store changes, by which others may be mirrored. The mirror's
-// store is in the manager's namespace, whatever namespaces are watched. Without a mirror it does nothing.
+// setupNeed registers the controller that reads which images are needed. It reads them again when any
+// store changes, because other images may then be mirrored. The mirror's store is in the manager's
+// namespace, whichever namespaces are watched. Without a mirror, the controller does nothing.
 func setupNeed(mgr manager.Manager, in entry, r *artifact.NeedReconciler) error {
 	toMirror := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: r.Mirror}}

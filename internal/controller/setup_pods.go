@@ -9,7 +9,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pod"
 )
 
-// setupPods has Artifacts made for what pods use, in every replica, and pods repaired that cannot pull their images.
+// setupPods adds the creation of Artifacts for images that pods use, in
+// every replica, and the repair of pods that cannot pull their images.
 func setupPods(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err := o.MirrorFacts.Setup(ctx, mgr); err != nil {
 		return err

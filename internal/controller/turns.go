@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// turnRetry is when a pass that was not let in comes again, before a jitter of as much, and turnQueue what it waits
-	// longer for each other one of its namespace that waits.
+	// turnRetry is how long a pass that was not admitted waits, before a jitter of the same
+	// length. turnQueue is how much longer it waits for each other waiting pass of its namespace.
 	turnRetry = 100 * time.Millisecond
 	turnQueue = 2 * time.Millisecond
 )
 
-// turns lets at most so many passes over objects of one namespace work at once, and one where its objects are large,
-// so that a tenant with many objects, or with large ones, leaves workers and the API server to others. Nobody waits
-// inside of it: a pass that is not let in comes again, and its backoff begins again, which costs its own namespace
-// alone. It is safe for concurrent use.
+// turns runs at most a number of passes over objects of one namespace at once, and only one if
+// the objects are large, so that a tenant with many or large objects leaves workers and the
+// API server to others. Nothing blocks: a pass that is not admitted is requeued, which also
+// resets its backoff, at the expense of its own namespace only. It is safe for concurrent use.
 type turns struct {
 	of    reconcile.Reconciler
 	most  int
@@ -35,7 +35,7 @@ func newTurns(of reconcile.Reconciler, most int, large func(namespace string) bo
 	return &turns{of: of, most: most, large: large, inside: map[string]int{}, waiting: map[string]map[reconcile.Request]bool{}}
 }
 
-// Reconcile runs a pass if its namespace has a place left.
+// Reconcile runs a pass if its namespace has a free place.
 func (t *turns) Reconcile(ctx context.Context, key reconcile.Request) (ctrl.Result, error) {
 	if wait := t.enter(key); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -44,7 +44,7 @@ func (t *turns) Reconcile(ctx context.Context, key reconcile.Request) (ctrl.Resu
 	return t.of.Reconcile(ctx, key)
 }
 
-// enter takes a place, or returns when to come again.
+// enter takes a place, or returns how long to wait.
 func (t *turns) enter(key reconcile.Request) (wait time.Duration) {
 	most := t.most
 	if t.large(key.Namespace) {

@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 )
 
-// A namespace with many objects leaves places to others, and is let in again when its passes have ended.
+// A namespace with many objects must leave places to others, and must be admitted again when its passes have ended.
 func TestANamespaceLeavesPlacesToOthers(t *testing.T) {
 	t.Parallel()
 	entered, end := make(chan string), make(chan struct{})

@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// within has a reconciler work in the watched namespaces alone. Its watches see the product's kinds everywhere,
-// because what an object elsewhere keeps is kept all the same.
+// within limits a reconciler to the watched namespaces. Its watches see nfo's kinds in
+// all namespaces, because what an object elsewhere references is held all the same.
 func within(w reference.Watched, r reconcile.Reconciler) reconcile.Reconciler {
 	if len(w) == 0 {
 		return r
@@ -24,8 +24,8 @@ func within(w reference.Watched, r reconcile.Reconciler) reconcile.Reconciler {
 	})
 }
 
-// cachedIn is where the cache reads the kinds of which the manager may read those in watched namespaces only; nil
-// means everywhere.
+// cachedIn returns where the cache reads the kinds that the manager
+// may read only in watched namespaces; nil means everywhere.
 func cachedIn(w reference.Watched) map[string]cache.Config {
 	if len(w) == 0 {
 		return nil

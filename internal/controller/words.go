@@ -6,23 +6,24 @@ import (
 )
 
 const (
-	// maxWords is how many words are kept once, and maxWord how long one is at most, in bytes. Longer ones are kept with each
-	// object, and when there are more all begin anew: what objects have by then stays theirs.
+	// maxWords is the most strings that are shared, and maxWord the longest of them,
+	// in bytes. A longer string is kept with each object. When there are more, all
+	// are dropped and sharing begins again; objects keep the strings that they have.
 	maxWords = 16_384
 	maxWord  = 256
 )
 
-// words are those that the objects of all caches share.
+// words are the strings that the objects of all caches share.
 var words = &shared{all: map[string]string{}}
 
-// shared keeps words that many objects say once. The package unique does not serve for this: it forgets a word when its
-// handle has gone, and an object of the API has no place for that.
+// shared keeps one copy of strings that many objects contain. The package unique does not
+// fit: it drops a string with its last handle, and an API object has no field for a handle.
 type shared struct {
 	mu  sync.Mutex
 	all map[string]string
 }
 
-// once is an equal text, of which there is one.
+// once returns the shared copy of a string.
 func (s *shared) once(text string) string {
 	if text == "" || len(text) > maxWord {
 		return text
@@ -35,7 +36,7 @@ func (s *shared) once(text string) string {
 	if len(s.all) >= maxWords {
 		clear(s.all)
 	}
-	one := strings.Clone(text) // and not the whole answer that it is a part of
+	one := strings.Clone(text) // a copy, because text may be a part of a whole answer that would stay in memory
 	s.all[one] = one
 	return one
 }

@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// largeWrite is how many bytes a namespace's writes move each, usually, from which on its objects are large.
+	// largeWrite is how many bytes a namespace's usual write has from which on its objects are large.
 	largeWrite = 64 << 10
-	// smallWrite is what is forgotten, so that only namespaces with large objects take memory.
+	// smallWrite is the size below which a namespace is dropped, so that only namespaces with large objects take memory.
 	smallWrite = 8 << 10
-	// writesCounted is over about how many writes the usual is taken.
+	// writesCounted is roughly how many of the last writes the usual size is averaged over.
 	writesCounted = 8
-	// usualHalves is in what time without a write the usual becomes half.
+	// usualHalves is the time without a write in which the usual size halves.
 	usualHalves = 10 * time.Second
 )
 
-// written knows in which namespaces the objects that the manager writes are large: a write of 1 MiB costs the API server
-// a hundred times what one of 2 KiB costs, and many at once make it slow for everybody. It is safe for concurrent use.
+// written knows in which namespaces the manager writes large objects. A write of 1 MiB costs the API server a
+// hundred times as much as one of 2 KiB, and many at once slow it down for everybody. It is safe for concurrent use.
 type written struct {
 	clock clock.PassiveClock
 	mu    sync.Mutex
 	usual map[string]usualWrite // by namespace
-	swept time.Time             // when those that nothing asks for any more were looked at
+	swept time.Time             // when namespaces without recent writes were last dropped
 }
 
-// usualWrite is how many bytes a write moves, as of a time.
+// usualWrite is how many bytes a namespace's usual write has, as of a time.
 type usualWrite struct {
 	bytes int64
 	at    time.Time
@@ -40,15 +40,16 @@ func newWritten(c clock.PassiveClock) *written {
 	return &written{clock: c, usual: map[string]usualWrite{}}
 }
 
-// large is whether a namespace's objects usually are, of late.
+// large reports whether the objects that were recently written in a namespace are usually large.
 func (w *written) large(namespace string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now(namespace).bytes >= largeWrite
 }
 
-// now is a namespace's usual write, by the time since the last one: passes that write nothing say nothing of its objects, and
-// would else be held back for ever. It forgets what has become small. w.mu is held.
+// now returns a namespace's usual write, reduced by the time since the last write:
+// passes that write nothing say nothing about the objects, and would otherwise be
+// held back for ever. It drops a namespace that has become small. w.mu is held.
 func (w *written) now(namespace string) usualWrite {
 	is, known := w.usual[namespace]
 	if !known {
@@ -64,7 +65,7 @@ func (w *written) now(namespace string) usualWrite {
 	return is
 }
 
-// Wrap returns a transport that counts what is written: the request's bytes, and those of the object in the answer.
+// Wrap returns a transport that counts the bytes of each write: those of the request and those of the answer.
 func (w *written) Wrap(base http.RoundTripper) http.RoundTripper {
 	return counting(func(req *http.Request) (*http.Response, error) {
 		resp, err := base.RoundTrip(req)
@@ -93,7 +94,7 @@ func (w *written) count(namespace string, bytes int64) {
 	w.usual[namespace] = is
 }
 
-// namespaceOf is the namespace in the path of a request to the API server; empty for none.
+// namespaceOf returns the namespace in the path of a request to the API server; empty for none.
 func namespaceOf(path string) string {
 	_, after, _ := strings.Cut(path, "/namespaces/")
 	namespace, _, _ := strings.Cut(after, "/")
@@ -104,7 +105,7 @@ type counting func(*http.Request) (*http.Response, error)
 
 func (f counting) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// counted is an answer's body whose bytes are counted when it is closed.
+// counted is the body of an answer that reports its bytes when it is closed.
 type counted struct {
 	io.ReadCloser
 	bytes int64

@@ -12,8 +12,8 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 )
 
-// A namespace's objects are large while its writes move many bytes, and small again soon after; what is read, and what
-// belongs to no namespace, does not count.
+// A namespace's objects are large while its writes have many bytes, and small
+// again soon after. Reads, and writes outside namespaces, do not count.
 func TestANamespaceIsLargeByWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	const large, small = 1 << 20, 100
@@ -58,7 +58,7 @@ func TestANamespaceIsLargeByWhatIsWritten(t *testing.T) {
 	}
 }
 
-// A namespace whose objects are not written any more gets its places back, and takes no memory for ever.
+// A namespace whose objects are no longer written must get its places back, and must not take memory for ever.
 func TestANamespaceIsNotLargeForEver(t *testing.T) {
 	t.Parallel()
 	now := testingclock.NewFakePassiveClock(time.Now())

@@ -1,7 +1,8 @@
-// Package crashtest ends a process between any two of its writes.
+// Package crashtest simulates the end of a process between any two of its writes.
 //
-// Contract: what [Crash.Funcs] and [Crash.Refuse] are given to, a fake API server and a real registry, take as many writes
-// as [Crash.Set] says and then none, or fail one. [AtEveryWrite] tells a story once for each write of it.
+// Contract: a fake API server with [Crash.Funcs] and a registry with [Crash.Refuse]
+// accept the number of writes of [Crash.Set] and then either refuse all further
+// writes or one. [AtEveryWrite] runs a test case once for each write in it.
 package crashtest
 
 import (
@@ -20,37 +21,38 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// ErrCrashed is what a process gets for its writes once it is dead.
+// ErrCrashed is the error of all writes after the simulated end of the process.
 var ErrCrashed = errors.New("the process is dead")
 
-// Crash lets so many writes through, to the API server and to registries together, and then none, or fails one: at the
-// API server by a conflict. It is safe for concurrent use.
+// Crash lets a number of writes through, to the API server and to registries together, and then refuses
+// all further writes, or one write: at the API server with a conflict. It is safe for concurrent use.
 type Crash struct {
 	mu     sync.Mutex
-	left   int // below 0: no end
+	left   int // remaining writes; below 0: no limit
 	once   bool
 	writes int
-	made   int // objects, for their UIDs
+	made   int // created objects, for their UIDs
 }
 
-// NewCrash is one that never comes.
+// NewCrash returns a Crash without a limit.
 func NewCrash() *Crash { return &Crash{left: -1} }
 
-// Set begins to count, and ends with so many writes; below 0: never.
+// Set starts counting from 0, and allows left writes; below 0
+// for no limit. With once, only the write after them is refused.
 func (c *Crash) Set(left int, once bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.left, c.once, c.writes = left, once, 0
 }
 
-// Writes is how many writes were tried since Set.
+// Writes returns how many writes were tried since Set.
 func (c *Crash) Writes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.writes
 }
 
-// passes reports whether a write is done.
+// passes counts a write, and reports whether it is allowed.
 func (c *Crash) passes() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,7 +67,7 @@ func (c *Crash) passes() bool {
 	return true
 }
 
-// try does a write, or is the API server's answer to one that is not done.
+// try executes a write, or returns the API server's error for a write that is refused.
 func (c *Crash) try(write func() error) error {
 	switch {
 	case c.passes():
@@ -76,16 +78,16 @@ func (c *Crash) try(write func() error) error {
 	return ErrCrashed
 }
 
-// Refuse is the answer of a registry to a write that is not done. It reports whether it has answered.
+// Refuse answers a write to a registry if it is refused. It reports whether it has answered.
 func (c *Crash) Refuse(rw http.ResponseWriter, req *http.Request) bool {
 	if req.Method == http.MethodGet || req.Method == http.MethodHead || c.passes() {
 		return false
 	}
-	rw.WriteHeader(http.StatusForbidden) // it is not tried again
+	rw.WriteHeader(http.StatusForbidden) // clients do not retry after this status
 	return true
 }
 
-// complete gives an object what a fake API server does not.
+// complete sets the fields of a new object that the fake API server does not set.
 func (c *Crash) complete(o client.Object) {
 	if o.GetCreationTimestamp().Time.IsZero() {
 		o.SetCreationTimestamp(metav1.Now())
@@ -99,7 +101,7 @@ func (c *Crash) complete(o client.Object) {
 	o.SetUID(types.UID(fmt.Sprintf("uid-%d-of-%s", c.made, o.GetName())))
 }
 
-// Funcs are of a fake API server whose writes end.
+// Funcs returns the functions of a fake API server that refuses writes.
 func (c *Crash) Funcs() interceptor.Funcs {
 	return interceptor.Funcs{
 		Create: func(ctx context.Context, api client.WithWatch, o client.Object, opts ...client.CreateOption) error {
@@ -123,23 +125,24 @@ func (c *Crash) Funcs() interceptor.Funcs {
 	}
 }
 
-// AtEveryWrite runs a story again and again: each time it ends with another write, from the first one to behind the last
-// one, and is then gone on with by a process that has just started; and the same with one write that fails by a conflict.
-// story reports how many writes it has tried until the end. It must have at least so many.
+// AtEveryWrite runs story repeatedly. Each time the process ends at another write, from the first write until after
+// the last one, and story then continues with a process that has just started. Then the same with only one refused
+// write, which fails with a conflict. story returns how many writes it tried, which must be at least least.
 func AtEveryWrite(t *testing.T, least int, story func(t *testing.T, at int, once bool) (writes int)) {
 	t.Helper()
 	for _, once := range []bool{false, true} {
 		t.Run(fmt.Sprint("Once=", once), func(t *testing.T) {
 			t.Parallel()
-			if writes := behindTheLast(t, once, story); writes < least {
+			if writes := runToEnd(t, once, story); writes < least {
 				t.Errorf("it ends after %d writes, want at least %d", writes, least)
 			}
 		})
 	}
 }
 
-// behindTheLast runs a story with one write more each time until it comes to its end, and returns how many it has.
-func behindTheLast(t *testing.T, once bool, story func(t *testing.T, at int, once bool) int) int {
+// runToEnd runs story with one more allowed write each time until story
+// reaches its end. It returns the number of writes of the whole story.
+func runToEnd(t *testing.T, once bool, story func(t *testing.T, at int, once bool) int) int {
 	t.Helper()
 	for at := 0; ; at++ {
 		writes := story(t, at, once)

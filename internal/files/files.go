@@ -1,12 +1,12 @@
-// Package files opens the files that a person names on the command line, and those that belong to them.
+// Package files opens the files that a person names on the command line, and the files that belong to them.
 //
-// Who names a file means it, whatever links its name goes through. Who names it has not named what
-// stands beside it or below it, such as the provenance of a chart or the blobs of a layout: files may come
-// from elsewhere, as links to what only this person can read, and what is read here is sent to a registry.
+// A person who names a file means that file, even if its name goes through links. The person has not named the
+// files next to it or below it, such as the provenance of a chart or the blobs of a layout. Those files may come
+// from elsewhere, as links to files that only this person can read, and what is read here is sent to a registry.
 //
-// Decision: a file beside the named one is never opened through a link, and a file below a named folder only
-// through links that stay in that folder. Rejected: resolving links and comparing paths, which a link that
-// is changed in between deceives.
+// Decision: a file next to the named one is never opened through a link, and a
+// file below a named folder only through links that stay in that folder. Rejected:
+// resolving links and comparing paths, because a link can be changed in between.
 package files
 
 import (
@@ -19,16 +19,17 @@ import (
 )
 
 var (
-	// ErrNotRegular means that a name is that of a folder, a device, a pipe, a socket or a link that may not be followed.
+	// ErrNotRegular means that a name refers to a folder, a device,
+	// a pipe, a socket or a link that must not be followed.
 	ErrNotRegular = errors.New("not a regular file")
-	// ErrTooLarge means that a file has more bytes than are read.
+	// ErrTooLarge means that a file exceeds the maximum size.
 	ErrTooLarge = errors.New("too large")
 )
 
-// Open opens a regular file that a person named. Links in the name are followed. Errors are ErrNotRegular,
-// without the name, or those of package os.
+// Open opens a regular file that a person named. It follows links in the
+// name. Errors are ErrNotRegular, without the name, or those of package os.
 func Open(name string) (*os.File, error) {
-	info, err := os.Stat(name) // first, for opening a pipe could wait forever
+	info, err := os.Stat(name) // first, because opening a pipe could block forever
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +46,9 @@ func Open(name string) (*os.File, error) {
 	return file, nil
 }
 
-// ReadBeside reads the file named name in the folder of a file that a person named, at most that many bytes.
-// The file itself may not be a link, not even to a file of the same folder. Errors wrap fs.ErrNotExist,
-// ErrNotRegular or ErrTooLarge, or are those of package os.
+// ReadBeside reads the file name in the folder of a file that a person named, at most
+// most bytes. The file must not be a link, not even to a file of the same folder.
+// Errors wrap fs.ErrNotExist, ErrNotRegular or ErrTooLarge, or are those of package os.
 func ReadBeside(named, name string, most int64) ([]byte, error) {
 	folder, err := os.OpenRoot(filepath.Dir(named))
 	if err != nil {
@@ -70,7 +71,7 @@ func ReadBeside(named, name string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// Read reads at most that many bytes. Errors wrap ErrTooLarge if there are more.
+// Read reads at most most bytes. Errors wrap ErrTooLarge if there are more.
 func Read(r io.Reader, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(data)) > most {
@@ -82,7 +83,7 @@ func Read(r io.Reader, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// Regular is a file system that opens and shows only the regular files of another, which may follow links.
+// Regular is a file system that opens only the regular files of another file system, which may follow links.
 type Regular struct{ fs.FS }
 
 // Open opens a regular file. Errors wrap fs.ErrNotExist or ErrNotRegular, or are those of the file system.
@@ -94,7 +95,7 @@ func (r Regular) Open(name string) (fs.File, error) {
 	return openAs(r.FS, name, info)
 }
 
-// Stat describes a regular file. Errors are as those of Open.
+// Stat describes a regular file. Its errors are those of Open.
 func (r Regular) Stat(name string) (fs.FileInfo, error) {
 	info, err := fs.Stat(r.FS, name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -103,7 +104,7 @@ func (r Regular) Stat(name string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// openAs opens a file that info describes, if it is a regular file, and still the same once it is open.
+// openAs opens the file that info describes, if that is a regular file and was not replaced in between.
 func openAs(in fs.FS, name string, info fs.FileInfo) (fs.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
@@ -118,8 +119,8 @@ func openAs(in fs.FS, name string, info fs.FileInfo) (fs.File, error) {
 	return file, nil
 }
 
-// same checks that an open file is the one that was looked at before: in between a link may have taken its
-// place.
+// same checks that an open file is the file that was described
+// before, because a link may have replaced it in between.
 func same(file fs.File, before fs.FileInfo) error {
 	now, err := file.Stat()
 	if err != nil {

@@ -96,7 +96,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// swapping is a file system in which another file takes a file's place after it was looked at.
+// swapping is a file system in which a file is replaced between Stat and Open.
 type swapping struct{ before, after fs.FS }
 
 func (s swapping) Stat(name string) (fs.FileInfo, error) { return fs.Stat(s.before, name) }

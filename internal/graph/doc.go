@@ -1,17 +1,16 @@
-// Package graph says what keeps what alive in one repository of a registry.
+// Package graph computes which digests of one repository of a registry keep which other digests.
 //
-// Contract: pure. A Graph is built for one decision from one reading of the repository
-// and thrown away; it has no lock because nothing changes it. Build and Reach take one
-// pass over image manifests and tags, so twice the content costs twice the time.
+// Contract: the package is pure. A Graph is built for one decision from one reading of the
+// repository and then discarded. It needs no lock because nothing changes it. Build and Reach
+// take one pass over image manifests and tags, so twice the content takes twice the time.
 //
 // Facts it holds, by the number of the invariant in docs/architecture.md:
 //
-//   - I1: whatever a root reaches is in Reach's answer, through indexes of any depth,
-//     attestation children included, from a subject to its satellites, and from a
-//     satellite that is itself kept to its subject.
+//   - I1: Reach returns every digest that a root reaches: through indexes of any depth, including attestation
+//     children, from a subject to its satellites, and from a satellite that is itself kept to its subject.
 //   - I7: each reached digest has exactly one Why, the same for the same content in any order.
 //
-// Decision: a satellite tag (sha256-<hex>, or cosign's .sig, .att and .sbom) is not a root; it
-// lives and dies with its subject. Rejected: every tag is a root, because then a signed
-// image could never be purged, its signature's tag keeping the signature and that its subject.
+// Decision: a satellite tag (sha256-<hex>, or cosign's .sig, .att and .sbom) is not a root; it is kept and
+// deleted with its subject. Rejected: to treat every tag as a root, because the tag of a signature would
+// keep the signature, the signature would keep its subject, and a signed image could never be purged.
 package graph

@@ -16,11 +16,11 @@ type Node struct {
 	Digest digest.Digest
 	// Children are the digests that an index lists; none for an image manifest.
 	Children []digest.Digest
-	// Subject is what it refers to (OCI image-spec, "subject"); "" for none.
+	// Subject is the digest in the manifest's "subject" field (OCI image-spec); "" for none.
 	Subject digest.Digest
 }
 
-// Reason says by which kind of edge, or as which kind of root, a digest is kept.
+// Reason is the kind of edge, or the kind of root, by which a digest is kept.
 type Reason string
 
 // The reasons that edges give.
@@ -36,7 +36,7 @@ const (
 // Root is a digest that is kept for its own sake.
 type Root struct {
 	Digest digest.Digest
-	// Reason is the caller's word for it; Because is what it is kept by, for people.
+	// Reason is the caller's word for the kind of root. Because says in words what keeps the digest.
 	Reason  Reason
 	Because string
 }
@@ -45,14 +45,14 @@ type Root struct {
 type Why struct {
 	// Root is the root that reaches it.
 	Root Root
-	// Reason is the root's own for a root, and the last edge's for anything else.
+	// Reason is the root's own reason for a root, and the last edge's reason for any other digest.
 	Reason Reason
 	// From is the digest that the last edge starts at; "" for a root.
 	From digest.Digest
 }
 
-// Graph is what one reading of a repository showed. Tags, digests and edges that nobody
-// could read are not in it: anyone who deletes by it must keep everything when a part is missing.
+// Graph is the content of a repository as one reading showed it. It lacks tags, digests and edges that
+// could not be read. A caller that deletes by it must keep everything if any part could not be read.
 type Graph struct {
 	tags  map[string]digest.Digest
 	edges map[digest.Digest][]edge
@@ -67,15 +67,15 @@ var satelliteTag = regexp.MustCompile(`^(sha256)-([0-9a-f]{64})(\.sig|\.att|\.sb
 
 const satellitePrefix = "sha256-"
 
-// isSatellite reports whether a tag is a satellite's by its form.
+// isSatellite reports whether a tag has the form of a satellite tag.
 func isSatellite(tag string) bool {
 	return strings.HasPrefix(tag, satellitePrefix) && satelliteTag.MatchString(tag)
 }
 
-// SatelliteOf returns the subject that a satellite tag names by its form: the referrers tag
-// schema of the OCI distribution-spec (sha256-<hex>) or cosign's .sig, .att and .sbom.
+// SatelliteOf returns the subject that a satellite tag contains: a tag of the referrers tag schema of the OCI
+// distribution-spec (sha256-<hex>) or of cosign (.sig, .att and .sbom). It returns false for any other tag.
 func SatelliteOf(tag string) (subject digest.Digest, ok bool) {
-	if !strings.HasPrefix(tag, satellitePrefix) { // most are not, which shows at once
+	if !strings.HasPrefix(tag, satellitePrefix) { // a cheap check first: most tags are not satellite tags
 		return "", false
 	}
 	m := satelliteTag.FindStringSubmatch(tag)
@@ -85,8 +85,8 @@ func SatelliteOf(tag string) (subject digest.Digest, ok bool) {
 	return digest.NewDigestFromEncoded(digest.Algorithm(m[1]), m[2]), true
 }
 
-// UndoTag is the tag of ours that keeps a released digest in registries that collect what has
-// none. It is not a root: it keeps nothing from a purge.
+// UndoTag returns the tag that nfo gives a released digest so that a registry that collects untagged digests
+// keeps it. The tag is not a root: it protects nothing from a purge. UndoTag returns "" if d is invalid.
 func UndoTag(d digest.Digest) string {
 	if d.Validate() != nil {
 		return ""
@@ -101,8 +101,8 @@ func IsUndoTag(tag string, d digest.Digest) bool {
 	return strings.HasPrefix(tag, undoPrefix) && tag == UndoTag(d)
 }
 
-// TagsThatFollow returns the tags at a digest that keep nothing and go with it, sorted: satellite tags
-// and the undo tag.
+// TagsThatFollow returns the tags at a digest that protect nothing
+// and are deleted with it, sorted: satellite tags and the undo tag.
 func (g *Graph) TagsThatFollow(d digest.Digest) []string {
 	var tags []string
 	for tag, at := range g.tags {
@@ -114,8 +114,8 @@ func (g *Graph) TagsThatFollow(d digest.Digest) []string {
 	return tags
 }
 
-// Build makes the graph of one repository from its tags and whatever image manifests and
-// indexes were read. The order of nodes does not matter.
+// Build returns the graph of one repository from its tags and the image
+// manifests and indexes that were read. The order of nodes does not matter.
 func Build(tags map[string]digest.Digest, nodes []Node) *Graph {
 	g := &Graph{tags: maps.Clone(tags), edges: make(map[digest.Digest][]edge, len(nodes))}
 	for _, n := range nodes {
@@ -140,13 +140,13 @@ func Build(tags map[string]digest.Digest, nodes []Node) *Graph {
 	return g
 }
 
-// satellite joins a subject and its satellite: each keeps the other once it is reached.
+// satellite adds the edges between a subject and its satellite: each keeps the other once it is reached.
 func (g *Graph) satellite(subject, satellite digest.Digest) {
 	g.edges[subject] = append(g.edges[subject], edge{satellite, Referrer})
 	g.edges[satellite] = append(g.edges[satellite], edge{subject, Subject})
 }
 
-// Tags returns the ordinary tags, those that are no satellite's, sorted.
+// Tags returns the ordinary tags, which are all but the satellite tags, sorted.
 func (g *Graph) Tags() []string {
 	ts := make([]string, 0, len(g.tags))
 	for t := range g.tags {
@@ -158,7 +158,7 @@ func (g *Graph) Tags() []string {
 	return ts
 }
 
-// HasTags reports whether there is an ordinary tag.
+// HasTags reports whether the repository has an ordinary tag.
 func (g *Graph) HasTags() bool {
 	for t := range g.tags {
 		if !isSatellite(t) {
@@ -168,21 +168,21 @@ func (g *Graph) HasTags() bool {
 	return false
 }
 
-// NumTags returns how many tags there are, satellites' tags included.
+// NumTags returns how many tags the repository has, including satellite tags.
 func (g *Graph) NumTags() int { return len(g.tags) }
 
-// Targets returns what all tags point at, satellites' tags included, sorted, each once.
+// Targets returns the digests that the tags point at, including satellite tags, sorted, each once.
 func (g *Graph) Targets() []digest.Digest {
 	targets := slices.AppendSeq(make([]digest.Digest, 0, len(g.tags)), maps.Values(g.tags))
 	slices.Sort(targets)
 	return slices.Compact(targets)
 }
 
-// Target returns what a tag points at; "" for a tag that is not there.
+// Target returns the digest that a tag points at; "" if the tag does not exist.
 func (g *Graph) Target(tag string) digest.Digest { return g.tags[tag] }
 
-// Reach returns every digest that the roots keep, roots included, each with one Why: the
-// shortest way to it, ties broken by digest. Cycles are harmless.
+// Reach returns every digest that the roots keep, including the roots. The Why of a digest is the shortest
+// way to it from a root; between equally short ways the order of digests decides. Cycles are harmless.
 func (g *Graph) Reach(roots []Root) map[digest.Digest]Why {
 	roots = slices.Clone(roots)
 	slices.SortFunc(roots, func(a, b Root) int {
@@ -208,10 +208,9 @@ func (g *Graph) Reach(roots []Root) map[digest.Digest]Why {
 	return reached
 }
 
-// Walk visits what goes with each of ds when nothing else keeps it: the digest itself, then its
-// children and satellites, all the way down. Each digest is visited once, under the first of ds
-// that leads to it; source is the index of that one, and from and by are the edge that led there,
-// "" for the source itself.
+// Walk visits what is deleted with each of ds when nothing else keeps it: the digest itself, then its children and
+// satellites, recursively. Each digest is visited once, under the first of ds that leads to it; source is the index
+// of that element of ds. from and by are the edge that led to the digest, and "" for an element of ds itself.
 func (g *Graph) Walk(ds []digest.Digest, visit func(source int, d, from digest.Digest, by Reason)) {
 	seen := make(map[digest.Digest]bool, len(ds))
 	for source, d := range ds {
@@ -232,7 +231,7 @@ func (g *Graph) Walk(ds []digest.Digest, visit func(source int, d, from digest.D
 	}
 }
 
-// Parts returns what Walk visits, in its order.
+// Parts returns the digests that Walk visits, in the same order.
 func (g *Graph) Parts(ds ...digest.Digest) []digest.Digest {
 	var parts []digest.Digest
 	g.Walk(ds, func(_ int, d, _ digest.Digest, _ Reason) { parts = append(parts, d) })

@@ -7,9 +7,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Layers sorts digests so that each is in a later layer than all of them that it is a part of.
-// Those of a cycle, which only satellite tags can make, are in one layer. The order within a layer
-// is that of the digests.
+// Layers sorts digests into layers so that each digest is in a later layer than every digest that it is a part of.
+// Digests of a cycle, which only satellite tags can form, are in the same layer. Within a layer, digests are in order.
 func (g *Graph) Layers(ds []digest.Digest) [][]digest.Digest {
 	sorted := slices.Clone(ds)
 	slices.Sort(sorted)
@@ -24,7 +23,7 @@ func (g *Graph) Layers(ds []digest.Digest) [][]digest.Digest {
 	for _, d := range sorted {
 		s.from(d)
 	}
-	// The search found cycles parts first.
+	// The search numbers a cycle after the cycles of its parts. Counting down visits parents before their parts.
 	depth := make([]int, len(s.ends))
 	var sizes []int
 	for i := len(depth) - 1; i >= 0; i-- {
@@ -51,16 +50,17 @@ func (g *Graph) Layers(ds []digest.Digest) [][]digest.Digest {
 
 const unknown = -1
 
-// search finds the cycles among some digests, each digest outside of one being its own: Tarjan's
-// algorithm, without recursion, since a hostile index can be as deep as a repository is large.
+// search finds the cycles among some digests with Tarjan's algorithm. A digest that is in no cycle counts as a
+// cycle by itself. The search does not recurse, because a malicious index can be as deep as a repository is large.
 type search struct {
 	graph *Graph
-	at    map[digest.Digest]int // when a digest was met, from 1
-	low   []int                 // by that: the earliest that it leads back to
-	path  []digest.Digest       // met, and in no cycle yet
+	at    map[digest.Digest]int // when a digest was visited, from 1
+	low   []int                 // by when a digest was visited: the earliest digest that it leads back to
+	path  []digest.Digest       // visited, and not assigned to a cycle yet
 	steps []step
 	cycle map[digest.Digest]int // the cycle of each of the digests, or unknown
-	// members are the digests of all cycles, one cycle after the other, and ends where each ends.
+	// members are the digests of all cycles, one cycle after the
+	// other. ends has the index in members at which each cycle ends.
 	members []digest.Digest
 	ends    []int
 }
@@ -73,7 +73,7 @@ func (s *search) of(cycle int) []digest.Digest {
 	return s.members[s.ends[cycle-1]:s.ends[cycle]]
 }
 
-// below returns the other cycles that the edges of one lead to, perhaps more than once.
+// below returns the other cycles that the edges of a cycle lead to, possibly more than once.
 func (s *search) below(cycle int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, d := range s.of(cycle) {
@@ -86,7 +86,7 @@ func (s *search) below(cycle int) iter.Seq[int] {
 	}
 }
 
-// step is a digest on the way down and how many of its edges have been followed.
+// step is a digest on the path of the search, and how many of its edges have been followed.
 type step struct {
 	digest   digest.Digest
 	followed int
@@ -121,12 +121,12 @@ func (s *search) follow(from digest.Digest, e edge) {
 	case !among || e.reason == Subject:
 	case s.at[e.to] == 0:
 		s.meet(e.to)
-	case cycle == unknown: // on the path: it leads back
+	case cycle == unknown: // e.to is on the path, so from leads back to it
 		s.low[s.at[from]] = min(s.low[s.at[from]], s.at[e.to])
 	}
 }
 
-// leave ends a digest. One that leads back to nothing earlier closes the cycle that it began.
+// leave finishes a digest. If the digest leads back to no earlier digest, it completes the cycle that began at it.
 func (s *search) leave(d digest.Digest) {
 	s.steps = s.steps[:len(s.steps)-1]
 	at := s.at[d]

@@ -61,7 +61,7 @@ const imagesExample = `  # What do the stores of this namespace have, and who us
   # The same for programs, of all namespaces
   kubectl nfo images -A -o json`
 
-// imagesFlags are the command line of `kubectl nfo images`.
+// imagesFlags are the command-line flags of `kubectl nfo images`.
 type imagesFlags struct {
 	everywhere bool
 	store      string
@@ -76,7 +76,7 @@ type imagesFlags struct {
 	streams           genericiooptions.IOStreams
 }
 
-// NewCommand makes `kubectl nfo images`.
+// NewCommand returns the command `kubectl nfo images`.
 func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &imagesFlags{Flags: logins.Flags{Config: config}, streams: streams}
 	cmd := &cobra.Command{
@@ -117,10 +117,10 @@ func (f *imagesFlags) register(cmd *cobra.Command) {
 	set.StringVarP(&f.output, "output", "o", "table", "table or json, or with --mirror name: one image reference a line")
 }
 
-// exportOnly are the flags that change nothing without --export.
+// exportOnly are the flags that have no effect without --export.
 var exportOnly = []string{"without-signatures", "mirror-namespace", "service-account", "registry-address", "plain-http", "quiet"}
 
-// validate refuses a wrong command line. given reports whether a flag is on it.
+// validate rejects a wrong command line. given reports whether a flag was given.
 func (f *imagesFlags) validate(given func(flag string) bool) error {
 	f.mirror = f.mirror || f.export != ""
 	if n := slices.IndexFunc(exportOnly, given); f.export == "" && n >= 0 && !given("export") {
@@ -188,19 +188,19 @@ func (f *imagesFlags) listMirrored(ctx context.Context, api client.Reader, names
 	return nil
 }
 
-// question is what is asked for. An empty namespace stands for all of them, an empty store too.
+// question selects what is listed. An empty namespace or store means all.
 type question struct {
 	namespace, store string
 	unused           bool
 }
 
-// writer writes one store after the other.
+// writer writes one store after another.
 type writer interface {
 	store(stored) error
 	end() error
 }
 
-// list writes the images of each store that is asked for, and reports whether all could be read.
+// list writes the images of each selected store, and reports whether everything could be read.
 func list(ctx context.Context, api client.Reader, runs running.Reader, q question, to writer) (complete bool, err error) {
 	stores, err := storesOf(ctx, api, q)
 	if err != nil {
@@ -229,7 +229,7 @@ func list(ctx context.Context, api client.Reader, runs running.Reader, q questio
 	return complete, to.end()
 }
 
-// storesOf are the stores that are asked for, by namespace and name.
+// storesOf returns the selected stores, sorted by namespace and name.
 func storesOf(ctx context.Context, api client.Reader, q question) ([]v1alpha1.ArtifactStore, error) {
 	var stores v1alpha1.ArtifactStoreList
 	if err := api.List(ctx, &stores, client.InNamespace(q.namespace)); err != nil {
@@ -249,7 +249,7 @@ func storesOf(ctx context.Context, api client.Reader, q question) ([]v1alpha1.Ar
 	return all, nil
 }
 
-// place is what the objects of one namespace list and hold.
+// place has the manifests of one namespace, and the objects that hold them.
 type place struct {
 	namespace string
 	manifests []*v1alpha1.ArtifactManifest

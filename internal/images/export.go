@@ -21,10 +21,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// tries: a registry that does not answer is asked again after 1 s and 2 s. What has been written by then is not read again.
+// tries is the backoff for a registry that does not answer: it is asked again
+// after 1 s and 2 s. Content that was already written is not read again.
 var tries = wait.Backoff{Steps: 3, Duration: time.Second, Factor: 2}
 
-// exported is what became of one image.
+// exported is the result of exporting one image.
 type exported struct {
 	Image  string `json:"image"`
 	Digest string `json:"digest,omitempty"`
@@ -46,11 +47,11 @@ type export struct {
 	bars              *progress.Progress
 	to                *ocilayout.Writer
 	denied            string
-	// partial counts the images without some of their platforms.
+	// partial is the number of images without some of their platforms.
 	partial int
 }
 
-// exportMirrored exports what the mirror has of the Artifacts of a namespace, or of all.
+// exportMirrored exports the images of a namespace's Artifacts that the mirror has, or of all namespaces.
 func (f *imagesFlags) exportMirrored(ctx context.Context, api client.Client, namespace string) error {
 	all, err := needed(ctx, api, namespace, f.unused)
 	var results []exported
@@ -69,7 +70,7 @@ func (f *imagesFlags) exportMirrored(ctx context.Context, api client.Client, nam
 	return nil
 }
 
-// exportTo writes the layout. It says of each image what became of it; without any nothing is written.
+// exportTo writes the layout and returns the result of each image. It writes nothing if there is no image.
 func (f *imagesFlags) exportTo(ctx context.Context, api client.Client, all []mirrored) ([]exported, error) {
 	if len(all) == 0 {
 		return nil, errors.New("no Artifact, and nothing to export")
@@ -111,7 +112,8 @@ func (f *imagesFlags) exportTo(ctx context.Context, api client.Client, all []mir
 	return results, nil
 }
 
-// images exports each image once. It goes on after one that cannot be exported, unless none of the others could.
+// images exports each image once. It continues after an image that is missing or fails, and returns an error if
+// access is denied, the registry is unavailable, the layout cannot be written, or no image could be exported.
 func (e *export) images(ctx context.Context, all []mirrored) ([]exported, error) {
 	var results []exported
 	last, whole := "", 0
@@ -164,7 +166,7 @@ func (e *export) image(ctx context.Context, name string) (s *registry.Source, er
 		}
 		return true, last
 	})
-	if wait.Interrupted(err) && last != nil { // all tries are over
+	if wait.Interrupted(err) && last != nil { // all attempts have failed
 		return s, last
 	}
 	return s, err
@@ -191,7 +193,7 @@ func (e *export) try(ctx context.Context, i rewrite.Image) (*registry.Source, er
 	return s, err
 }
 
-// writeExported writes results as a table or a document.
+// writeExported writes results as a table or as JSON.
 func writeExported(out io.Writer, format string, all []exported) error {
 	if format == "json" {
 		return plugin.WriteJSON(out, map[string]any{"images": all})
@@ -204,10 +206,10 @@ func writeExported(out io.Writer, format string, all []exported) error {
 	return w.Flush()
 }
 
-// maxSaid is how many images an error names.
+// maxSaid is the maximum number of images that an error names.
 const maxSaid = 20
 
-// incomplete is the error of an export without all images; nil if it has all.
+// incomplete returns the error of an export that lacks images, or nil if it has all.
 func incomplete(all []exported) error {
 	var lacking []string
 	for _, r := range all {

@@ -25,7 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// site is a cluster whose mirror has images, and Artifacts of the namespaces ran and core.
+// site is a cluster with a mirror that has images, and with Artifacts in the namespaces ran and core.
 type site struct {
 	*plugintest.Cluster
 	t    *testing.T
@@ -42,7 +42,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// has gives the mirror an image, and a namespace its Artifact. It returns the digest.
+// has adds an image to the mirror and its Artifact to a namespace. It returns the image's digest.
 func (s *site) has(namespace, image string) string {
 	s.t.Helper()
 	i, err := rewrite.Parse(image)
@@ -93,7 +93,7 @@ func (s *site) needs(namespace, image string) {
 	}
 }
 
-// export runs the command, of all namespaces unless one is given.
+// export runs the command for all namespaces, or for the given one.
 func (s *site) export(to string, change func(*imagesFlags), namespace ...string) error {
 	s.t.Helper()
 	s.out.Reset()
@@ -126,7 +126,7 @@ func opened(t *testing.T, name string) *oci.Layout {
 	return l
 }
 
-// exportedTo are the images of an exported layout, with the digest of each and how much is attached to it.
+// exportedTo returns the images of an exported layout, with the digest of each and the number of its satellites.
 func exportedTo(t *testing.T, name string) map[string]string {
 	t.Helper()
 	l := opened(t, name)
@@ -160,7 +160,7 @@ func TestExport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			upf, port := s.has("ran", "r.example/acme/upf:1"), s.has("core", "r.example:5000/acme/amf:1")
-			s.needs("core", "r.example/acme/upf:1") // once is enough
+			s.needs("core", "r.example/acme/upf:1") // an image is exported once
 			to := filepath.Join(t.TempDir(), name)
 			if err := s.export(to, nil, "ran"); err != nil {
 				t.Fatal(err)
@@ -207,7 +207,7 @@ func TestExportByDigest(t *testing.T) {
 	}
 }
 
-// What an export leaves out makes it fail, and what the mirror has is exported all the same.
+// An export fails if it leaves out an image, but exports the images that the mirror has.
 func TestAnExportSaysWhatItLeavesOut(t *testing.T) {
 	s := newSite(t)
 	s.has("ran", "r.example/acme/upf:1")
@@ -255,7 +255,7 @@ func TestExportsThatWriteNothing(t *testing.T) {
 	}
 }
 
-// A registry that is away for a moment does not end an export.
+// A registry that is unavailable for a moment does not end an export.
 func TestAnExportTriesAgain(t *testing.T) {
 	s := newSite(t)
 	s.has("ran", "r.example/acme/upf:1")

@@ -23,7 +23,7 @@ const (
 	unknown   state = "Unknown"
 )
 
-// stored is what one store has, and what is used of it.
+// stored has the images of one store.
 type stored struct {
 	Namespace string `json:"namespace"`
 	Store     string `json:"store"`
@@ -39,18 +39,19 @@ type stored struct {
 type image struct {
 	// Image is REPOSITORY:TAG or REPOSITORY@DIGEST in the store's registry.
 	Image string `json:"image"`
-	// Manifests are those that list it.
+	// Manifests are the names of the manifests that list the image.
 	Manifests []string `json:"manifests,omitempty"`
-	// HeldBy are the first of those that hold it: definitions and designs, then workloads. HeldByCount is how many do.
+	// HeldBy are the first objects that hold the image: definitions
+	// and designs, then workloads. HeldByCount is the number of all.
 	HeldBy      []string `json:"heldBy,omitempty"`
 	HeldByCount int      `json:"heldByCount"`
 	State       state    `json:"state"`
 }
 
-// namedHolders is how many holders of an image a document names.
+// namedHolders is the maximum number of holders of an image that the output names.
 const namedHolders = 16
 
-// row is an image while it is looked for who lists and holds it.
+// row collects the manifests and holders of an image.
 type row struct {
 	manifests []string
 	holders   map[reference.Object]bool
@@ -62,7 +63,7 @@ func (r *row) hold(by ...reference.Object) {
 	}
 }
 
-// rows are the images of a store by their references.
+// rows has the images of a store by their references.
 type rows map[string]*row
 
 func (r rows) of(image string) *row {
@@ -72,7 +73,7 @@ func (r rows) of(image string) *row {
 	return r[image]
 }
 
-// images are the images of one store, sorted.
+// images returns the images of one store, sorted.
 func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
 	all := stored{Namespace: s.Namespace, Store: s.Name, URL: s.Address(), WorkloadsCount: r.Selected, Images: []image{}, Incomplete: r.Missing}
 	l, err := s.Location()
@@ -90,7 +91,7 @@ func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
 		all.Incomplete = fmt.Sprintf("a namespace uses more images of %s than are told apart, so that those without a manifest are not listed", reference.Self(s))
 	}
 	for u := range r.Uses() {
-		if !listed[u] && u.Repository != "" && !u.Any { // of a chart that may be anywhere, no place can be said
+		if !listed[u] && u.Repository != "" && !u.Any { // a chart that may be at any place has no reference to list
 			found.of(referenceOf(u)).hold(u.Holder)
 		}
 	}
@@ -100,10 +101,10 @@ func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
 	return all
 }
 
-// manifest notes what one manifest lists, what holds it, and which uses are of it.
+// manifest adds the images that one manifest lists, with their holders. It marks in listed the uses of these images.
 func (r rows) manifest(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation, holders []reference.Holder, run running.Running, listed map[workload.Use]bool) {
 	entries := inventory.Entries(m, l)
-	var all []reference.Object // those that hold each image of it
+	var all []reference.Object // the objects that hold each image of the manifest
 	for _, h := range holders {
 		all = append(all, h.Object)
 	}
@@ -125,7 +126,7 @@ func (r rows) manifest(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation
 	}
 }
 
-// recorded are those of the holders that the manager saw using an entry of a manifest.
+// recorded returns the holders that the manager recorded as users of an entry of a manifest.
 func recorded(holders []reference.Holder, e v1alpha1.ArtifactStatus) []reference.Object {
 	var all []reference.Object
 	for _, h := range holders {
@@ -138,7 +139,7 @@ func recorded(holders []reference.Holder, e v1alpha1.ArtifactStatus) []reference
 	return all
 }
 
-// referenceOf is how a workload names what it uses.
+// referenceOf returns the reference by which a workload uses an image.
 func referenceOf(u workload.Use) string {
 	if u.Digest != "" {
 		return u.Repository + "@" + u.Digest
@@ -146,7 +147,7 @@ func referenceOf(u workload.Use) string {
 	return u.Repository + ":" + u.Tag
 }
 
-// image says what was found of one. sure: all that could hold it was read.
+// image returns the row as an image of the output. sure is true if everything that could hold the image was read.
 func (r *row) image(name string, sure bool) image {
 	i := image{Image: name, HeldByCount: len(r.holders)}
 	slices.Sort(r.manifests)
@@ -170,7 +171,7 @@ func (r *row) image(name string, sure bool) image {
 	return i
 }
 
-// rank orders the product's kinds before workloads.
+// rank orders nfo's kinds before workloads.
 func rank(o reference.Object) int {
 	if reference.Runs(o.Kind) {
 		return 1

@@ -29,7 +29,7 @@ import (
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// store counts workloads, which the manager read well an hour ago.
+// store is a store that counts workloads, which the manager read without errors an hour ago.
 func store(name string, edit ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{ObjectMeta: plugintest.Meta(name)}
 	s.Spec.Registry.URL = "https://r.example.com/" + name
@@ -43,12 +43,12 @@ func store(name string, edit ...func(*v1alpha1.ArtifactStore)) *v1alpha1.Artifac
 
 func nobody(s *v1alpha1.ArtifactStore) { s.Spec.Workloads = nil }
 
-// used has in its status that the manager saw a Deployment use it.
+// used records in a manifest's status that the manager saw a Deployment use it.
 func used(m *v1alpha1.ArtifactManifest) {
 	m.Status.Dependents.Dependents = []v1alpha1.Dependent{{Kind: "Deployment", Namespace: "ran", Name: "seen", Artifacts: []string{"upf:1"}}}
 }
 
-// ran is what is known if all was read, and these are the uses.
+// ran is a complete reading with these uses.
 func ran(uses ...workload.Use) running.Running {
 	all := map[workload.Use]bool{}
 	for _, u := range uses {
@@ -57,7 +57,7 @@ func ran(uses ...workload.Use) running.Running {
 	return running.Running{Reading: workload.NewReading(now, all), Selected: true}
 }
 
-// lists asks for the images of a cluster that has the objects and runs the workloads.
+// lists lists the images of a cluster with these objects and workloads.
 func lists(t *testing.T, q question, runs workloadtest.Server, to writer, objects ...client.Object) (complete bool, err error) {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -179,7 +179,7 @@ Incomplete: where the images of artifactstores/o/b are is not known: not a regis
 	}
 }
 
-// squeeze makes one space of several: how wide columns are is the table's.
+// squeeze replaces several spaces by one, because the widths of columns do not matter.
 func squeeze(text string) string {
 	lines := strings.Split(text, "\n")
 	for i := range lines {
@@ -215,7 +215,7 @@ func TestImagesAsJSON(t *testing.T) {
 	}
 }
 
-// A chart that runs holds all of its manifest, and one that may be anywhere is said to be nowhere.
+// A running chart holds all of its manifest. A chart that may be at any place is listed at none.
 func TestI14AChartHoldsItsManifest(t *testing.T) {
 	t.Parallel()
 	whole := workload.Use{Holder: reference.Object{Kind: "HelmRelease", Namespace: "ran", Name: "web"}, Chart: "upf", Tag: "1", Whole: true}
@@ -285,7 +285,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// full takes nothing.
+// full is a writer whose writes fail.
 type full struct{}
 
 var errFull = errors.New("full")

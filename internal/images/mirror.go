@@ -26,7 +26,7 @@ type mirrored struct {
 	UnusedSince *time.Time           `json:"unusedSince,omitempty"`
 }
 
-// needed lists the Artifacts of a namespace, or of all, by image and namespace.
+// needed lists the Artifacts of a namespace, or of all namespaces, sorted by image and namespace.
 func needed(ctx context.Context, api client.Reader, namespace string, unused bool) ([]mirrored, error) {
 	var artifacts v1alpha1.ArtifactList
 	if err := api.List(ctx, &artifacts, client.InNamespace(namespace)); err != nil {
@@ -49,7 +49,7 @@ func needed(ctx context.Context, api client.Reader, namespace string, unused boo
 	return all, nil
 }
 
-// writeMirrored writes images as a table, as a document, or one reference a line, each once.
+// writeMirrored writes images as a table, as JSON, or as one reference a line, each once.
 func writeMirrored(out io.Writer, format string, all []mirrored) error {
 	switch format {
 	case "json":

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// What a mirror of chosen platforms has is exported, and the export says that it is not all.
+// The images of a mirror with chosen platforms are exported, and the export reports that platforms are missing.
 func TestAnExportOfChosenPlatforms(t *testing.T) {
 	for _, name := range []string{"site.tar", "site"} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAnExportOfChosenPlatforms(t *testing.T) {
 	}
 }
 
-// sparse fails the test unless a layout has one image with the parts of a source.
+// sparse fails the test unless a layout has one image with the content of a source.
 func sparse(t *testing.T, file string, want *registry.Source) {
 	t.Helper()
 	l := opened(t, file)

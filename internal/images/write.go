@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
-// table writes stores for people.
+// table writes stores as text.
 type table struct {
 	out        io.Writer
 	unused     bool
@@ -19,7 +19,7 @@ type table struct {
 	err        error
 }
 
-// line writes one line, unless one before could not be written.
+// line writes one line, unless an earlier write has failed.
 func (t *table) line(to io.Writer, format string, args ...any) {
 	if t.err == nil {
 		_, t.err = fmt.Fprintf(to, format+"\n", args...)
@@ -65,7 +65,7 @@ func (t *table) images(all []image) {
 	t.err = cmp.Or(t.err, w.Flush())
 }
 
-// first is the first of several names, and how many more there are.
+// first returns the first of several names and the number of the others.
 func first(names []string, count int) string {
 	switch {
 	case count == 0:
@@ -87,7 +87,7 @@ func (t *table) end() error {
 	return t.err
 }
 
-// document writes stores for programs, as one object with an array of them.
+// document writes stores as JSON, as one object with an array of them.
 type document struct {
 	out     io.Writer
 	written int

@@ -8,14 +8,14 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Catalogue is what the manifests of a store list, by the last segment of its name.
+// Catalogue has the artifacts that the manifests of a store list, by the last segment of the artifact's name.
 type Catalogue map[string][]Listing
 
-// Listing is an artifact of a manifest.
+// Listing is an artifact that a manifest lists.
 type Listing struct{ Manifest, Artifact, Repository, Version, Digest string }
 
-// Find returns where another manifest has an image: preferably the one that was found before, so
-// that what is held does not change, then one that is named by its path, then the first by name.
+// Find returns the listing of an image in another manifest than self. It prefers the manifest that was found before, so
+// that the held manifest does not change, then a repository that the image's path names, then the first manifest by name.
 func (c Catalogue) Find(w Image, self, before string) *Listing {
 	var best *Listing
 	rank := func(l *Listing) int {
@@ -44,10 +44,10 @@ func (c Catalogue) Find(w Image, self, before string) *Listing {
 	return best
 }
 
-// LastSegment is what follows the last slash of a name.
+// LastSegment returns the part of a name after its last slash.
 func LastSegment(name string) string { return name[strings.LastIndex(name, "/")+1:] }
 
-// Add adds what a manifest lists.
+// Add adds the artifacts that a manifest lists.
 func (c Catalogue) Add(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) {
 	for _, a := range Entries(m, l) {
 		name := LastSegment(a.ArtifactName)

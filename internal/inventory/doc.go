@@ -1,10 +1,11 @@
-// Package inventory says where the artifacts of a store's manifests are in its registry.
+// Package inventory finds out where the artifacts of a store's manifests are in its registry.
 //
-// Contract: [Entries] are what a manifest lists with what was recorded of each, [Catalogue] where the images of other
-// manifests are. It is pure: it reads objects that it is given, neither a cluster nor a registry.
+// Contract: [Entries] returns the artifacts that a manifest lists, with what was recorded of each. [Catalogue] finds images
+// in other manifests. The package is pure: it works on the objects that it is given and reads neither a cluster nor a
+// registry.
 //
 // Invariants held here:
 //
-//   - I1: what left a manifest and is not released yet is an entry of it still.
-//   - I4: what was sealed is an entry at its digest also when the status was lost.
+//   - I1: an artifact that left a manifest's spec remains an entry until it is released.
+//   - I4: a sealed artifact is an entry at its sealed digest, even if the status was lost.
 package inventory

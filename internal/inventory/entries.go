@@ -5,11 +5,11 @@ import "github.com/nfo-operator/nfo/api/v1alpha1"
 // Entry identifies an artifact of a manifest.
 type Entry struct{ Name, Version string }
 
-// KeyOf is which entry an artifact is.
+// KeyOf returns the entry that an artifact's status belongs to.
 func KeyOf(e v1alpha1.ArtifactStatus) Entry { return Entry{e.ArtifactName, e.ArtifactVersion} }
 
-// Entries lists a manifest's entries with what was recorded of each: those of the spec, and
-// after them those that left it and have not been released.
+// Entries returns a manifest's entries with what was recorded of each: first the
+// entries of the spec, then those that left the spec and have not been released.
 func Entries(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
 	recorded := map[Entry]v1alpha1.ArtifactStatus{}
 	for _, a := range m.Status.Artifacts {
@@ -23,7 +23,7 @@ func Entries(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alph
 			Repository: l.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName),
 		}
 		if seal != nil {
-			e.Digest = seal[i] // of which the status may know nothing any more
+			e.Digest = seal[i] // the status may have lost it
 		}
 		if was, ok := recorded[KeyOf(e)]; ok && was.Repository == e.Repository {
 			e = was
@@ -39,7 +39,7 @@ func Entries(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alph
 	return all
 }
 
-// Missing are the artifacts whose tags are not there, and where they were.
+// Missing returns the artifacts whose tags are missing, as repository:tag, with the digests at which they were last seen.
 func Missing(artifacts []v1alpha1.ArtifactStatus) []string {
 	var names []string
 	for _, a := range artifacts {

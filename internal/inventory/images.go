@@ -7,21 +7,21 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Image is an image as a chart names it, and the places that it may mean: the registry that a
-// definition sets is the store's host, its whole URL, or the path of the manifest.
+// Image is an image as a chart references it. Places are the repositories that the reference may mean, because
+// the registry that a definition sets may be the store's host, its whole URL, or the path of the manifest.
 type Image struct {
 	Name, Tag, Digest string
 	Places            []string
 }
 
-// ParseImage reads an image. Its Places are empty.
+// ParseImage parses an image reference. Places are left empty.
 func ParseImage(image string) Image {
 	rest, digest, _ := strings.Cut(image, "@")
 	name, tag, _ := strings.Cut(rest, ":")
 	return Image{Name: name, Tag: tag, Digest: digest}
 }
 
-// Is reports whether an artifact is the image. A digest counts more than a tag.
+// Is reports whether an artifact is the image. If the image has a digest, its tag is ignored.
 func (w Image) Is(repository, version, digest string) bool {
 	if !slices.Contains(w.Places, repository) {
 		return false
@@ -32,9 +32,10 @@ func (w Image) Is(repository, version, digest string) bool {
 	return w.Tag == "" || w.Tag == version
 }
 
-// Place sets where an image is that a chart of a manifest names: among what the manifest lists, or in another one. One from
-// outside of the store stays there. A digest that nobody lists can be that of one platform of an image that is listed by its
-// tag, or where it has none, at any version: such an image is Missing, with the manifest and repository of the tag, so that these are held.
+// Place sets where an image of a manifest's chart is: in the manifest itself or in another one. An
+// image from outside of the store is left as it is. A digest that no manifest lists may be that of one
+// platform of an image that is listed by its tag, or by any version if the reference has no tag. Such
+// an image is Missing, but has the manifest and repository of the listed tag, so that these are held.
 func (c Catalogue) Place(image *v1alpha1.ChartImage, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation, listed []v1alpha1.ArtifactStatus) {
 	if image.State == v1alpha1.ImageForeign {
 		return
@@ -46,7 +47,7 @@ func (c Catalogue) Place(image *v1alpha1.ChartImage, m *v1alpha1.ArtifactManifes
 	c.place(want, image, m.Name, before, listed)
 	if want.Digest != "" && image.State == v1alpha1.ImageMissing {
 		want.Digest = ""
-		if want.Tag == "" { // it may be of any version: what deploys the chart holds its own manifest anyhow
+		if want.Tag == "" { // it may be any version; search the other manifests first, because the chart's own manifest is held anyway
 			c.place(want, image, m.Name, before, nil)
 		}
 		if image.State == v1alpha1.ImageMissing {

@@ -48,7 +48,8 @@ func looked(generation int64) func(*v1alpha1.ArtifactManifest) {
 	}
 }
 
-// What left the spec and was not released stays an entry: what is not listed here is neither protected nor released.
+// An entry that left the spec and was not released remains an entry:
+// an artifact that Entries omits is neither protected nor released.
 func TestI1EntriesForgetNothing(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -81,7 +82,8 @@ func TestI1EntriesForgetNothing(t *testing.T) {
 	}
 }
 
-// A digest is promised once a look after the sealing has found it: before that a push of the publisher is not a tampering.
+// A digest is promised once a poll after the sealing has confirmed
+// it: before that, a push by the publisher is not a moved tag.
 func TestI1WhatIsSealedIsPromised(t *testing.T) {
 	t.Parallel()
 	going := func(m *v1alpha1.ArtifactManifest) { m.DeletionTimestamp = new(metav1.Now()) }
@@ -140,7 +142,8 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 	}
 }
 
-// What a chart names is held where it is found: which manifest that is must not change with the order of lists.
+// An image of a chart is held in the manifest where it is found.
+// Which manifest that is must not change with the order of lists.
 func TestAnImageIsFoundInOneManifest(t *testing.T) {
 	t.Parallel()
 	c := Catalogue{}

@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Upgraded is a manifest as it is once it is ManifestScoped.
+// Upgraded returns a copy of a manifest that is ManifestScoped.
 func Upgraded(m *v1alpha1.ArtifactManifest) *v1alpha1.ArtifactManifest {
 	m = m.DeepCopy()
 	m.Spec.UploadPath = v1alpha1.ManifestScoped
@@ -24,34 +24,34 @@ func Sealed(m *v1alpha1.ArtifactManifest) bool {
 	return m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && m.Spec.UploadPath != v1alpha1.StoreScoped
 }
 
-// Uploaded is the condition that says whether the registry has all; nil before the first look.
+// Uploaded returns the condition that says whether the registry has all artifacts, or nil before the first poll.
 func Uploaded(m *v1alpha1.ArtifactManifest) *metav1.Condition {
 	return apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionUploaded)
 }
 
-// Sealing reports whether it is not settled yet what was sealed: that is the first look after the sealing
-// which finds what was recorded before it. The last look before may be minutes old, and the publisher may
-// have pushed since; one look alone may be wrong. Where the status was lost, the annotation
-// nfo.dev/sealed-digests has what was sealed.
+// Sealing reports whether it is still open which digests were sealed. The first poll after the
+// sealing that confirms the recorded digests settles it, because the last poll before the
+// sealing may be minutes old, the publisher may have pushed since, and one poll alone may be
+// wrong. If the status was lost, the annotation nfo.dev/sealed-digests has the sealed digests.
 //
-// A generation that nobody has looked at counts as the sealing, since the schema lets no later one be: every field of the
-// spec of a sealed manifest is refused a change. A StoreScoped manifest that is upgraded is not sealed any more.
+// A generation that has not been polled yet is taken to be the sealing, because the schema allows no later change:
+// every field of a sealed manifest's spec is immutable. A StoreScoped manifest that is upgraded is no longer sealed.
 func Sealing(m *v1alpha1.ArtifactManifest) bool {
 	c, generation := Uploaded(m), m.Generation
 	if !m.DeletionTimestamp.IsZero() {
-		generation-- // the begin of the deletion
+		generation-- // the start of the deletion increased the generation
 	}
 	if !Sealed(m) || sealedDigests(m) != nil {
 		return false
 	}
-	if c == nil { // never looked at, or the status was lost
+	if c == nil { // never polled, or the status was lost
 		return !slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
 	}
 	return c.ObservedGeneration < generation
 }
 
-// sealedDigests are the digests that the annotation nfo.dev/sealed-digests records for the artifacts of a
-// sealed manifest, in their order; nil when it has none that fit.
+// sealedDigests returns the digests that the annotation nfo.dev/sealed-digests records for the artifacts of a
+// sealed manifest, in their order. It returns nil if the annotation is missing or does not fit the artifacts.
 func sealedDigests(m *v1alpha1.ArtifactManifest) []string {
 	if !Sealed(m) || len(m.Spec.Artifacts) == 0 {
 		return nil
@@ -63,10 +63,10 @@ func sealedDigests(m *v1alpha1.ArtifactManifest) []string {
 	return digests
 }
 
-// Promised reports whether the digests recorded of the manifest are what was sealed.
+// Promised reports whether the recorded digests of a manifest are the sealed ones.
 func Promised(m *v1alpha1.ArtifactManifest) bool { return Sealed(m) && !Sealing(m) }
 
-// LastSeen is an entry at the digest that its tag was last seen at.
+// LastSeen returns an entry at the digest that its tag was last seen at.
 func LastSeen(e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
 	if e.MovedTo != "" {
 		e.Digest, e.MediaType, e.Size = e.MovedTo, "", 0
@@ -74,7 +74,7 @@ func LastSeen(e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
 	return e
 }
 
-// Moved are the artifacts whose tags are not at the digests that were sealed.
+// Moved returns the artifacts whose tags are not at their sealed digests.
 func Moved(artifacts []v1alpha1.ArtifactStatus) []string {
 	var names []string
 	for _, a := range artifacts {
@@ -85,7 +85,7 @@ func Moved(artifacts []v1alpha1.ArtifactStatus) []string {
 	return names
 }
 
-// lost says that an entry's recorded digest could not be put back, for it is gone.
+// lost returns the note that an entry's recorded digest no longer exists and could not be restored, or "".
 func lost(a v1alpha1.ArtifactStatus) string {
 	if a.Reason == "" {
 		return ""

@@ -11,8 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Sealing counts a new generation of a sealed manifest as the sealing itself, so that no field of its spec may be one that
-// can still be changed.
+// Sealing takes a new generation of a sealed manifest for the sealing itself, so no field of its spec may be mutable.
 func TestTheSchemaFreezesAllOfASealedManifest(t *testing.T) {
 	var fields []string
 	for field := range reflect.TypeFor[v1alpha1.ArtifactManifestSpec]().Fields() {

@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Values of the key "event" of the lines.
+// These are the values of the key "event" in the log.
 const (
 	eventUntagged    = "Untagged"
 	eventRestored    = "Restored"
@@ -20,30 +20,31 @@ const (
 	eventPurged      = "Purged"
 )
 
-// How a release ended.
+// These are the outcomes of a release.
 const (
-	// OutcomeReleased: nothing held it, and its tags are gone, or stay until the purge.
+	// OutcomeReleased means that nothing holds the entries, and that their tags are removed, or stay until the purge.
 	OutcomeReleased = "Released"
-	// OutcomeHeld: something holds it, so that nothing was released, or everything was put back.
+	// OutcomeHeld means that something holds the entries, so that nothing was released, or everything was restored.
 	OutcomeHeld = "Held"
-	// OutcomeWaiting: the registry is asked once more whether tags are missing.
+	// OutcomeWaiting means that the registry will be asked again whether tags are missing.
 	OutcomeWaiting = "Waiting"
-	// OutcomeUntouched: the registry was left alone.
+	// OutcomeUntouched means that the registry was left unchanged.
 	OutcomeUntouched = "Untouched"
-	// OutcomeSuperseded: what was read has changed meanwhile and is read again, or a purge has claimed what is to be put back.
+	// OutcomeSuperseded means that an object has changed since it was read, or that a purge
+	// has claimed an entry that is to be restored. The release is tried again at once.
 	OutcomeSuperseded = "Superseded"
-	// OutcomeFailed: it is tried again.
+	// OutcomeFailed means that the release failed and is tried again.
 	OutcomeFailed = "Failed"
 )
 
-// Tag is a tag of a manifest's artifact with which something was done.
+// Tag is a tag that was removed or restored, with its artifact.
 type Tag struct {
 	Store      types.NamespacedName
 	Manifest   string
 	Repository string
 	Tag        string
 	Digest     string
-	// Tombstone is the name of the one that records the tag; "" for none.
+	// Tombstone is the name of the tombstone that records the tag; "" for none.
 	Tombstone string
 }
 
@@ -54,7 +55,7 @@ func (t Tag) keys(event string, more ...any) []any {
 	}, more...)
 }
 
-// Untagged says that a tag was removed.
+// Untagged records that a tag was removed.
 func (j *Journal) Untagged(ctx context.Context, t Tag) {
 	log.FromContext(ctx).Info("Removed a tag", t.keys(eventUntagged)...)
 	if j != nil {
@@ -62,7 +63,7 @@ func (j *Journal) Untagged(ctx context.Context, t Tag) {
 	}
 }
 
-// Restored says that a tag was put back.
+// Restored records that a tag was restored.
 func (j *Journal) Restored(ctx context.Context, t Tag) {
 	log.FromContext(ctx).Info("Restored a tag", t.keys(eventRestored)...)
 	if j != nil {
@@ -70,8 +71,8 @@ func (j *Journal) Restored(ctx context.Context, t Tag) {
 	}
 }
 
-// NotRestored says that a tag could not be put back, with a reason of the API: v1alpha1.ReasonUndoLost or
-// v1alpha1.ReasonTagTaken.
+// NotRestored records that a tag could not be restored, with a reason
+// of the API: v1alpha1.ReasonUndoLost or v1alpha1.ReasonTagTaken.
 func (j *Journal) NotRestored(ctx context.Context, t Tag, reason string) {
 	log.FromContext(ctx).Info("Could not restore a tag", t.keys(eventNotRestored, "reason", reason)...)
 	if j != nil {
@@ -84,14 +85,14 @@ type Release struct {
 	Store    types.NamespacedName
 	Manifest string
 	Cause    v1alpha1.Cause
-	// Outcome is one of the constants above.
+	// Outcome is one of the Outcome constants.
 	Outcome string
-	// Why says more: what holds the manifest, why the registry was left alone, or the error. "" for nothing.
+	// Why is the detail: the holders, why the registry was left unchanged, or the error. It may be "".
 	Why  string
 	Took time.Duration
 }
 
-// Released says how a release ended. That it has to be looked at again at once is counted and not logged.
+// Released records how a release ended. OutcomeSuperseded is counted but not logged.
 func (j *Journal) Released(ctx context.Context, r Release) {
 	if r.Outcome != OutcomeSuperseded {
 		log.FromContext(ctx).Info("Ended a release", "event", eventRelease, "storeNamespace", r.Store.Namespace, "store", r.Store.Name, "manifest", r.Manifest,
@@ -103,7 +104,7 @@ func (j *Journal) Released(ctx context.Context, r Release) {
 	}
 }
 
-// Purged says that a purge of a store has ended and left its result.
+// Purged records that a purge of a store has ended with a result.
 func (j *Journal) Purged(ctx context.Context, store types.NamespacedName, run *v1alpha1.PurgeRun) {
 	log.FromContext(ctx).Info("A purge ended", "event", eventPurged, "storeNamespace", store.Namespace, "store", store.Name, "outcome", run.Outcome,
 		"ended", run.CompletionTime.UTC().Format(time.RFC3339), "deleted", run.Deleted, "kept", run.Kept, "reclaimedBytes", run.ReclaimedBytes, "message", v1alpha1.Clip(v1alpha1.Line(run.Message), maxMessage))
@@ -117,16 +118,16 @@ type Refusal struct {
 	Kind, Namespace, Name string
 	// Operation is CREATE, UPDATE or DELETE.
 	Operation string
-	// Reason is that of the API, such as Conflict.
+	// Reason is the reason of the API, such as Conflict.
 	Reason  string
 	Message string
 	DryRun  bool
 }
 
-// maxMessage bounds what a line says of why something was refused or ended, in bytes.
+// maxMessage is the maximum length of a reason or message in a line, in bytes.
 const maxMessage = 2048
 
-// Refused says that a webhook has refused a request.
+// Refused records that a webhook has refused a request.
 func (j *Journal) Refused(ctx context.Context, r Refusal) {
 	log.FromContext(ctx).Info("Refused a request", "event", eventRefused, "kind", r.Kind, "objectNamespace", r.Namespace, "objectName", r.Name,
 		"operation", r.Operation, "reason", r.Reason, "message", v1alpha1.Clip(v1alpha1.Line(r.Message), maxMessage), "dryRun", r.DryRun)
@@ -135,7 +136,7 @@ func (j *Journal) Refused(ctx context.Context, r Refusal) {
 	}
 }
 
-// Polled says that a manifest has asked a store's registry what is there, in a turn of a poll. It is only counted.
+// Polled records that a manifest has polled a store's registry. It is counted but not logged.
 func (j *Journal) Polled(store types.NamespacedName, err error) {
 	if j == nil {
 		return
@@ -147,7 +148,7 @@ func (j *Journal) Polled(store types.NamespacedName, err error) {
 	j.count(j.metrics.polls, store, outcome)
 }
 
-// Waits has it counted how long passes wait for a place in a lane.
+// Waits returns a function that records how long a pass has waited for a place in a lane.
 func (j *Journal) Waits(lane string) func(time.Duration) {
 	if j == nil {
 		return func(time.Duration) {}

@@ -10,10 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// maxStores bounds the stores that have labels of their own. Others are counted without the name of a store.
+// maxStores is the maximum number of stores with their own labels. Further stores are counted together, without a name.
 const maxStores = 10_000
 
-// Journal logs and counts.
+// Journal logs and counts actions.
 type Journal struct {
 	metrics metrics
 
@@ -21,7 +21,7 @@ type Journal struct {
 	stores map[types.NamespacedName]bool
 }
 
-// New makes a Journal whose metrics are registered. All of a process that register at one place share one.
+// New returns a Journal whose metrics are registered. All callers with the same Registerer share one Journal.
 func New(to prometheus.Registerer) (*Journal, error) {
 	j := &Journal{metrics: newMetrics(), stores: map[types.NamespacedName]bool{}}
 	err := to.Register(j)
@@ -37,8 +37,8 @@ func New(to prometheus.Registerer) (*Journal, error) {
 	return j, nil
 }
 
-// count adds one to what is counted of a store. It does so under the lock: a store that Keep forgets at the same time would
-// else be counted afterwards, and nothing would forget that.
+// count adds one to a counter of a store. It holds the lock meanwhile: otherwise a store that Keep
+// forgets at the same time could be counted afterwards, and that count would never be forgotten.
 func (j *Journal) count(c *prometheus.CounterVec, store types.NamespacedName, others ...string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -52,7 +52,7 @@ func (j *Journal) count(c *prometheus.CounterVec, store types.NamespacedName, ot
 	c.WithLabelValues(append([]string{store.Namespace, store.Name}, others...)...).Inc()
 }
 
-// Keep forgets what was counted of stores that there are no more.
+// Keep forgets the metrics of stores that are not in there, because they no longer exist.
 func (j *Journal) Keep(there map[types.NamespacedName]bool) {
 	if j == nil {
 		return

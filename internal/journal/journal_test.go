@@ -54,7 +54,7 @@ func logged(t *testing.T, f func(context.Context)) []map[string]any {
 	return lines
 }
 
-// Each act is one line, whose keys scripts and alerts on logs are made for, and one more in one counter.
+// Each action writes one line, whose keys scripts and alerts rely on, and increases one counter by one.
 func TestEachActIsOneLineAndCounted(t *testing.T) {
 	t.Parallel()
 	tag := Tag{Store: acme, Manifest: "upf", Repository: "acme/upf/nginx", Tag: "1.0", Digest: "sha256:a", Tombstone: "upf-1"}
@@ -108,7 +108,7 @@ func TestEachActIsOneLineAndCounted(t *testing.T) {
 	}
 }
 
-// shown are the values of a metric, a line for each; of a histogram the sum.
+// shown returns the values of a metric, one in each line; for a histogram, the sum.
 func shown(t *testing.T, j *Journal, metric string) string {
 	t.Helper()
 	registry := prometheus.NewRegistry()
@@ -133,7 +133,7 @@ func shown(t *testing.T, j *Journal, metric string) string {
 	return values.String()
 }
 
-// That a release has to read again is not a news.
+// A superseded release is not worth a line in the log.
 func TestASupersededReleaseIsOnlyCounted(t *testing.T) {
 	t.Parallel()
 	j := newJournal(t)
@@ -145,7 +145,7 @@ func TestASupersededReleaseIsOnlyCounted(t *testing.T) {
 	}
 }
 
-// An error may have what a registry has answered in it, of any length.
+// An error may contain a registry's answer of any length.
 func TestWhyAReleaseFailedIsOneShortLine(t *testing.T) {
 	t.Parallel()
 	lines := logged(t, func(ctx context.Context) {
@@ -157,7 +157,7 @@ func TestWhyAReleaseFailedIsOneShortLine(t *testing.T) {
 	}
 }
 
-// A registry answers what it likes: what is counted of that is bounded.
+// A registry may answer with any status code: the number of labels is bounded.
 func TestRequestsAreCountedByBoundedCodes(t *testing.T) {
 	t.Parallel()
 	j := newJournal(t)
@@ -197,7 +197,8 @@ func TestRequestsAreCountedByBoundedCodes(t *testing.T) {
 	}
 }
 
-// Tenants make and delete stores: what is counted of those that are gone is forgotten, and of too many it has no names.
+// Tenants create and delete stores: the metrics of deleted stores are
+// forgotten, and stores above the maximum are counted without names.
 func TestWhatIsCountedOfStoresIsBounded(t *testing.T) {
 	t.Parallel()
 	j := newJournal(t)
@@ -219,7 +220,7 @@ nfo_polls_total{namespace="ns",outcome="Failed",store="acme"} 1
 	for i := range maxStores + 10 {
 		j.Polled(types.NamespacedName{Namespace: "ns", Name: fmt.Sprint("s", i)}, nil)
 	}
-	if n := testutil.CollectAndCount(j, "nfo_polls_total"); n != maxStores+2 { // two of acme, and one of no name
+	if n := testutil.CollectAndCount(j, "nfo_polls_total"); n != maxStores+2 { // two for acme, and one without a name
 		t.Errorf("%d values of %d stores", n, maxStores+11)
 	}
 	if !strings.Contains(shown(t, j, "nfo_polls_total"), `nfo_polls_total{namespace="",outcome="Answered",store=""} 11`) {
@@ -227,7 +228,7 @@ nfo_polls_total{namespace="ns",outcome="Failed",store="acme"} 1
 	}
 }
 
-// What is counted of a store while it is forgotten is either forgotten with it, or later.
+// An action of a store that is counted while the store is being forgotten is either forgotten too, or counted after that.
 func TestAStoreIsForgottenWithAllThatIsCountedOfIt(t *testing.T) {
 	t.Parallel()
 	j := newJournal(t)
@@ -255,7 +256,7 @@ func TestAStoreIsForgottenWithAllThatIsCountedOfIt(t *testing.T) {
 	close(ended)
 	forgetting.Wait()
 	j.Keep(nil)
-	if got := shown(t, j, "nfo_polls_total"); strings.Contains(got, `namespace="0"`) || strings.Count(got, "\n") > 1 { // one for those without a name
+	if got := shown(t, j, "nfo_polls_total"); strings.Contains(got, `namespace="0"`) || strings.Count(got, "\n") > 1 { // one line for those without a name
 		t.Errorf("of stores that are gone there is %.300s", got)
 	}
 }
@@ -280,7 +281,7 @@ func TestWaitsAreCountedByLane(t *testing.T) {
 	}
 }
 
-// The managers and webhooks of one process count together, and another collector of the same name is an error.
+// The managers and webhooks of one process share their metrics, and another collector with the same names is an error.
 func TestOneJournalForOneRegisterer(t *testing.T) {
 	t.Parallel()
 	to := prometheus.NewRegistry()

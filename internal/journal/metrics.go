@@ -16,14 +16,15 @@ const (
 	labelLane      = "lane"
 )
 
-// Buckets of the histograms, in seconds: an answer of a registry, a release with all its tags, and a wait for a place.
+// These are the buckets of the histograms, in seconds: an answer of a
+// registry, a release with all its tags, and a wait for a place in a lane.
 var (
 	requestBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}
 	releaseBuckets = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 	waitBuckets    = []float64{.001, .5, 1, 2.5, 5, 10, 30, 60, 300, 900}
 )
 
-// metrics are what is counted.
+// metrics are the metrics of a Journal.
 type metrics struct {
 	releases, removed, restored, notRestored *prometheus.CounterVec
 	refusals, requests, polls, purges        *prometheus.CounterVec
@@ -55,12 +56,12 @@ func newMetrics() metrics {
 	}
 }
 
-// all are the metrics, to be registered.
+// all returns all metrics, to be registered.
 func (m metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{m.releases, m.releaseSeconds, m.removed, m.restored, m.notRestored, m.refusals, m.requests, m.requestSeconds, m.polls, m.purges, m.waits}
 }
 
-// ofStores are those with labels of stores.
+// ofStores returns the counters that have labels of stores.
 func (m metrics) ofStores() []*prometheus.CounterVec {
 	return []*prometheus.CounterVec{m.releases, m.removed, m.restored, m.notRestored, m.requests, m.polls, m.purges}
 }

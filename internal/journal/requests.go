@@ -9,14 +9,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// codes are those of answers that are counted each.
+// codes are the status codes that are counted one by one.
 var codes = []int{
 	http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent, http.StatusPartialContent, http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect,
 	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusConflict, http.StatusRequestedRangeNotSatisfiable,
 	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage,
 }
 
-// codeOf is a code of an answer as it is counted: a registry can answer any.
+// codeOf returns the label of a status code. Unknown codes are counted by class, because a registry can answer with any.
 func codeOf(code int) string {
 	if slices.Contains(codes, code) {
 		return strconv.Itoa(code)
@@ -27,7 +27,7 @@ func codeOf(code int) string {
 	return strconv.Itoa(code/100) + "xx"
 }
 
-// methodOf is a method as it is counted. The operator sends no others.
+// methodOf returns the label of a method. The operator sends no other methods.
 func methodOf(method string) string {
 	switch method {
 	case "":
@@ -38,8 +38,8 @@ func methodOf(method string) string {
 	return "other"
 }
 
-// Requests is a transport that counts the requests to a store's registry, or for a store without a name those to
-// others.
+// Requests returns a transport that counts the requests to a store's registry.
+// An empty name of a store stands for registries that are not of a store.
 func (j *Journal) Requests(store types.NamespacedName, next http.RoundTripper) http.RoundTripper {
 	if j == nil {
 		return next
@@ -53,7 +53,7 @@ type counting struct {
 	next    http.RoundTripper
 }
 
-// RoundTrip sends a request and counts the answer. No text of either is kept.
+// RoundTrip sends a request and counts the answer. It keeps no text of either.
 func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	began := time.Now()
 	resp, err := c.next.RoundTrip(req)

@@ -16,53 +16,54 @@ import (
 const (
 	// slowAfter is how long a registry may take for one answer before it counts as slow.
 	slowAfter = 3 * time.Second
-	// slowFor is how long it counts as slow after that.
+	// slowFor is how long a registry counts as slow after that.
 	slowFor = time.Minute
-	// laneRetry is when a pass that was not let in comes again, before a jitter, and laneQueue what it waits
-	// longer for each other one of its store that waits.
+	// laneRetry is how long a pass that was not admitted waits, before a jitter of the same
+	// length. laneQueue is how much longer it waits for each other waiting pass of its store.
 	laneRetry = 500 * time.Millisecond
 	laneQueue = 10 * time.Millisecond
 )
 
-// Bounds are how many passes may be in registries at once: of all, of those whose registry is slow, of one
-// namespace, and of one store.
+// Bounds are the most passes that may be in registries at once: in
+// total, in slow registries, of one namespace, and of one store.
 type Bounds struct{ All, Slow, Namespace, Store int }
 
-// The lanes share the workers of their controller; what is left of these is for passes that need no registry.
+// A lane shares the workers of its controller; the workers beyond All are for passes that need no registry.
 var (
 	Polls    = Bounds{All: 12, Slow: 4, Namespace: 8, Store: 4}
 	Releases = Bounds{All: 28, Slow: 4, Namespace: 24, Store: 24}
 	Pings    = Bounds{All: 12, Slow: 4, Namespace: 4, Store: 1}
-	// chartLane: they are fetched side by side, and rendered one after the other.
+	// Charts are fetched in parallel, and rendered one after the other.
 	Charts = Bounds{All: 4, Slow: 2, Namespace: 1, Store: 1}
 )
 
-// Lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by namespace,
-// slow ones share a few places, and the last places, also of the slow ones, go to the namespace that was let in
-// longest ago. Nobody waits inside of it: who is not let in comes again, at a time of their own or when a place is
-// left. It is safe for concurrent use.
+// Lane admits passes to registries so that no tenant keeps others waiting. Passes are bounded for each
+// store and each namespace, and slow registries share a few places. The last places, including those for
+// slow registries, go to the namespace that was admitted longest ago. Nothing blocks: a pass that is not
+// admitted is repeated after a time, or when a place becomes free. It is safe for concurrent use.
 type Lane struct {
 	Bounds
 	speeds *Speeds
 	clock  clock.PassiveClock
 
-	// observed gets how long each pass has waited, and wake who is next where a place is left.
+	// observed is called with how long each admitted pass has waited,
+	// and wake with the passes that are next when a place becomes free.
 	observed func(time.Duration)
 	wake     func(who any)
 
 	mu         sync.Mutex
 	tidied     time.Time
 	inside     map[types.UID]*visitors    // by store
-	served     map[string]time.Time       // when a namespace was let in last
-	waiting    map[string]time.Time       // until when a namespace that was not let in counts as waiting for any place
-	slowed     map[string]time.Time       // the same for a place of the slow ones
-	storeQueue map[types.UID]map[any]turn // who of a store was not let in
+	served     map[string]time.Time       // when a namespace was last admitted
+	waiting    map[string]time.Time       // until when a namespace that was not admitted counts as waiting for any place
+	slowed     map[string]time.Time       // the same for a place in slow registries
+	storeQueue map[types.UID]map[any]turn // the passes of a store that were not admitted
 }
 
-// turn is since when somebody has waited, and until when they count as waiting.
+// turn is since when a pass has waited, and until when it counts as waiting.
 type turn struct {
 	since, until time.Time
-	woken        bool // since they asked last
+	woken        bool // since it last asked
 }
 
 type visitors struct {
@@ -79,29 +80,30 @@ func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
 	}
 }
 
-// Observe has f called with how long each pass has waited that is let in, 0 if it was at once, and returns the lane. It is
-// called before the lane is used.
+// Observe makes the lane call f with how long each admitted pass has waited, 0 if it was
+// admitted at once, and returns the lane. It must be called before the lane is used.
 func (l *Lane) Observe(f func(time.Duration)) *Lane {
 	l.observed = f
 	return l
 }
 
-// Wake has f called with who may come again at once, as a place was left: who of that store has waited longest, and who of all
-// others. They may find it taken. It returns the lane, and is called before that is used.
+// Wake makes the lane call f, when a place becomes free, with the pass that has waited longest for
+// that store, and with the one that has waited longest for any other store. They may come at once,
+// but may find the place taken. It returns the lane, and must be called before the lane is used.
 func (l *Lane) Wake(f func(who any)) *Lane {
 	l.wake = f
 	return l
 }
 
-// Enter lets a pass for somebody into the registry of a store, until leave is called. leave is nil if there is
-// no place; then wait is when to come again.
+// Enter admits a pass, identified by who, to the registry of a store until leave is called.
+// leave is nil if there is no place; then wait is how long to wait before the pass asks again.
 func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clock.Now()
 	l.tidy(now)
 	in := l.taken(s)
-	full := in.namespace >= l.Namespace || in.store >= l.Store // whom its own bounds keep out needs no place that others could have
+	full := in.namespace >= l.Namespace || in.store >= l.Store // a pass that its own bounds keep out needs no place that others could have
 	slowed := !full && in.isSlow && l.before(l.slowed, s.Namespace, now) >= l.Slow-in.slow
 	crowded := !full && !slowed && l.before(l.waiting, s.Namespace, now) >= l.All-in.all
 	if full || slowed || crowded {
@@ -138,7 +140,7 @@ func (l *Lane) leave(uid types.UID) {
 	}
 }
 
-// left gives a place back, and returns who is to be woken.
+// left frees a place, and returns the passes to wake.
 func (l *Lane) left(uid types.UID) (next []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +158,8 @@ func (l *Lane) left(uid types.UID) (next []any) {
 	return next
 }
 
-// longest returns who waits longest of one store, or with mine unset of all others, and counts them as woken; nil for nobody.
+// longest returns the pass that has waited longest for one store, or with
+// mine unset for any other store, and marks it as woken; nil if none waits.
 func (l *Lane) longest(uid types.UID, mine bool) (who any) {
 	var first turn
 	var of map[any]turn
@@ -178,8 +181,8 @@ func (l *Lane) longest(uid types.UID, mine bool) (who any) {
 	return who
 }
 
-// Yield reports whether a pass over a store that is inside, and that can go on another time, must leave: another namespace
-// waits for its place, and not enough others were told so.
+// Yield reports whether a pass over a store that is inside, and that can continue later, must leave
+// because another namespace waits for its place and not enough other passes were told to leave.
 func (l *Lane) Yield(s *v1alpha1.ArtifactStore) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -189,7 +192,7 @@ func (l *Lane) Yield(s *v1alpha1.ArtifactStore) bool {
 	}
 	now, in := l.clock.Now(), l.taken(s)
 	wanted := others(l.waiting, s.Namespace, now) - (l.All - in.all)
-	if n := others(l.slowed, s.Namespace, now); n > 0 && in.isSlow { // more may be slow inside than were slow when they were let in
+	if n := others(l.slowed, s.Namespace, now); n > 0 && in.isSlow { // more may be slow inside than were slow when they were admitted
 		wanted = max(wanted, n-(l.Slow-in.slow))
 	}
 	if wanted <= in.yielding {
@@ -199,11 +202,11 @@ func (l *Lane) Yield(s *v1alpha1.ArtifactStore) bool {
 	return true
 }
 
-// taken is how many places are taken, of all and as one store sees them.
+// taken is how many places are taken, in total and from the view of one store.
 type taken struct {
 	all, slow, yielding int
 	namespace, store    int
-	isSlow              bool // the store is
+	isSlow              bool // the store's registry is slow
 }
 
 func (l *Lane) taken(s *v1alpha1.ArtifactStore) taken {
@@ -224,7 +227,7 @@ func (l *Lane) taken(s *v1alpha1.ArtifactStore) taken {
 	return t
 }
 
-// before counts the namespaces that wait and were let in longer ago than one.
+// before counts the waiting namespaces that were admitted longer ago than one.
 func (l *Lane) before(waiting map[string]time.Time, namespace string, now time.Time) (n int) {
 	for other, until := range waiting {
 		if other != namespace && !now.After(until) && l.served[other].Before(l.served[namespace]) {
@@ -234,7 +237,7 @@ func (l *Lane) before(waiting map[string]time.Time, namespace string, now time.T
 	return n
 }
 
-// others counts the namespaces that wait but for one.
+// others counts the waiting namespaces other than one.
 func others(waiting map[string]time.Time, namespace string, now time.Time) (n int) {
 	for other, until := range waiting {
 		if other != namespace && !now.After(until) {
@@ -244,8 +247,8 @@ func others(waiting map[string]time.Time, namespace string, now time.Time) (n in
 	return n
 }
 
-// tidy forgets who no longer waits, and namespaces that nobody is compared with any more. It looks at all who wait
-// at most once in laneRetry, however many ask.
+// tidy drops passes that no longer wait, and namespaces that are no longer compared
+// with others. It runs at most once in laneRetry, however many passes ask.
 func (l *Lane) tidy(now time.Time) {
 	if now.Sub(l.tidied) < laneRetry {
 		return
@@ -263,8 +266,8 @@ func (l *Lane) tidy(now time.Time) {
 	maps.DeleteFunc(l.served, func(_ string, at time.Time) bool { return now.Sub(at) > slowFor })
 }
 
-// BusyError says that others are in the registry, and how long to wait before coming again. Who comes sooner takes time
-// from those who are at work: of a thousand who wait, one is woken as a place is left.
+// BusyError says that others are in the registry, and how long to wait before asking again. Asking earlier
+// takes time from the passes at work: of a thousand waiting passes, one is woken when a place becomes free.
 type BusyError time.Duration
 
 func (BusyError) Error() string { return "as many are at work in this registry as may be at once" }

@@ -60,7 +60,7 @@ func TestLanesAreBounded(t *testing.T) {
 			}
 			for _, leave := range leaves {
 				leave()
-				leave() // once is enough
+				leave() // calling it again must have no effect
 			}
 			if leave, _ := l.Enter(tc.store(19), "again"); leave == nil {
 				t.Error("who has waited is not let in when all have left")
@@ -69,7 +69,7 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 }
 
-// Who is let in at the third try has waited since the first one, and who gave up in between has not.
+// A pass that is admitted at its third try has waited since the first one. A pass that gave up in between has not.
 func TestWaitsAreObserved(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
@@ -93,7 +93,7 @@ func TestWaitsAreObserved(t *testing.T) {
 	blocked := enter("first", 0)
 	enter("third", 0)
 	blocked()
-	enter("other", time.Hour)() // by then the third one has given up
+	enter("other", time.Hour)() // by this time, the third one has given up
 	enter("third", 0)()
 	want := []time.Duration{0, 2 * laneRetry, 0, 0, 0, 0}
 	if !slices.Equal(waits, want) {
@@ -101,13 +101,13 @@ func TestWaitsAreObserved(t *testing.T) {
 	}
 }
 
-// The last place is for the one that was let in longest ago.
+// The last place must go to the namespace that was admitted longest ago.
 func TestLanesTakeTurns(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
 	l := New(Bounds{1, 1, 1, 1}, NewSpeeds(clock), clock)
 	let := map[string]int{}
-	for range 50 { // passes, each of which the greedy one tries first
+	for range 50 { // the greedy namespace tries first
 		for _, ns := range []string{"greedy", "greedy", "modest"} {
 			leave, _ := l.Enter(storeOf(ns, "s"), ns)
 			clock.SetTime(clock.Now().Add(laneRetry / 10))
@@ -124,7 +124,8 @@ func TestLanesTakeTurns(t *testing.T) {
 	}
 }
 
-// A place that is left is offered to those who have waited longest, of its store and of all others, and once to each.
+// A free place must be offered to the pass that has waited longest for its store,
+// and to the one that has waited longest for any other store, once to each.
 func TestLanesWakeWhoIsNext(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
@@ -147,7 +148,7 @@ func TestLanesWakeWhoIsNext(t *testing.T) {
 	if want := []any{"a", "other a"}; !slices.Equal(woken, want) {
 		t.Errorf("woken: %v, want %v", woken, want)
 	}
-	enter(mine, "a") // the place is the other's, who was never let in: it waits on
+	enter(mine, "a") // the place goes to the other namespace, which was never admitted: this one keeps waiting
 	if leave := enter(others, "other a"); leave == nil {
 		t.Error("the other is not let in")
 	}
@@ -164,7 +165,7 @@ func TestLanesWakeWhoIsNext(t *testing.T) {
 	}
 }
 
-// A store is slow while an answer is overdue, and for a while after a late one.
+// A store is slow while an answer is overdue, and for a while after a slow answer.
 func TestSpeeds(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
@@ -214,7 +215,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (r roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
 
-// BenchmarkCrowdedLane is what it costs to ask for a place while many wait.
+// BenchmarkCrowdedLane measures the cost of asking for a place while many wait.
 func BenchmarkCrowdedLane(b *testing.B) {
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
 	l := New(Bounds{1, 1, 1, 1}, NewSpeeds(clock), clock)

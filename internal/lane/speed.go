@@ -11,8 +11,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Speeds knows which registries are slow. It remembers a store while its registry has an answer to give, and for at least a
-// minute after a slow one. It is safe for concurrent use.
+// Speeds knows which registries are slow. It remembers a store while its registry owes an
+// answer, and for at least a minute after a slow answer. It is safe for concurrent use.
 type Speeds struct {
 	clock clock.PassiveClock
 
@@ -21,9 +21,9 @@ type Speeds struct {
 }
 
 type speed struct {
-	begun  map[int64]time.Time // of the requests that have no answer yet
+	begun  map[int64]time.Time // the requests that have no answer yet
 	serial int64
-	slowAt time.Time // when an answer was slow last
+	slowAt time.Time // when an answer was last slow
 }
 
 // NewSpeeds makes an empty record.
@@ -31,7 +31,7 @@ func NewSpeeds(c clock.PassiveClock) *Speeds {
 	return &Speeds{clock: c, stores: map[types.UID]*speed{}}
 }
 
-// slow reports whether a store's registry takes long to answer, now or a while ago.
+// slow reports whether a store's registry takes long to answer, now or within the last slowFor.
 func (s *Speeds) slow(uid types.UID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *Speeds) slow(uid types.UID) bool {
 	return of.wasSlow(now)
 }
 
-// begin notes a request, and end its answer.
+// begin records a request; calling end records its answer.
 func (s *Speeds) begin(uid types.UID) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,8 @@ func (s *Speeds) begin(uid types.UID) (end func()) {
 	}
 }
 
-// of is what is known of a store. When it makes a new one it drops those that were slow longer ago. s.mu is held.
+// of returns the record of a store. When it makes a new one, it
+// drops those of stores that are no longer slow. s.mu is held.
 func (s *Speeds) of(uid types.UID) *speed {
 	of := s.stores[uid]
 	if of == nil {
@@ -81,19 +82,20 @@ func (s *Speeds) of(uid types.UID) *speed {
 	return of
 }
 
-// wasSlow reports whether an answer was slow a while ago.
+// wasSlow reports whether an answer was slow within the last slowFor.
 func (of *speed) wasSlow(now time.Time) bool {
 	return !of.slowAt.IsZero() && now.Sub(of.slowAt) < slowFor
 }
 
-// Slow notes that the registry of a store is slow although it answers, such as one whose blobs trickle.
+// Slow records that the registry of a store is slow although it
+// answers, for example because its blobs arrive at a trickle.
 func (s *Speeds) Slow(uid types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.of(uid).slowAt = s.clock.Now()
 }
 
-// Timed is a transport that tells how long the answers of a store's registry take.
+// Timed returns a transport that measures how long the answers of a store's registry take.
 func (s *Speeds) Timed(uid types.UID, next http.RoundTripper) http.RoundTripper {
 	return timedTransport{speeds: s, uid: uid, next: next}
 }
@@ -115,7 +117,7 @@ func (t timedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// timedBody is an answer that ends when it is closed.
+// timedBody is the body of an answer, which ends when it is closed.
 type timedBody struct {
 	io.ReadCloser
 	end func()

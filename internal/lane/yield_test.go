@@ -10,15 +10,15 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// A pass leaves only for another namespace that its place would help, and as many leave as namespaces wait. A name that
-// begins with "slow" is that of a slow registry.
+// A pass must leave only for another namespace that its place helps, and as many passes
+// must leave as namespaces wait. A store whose name begins with "slow" has a slow registry.
 func TestYield(t *testing.T) {
 	t.Parallel()
 	bounds := Bounds{All: 3, Slow: 2, Namespace: 2, Store: 2}
 	for name, tt := range map[string]struct {
 		reason        string
 		inside, queue []string // as NAMESPACE/STORE
-		want          string   // who of those inside must leave, in the order in which they ask
+		want          string   // the passes inside that must leave, in the order in which they ask
 	}{
 		"nobody waits":        {"a slow link that nobody needs", []string{"a/x", "a/y", "b/x"}, nil, ""},
 		"another waits":       {"one place is enough for it", []string{"a/x", "a/y", "b/x"}, []string{"c/x"}, "a/x"},
@@ -77,7 +77,8 @@ func TestYield(t *testing.T) {
 	}
 }
 
-// Those that have become slow inside leave only if somebody waits, and then as many as are too many.
+// Passes that have become slow inside must leave only if a slow one
+// of another namespace waits, and then as many as are too many.
 func TestYieldOfTooManySlow(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
@@ -109,7 +110,7 @@ func TestYieldOfTooManySlow(t *testing.T) {
 	}
 }
 
-// Who waits counts as long as it asks.
+// A pass counts as waiting only while it keeps asking.
 func TestYieldForNobodyWhoHasGivenUp(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))

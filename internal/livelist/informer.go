@@ -18,12 +18,13 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// ahead is how many objects are read before the cache has taken the first of them: each may have a megabyte.
+// ahead is how many objects are read before the cache has taken the
+// first of them. It is small because each object may have a megabyte.
 const ahead = 1
 
-// Informers makes the informers of a cache that has the objects of one namespace, "" for all; see
-// cache.Options.NewInformer. Those of the product's kinds fill from lists that are read as streams, which takes half as
-// long as to fill from a watch that begins with all objects.
+// Informers returns a function that creates the informers of a cache for one namespace,
+// or "" for all; see cache.Options.NewInformer. Informers of the product's kinds fill
+// from streamed lists, which takes half as long as a watch that begins with all objects.
 func (r *Reader) Informers(namespace string) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
 	return func(from toolscache.ListerWatcher, of runtime.Object, resync time.Duration, by toolscache.Indexers) toolscache.SharedIndexInformer {
 		gvk, err := apiutil.GVKForObject(of, r.scheme)
@@ -35,7 +36,7 @@ func (r *Reader) Informers(namespace string) func(toolscache.ListerWatcher, runt
 	}
 }
 
-// source is where an informer of a kind reads: lists as streams.
+// source is the list and watch of an informer of one kind. It streams lists.
 type source struct {
 	toolscache.ListerWatcherWithContext
 	lists     *Reader
@@ -44,7 +45,8 @@ type source struct {
 	of        reflect.Type
 }
 
-// watch answers one that is to begin with all objects: a list, the bookmark that ends it, and the events after it.
+// watch serves a watch that is to begin with all objects: it sends the
+// objects of a list, the bookmark that ends them, and the events after that.
 func (s *source) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	if o.SendInitialEvents == nil || !*o.SendInitialEvents {
 		return s.WatchWithContext(ctx, o)
@@ -56,14 +58,15 @@ func (s *source) watch(ctx context.Context, o metav1.ListOptions) (watch.Interfa
 		defer end()
 		defer close(f.events)
 		if err := s.fill(ctx, f, o); err != nil {
-			_ = f.send(ctx, watch.Event{Type: watch.Error, Object: statusOf(err)}) // or nobody listens
+			_ = f.send(ctx, watch.Event{Type: watch.Error, Object: statusOf(err)}) // fails only if the watch was stopped
 		}
 	}()
 	return f, nil
 }
 
-// statusOf is an error as a watch says it. What is not the API server's is said as one after which an informer waits and
-// fills again in the same way: after others it asks for the whole list in one answer.
+// statusOf returns an error as the status in a watch event. Errors that are not from
+// the API server become TooManyRequests, after which an informer waits and fills again
+// in the same way. After other errors it would request the whole list in one answer.
 func statusOf(err error) *metav1.Status {
 	said := apierrors.APIStatus(apierrors.NewTooManyRequests(err.Error(), 1))
 	errors.As(err, &said)
@@ -71,13 +74,13 @@ func statusOf(err error) *metav1.Status {
 	return &status
 }
 
-// fill sends all objects, the bookmark, and then what happens, until the watch or ctx ends.
+// fill sends all objects, the bookmark, and then the events, until the watch or ctx ends.
 func (s *source) fill(ctx context.Context, f *filling, o metav1.ListOptions) error {
 	options := client.ListOptions{Namespace: s.namespace, Limit: pageSize}
 	var version string
 	for again := true; again; again = options.Continue != "" {
 		meta, err := s.lists.page(ctx, s.kind.GroupVersion().WithKind(s.kind.Kind+"List"), options, s.blank, func(one client.Object) error {
-			one.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // as a typed watch has it
+			one.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // as in the events of a typed watch
 			return f.send(ctx, watch.Event{Type: watch.Added, Object: one})
 		})
 		if err != nil {
@@ -105,7 +108,7 @@ func (s *source) fill(ctx context.Context, f *filling, o metav1.ListOptions) err
 	return nil
 }
 
-// blank is an object of the kind.
+// blank returns an empty object of the kind.
 func (s *source) blank() client.Object { return reflect.New(s.of).Interface().(client.Object) }
 
 // filling is a watch that a source serves.
@@ -118,7 +121,7 @@ func (f *filling) ResultChan() <-chan watch.Event { return f.events }
 
 func (f *filling) Stop() { f.end() }
 
-// send sends an event, or fails when the watch has been stopped.
+// send sends an event. It returns an error if the watch was stopped.
 func (f *filling) send(ctx context.Context, event watch.Event) error {
 	select {
 	case f.events <- event:

@@ -21,16 +21,16 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// script is an API server that answers lists with what it is given, the last of it again and again, and watches with
-// events, after which they stay open.
+// script is an API server that answers lists with the given answers, the last of
+// them repeatedly, and watches with the given events. The watches then stay open.
 type script struct {
 	lists  []string
 	events string
 
 	mu      sync.Mutex
-	watched []string // from which versions
+	watched []string // resource versions at which watches began
 	listed  int
-	// large are lists without the bound of a page, and elsewhere those of other namespaces.
+	// large is the number of lists without a limit, and elsewhere the number of lists of other namespaces.
 	large, elsewhere int
 }
 
@@ -61,12 +61,12 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprint(w, answer)
 }
 
-// happens is an event of a watch.
+// happens returns an event of a watch.
 func happens(what, name string) string {
 	return fmt.Sprintf(`{"type":%q,"object":%s}`, what, strings.Replace(item(name), `"metadata":{`, `"apiVersion":"nfo.dev/v1alpha1","metadata":{"resourceVersion":"8",`, 1))
 }
 
-// filled is a cache of stores that fills from a script.
+// filled returns a cache of stores that fills from a script.
 func filled(t *testing.T, s *script) cache.Cache {
 	t.Helper()
 	api := httptest.NewServer(s)
@@ -92,7 +92,7 @@ func filled(t *testing.T, s *script) cache.Cache {
 	if _, err := c.GetInformer(t.Context(), &v1alpha1.ArtifactStore{}, cache.BlockUntilSynced(false)); err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = c.Start(t.Context()) }() // it ends with the test
+	go func() { _ = c.Start(t.Context()) }() // ends with the test
 	return c
 }
 
@@ -110,7 +110,7 @@ func names(t *testing.T, c cache.Cache) []string {
 	return found
 }
 
-// A cache has all pages of a list or is not filled (I2), and then what happens after the list.
+// A cache has all pages of a list or is not filled (I2), and then gets the events after the list.
 func TestI2ACacheFillsFromWholeLists(t *testing.T) {
 	t.Parallel()
 	first, last := page("more", item("a"), item("b")), page("", item("c"))

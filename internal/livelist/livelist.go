@@ -1,14 +1,14 @@
-// Package livelist lists the product's objects from the API server with one of them in memory at a time.
+// Package livelist lists the product's objects from the API server, and reads one object at a time into memory.
 //
-// Contract: a list is whole or an error, as that of any other reader (I2), and a cache that fills by [Reader.Informers] has
-// all of a list or is not filled. What is dropped of an object is dropped before the next one is read, so that a list costs
-// what its reader keeps of it, whatever others have written into their objects.
+// Contract: a list is whole or an error, as with any other reader (I2). A cache that fills through [Reader.Informers]
+// has the whole list or is not filled. What is dropped of an object is dropped before the next object is read, so
+// that a list takes only the memory of what its reader keeps, whatever users have written into their objects.
 //
-// Decision: the answers are decoded as a stream. Rejected: small pages, for a page of 500 objects can have 750 MiB,
-// and pages of 10 make thousands of requests of an ordinary list.
+// Decision: answers are decoded as a stream. Rejected: small pages, because a page of 500 objects
+// can have 750 MiB, and pages of 10 objects turn an ordinary list into thousands of requests.
 //
-// Decision: caches fill from such lists, too. Rejected: a watch that begins with all objects, as client-go has it: it scans
-// each object for where it ends, once more as an event, and once more as an object.
+// Decision: caches fill from such lists, too. Rejected: a watch that begins with all objects, as in
+// client-go, because it parses each object three times: to find its end, as an event, and as an object.
 package livelist
 
 import (
@@ -35,21 +35,21 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// pageSize is how many objects one request lists where the caller asks for no number.
+// pageSize is how many objects one request lists if the caller sets no limit.
 const pageSize = 500
 
-// errAnswer: the API server's answer is not the list that was asked for.
+// errAnswer is wrapped if the API server's answer is not the requested list.
 var errAnswer = errors.New("the answer is not a whole list")
 
-// Keep drops from an object of a list what the list's reader does not need. It is a list option of a Reader; other
-// readers ignore it and keep everything.
+// Keep drops from an object of a list what the caller does not need. It
+// is a list option of a Reader. Other readers ignore it and drop nothing.
 type Keep func(client.Object)
 
-// ApplyToList does nothing: a Reader looks for it among its options.
+// ApplyToList does nothing. A Reader looks for Keep among its options.
 func (Keep) ApplyToList(*client.ListOptions) {}
 
-// Reader reads lists of the product's kinds as streams, and everything else as the reader that it wraps. It never
-// keeps managedFields. It is safe for concurrent use.
+// Reader reads lists of the product's kinds as streams, and everything else through the reader
+// that it wraps. Its streamed lists have no managedFields. It is safe for concurrent use.
 type Reader struct {
 	client.Reader
 	api    rest.Interface
@@ -58,7 +58,8 @@ type Reader struct {
 	trim   Keep
 }
 
-// New makes a Reader beside another one, for the same API server. trim, when not nil, is the Keep of every list.
+// New returns a Reader that wraps another reader of the same API
+// server. trim, if not nil, is applied to the objects of every list.
 func New(beside client.Reader, kube *rest.Config, through *http.Client, scheme *runtime.Scheme, mapper apimeta.RESTMapper, trim Keep) (*Reader, error) {
 	api, err := apiutil.RESTClientForGVK(v1alpha1.GroupVersion.WithKind(""), true, false, kube, serializer.NewCodecFactory(scheme), through)
 	if err != nil {
@@ -70,8 +71,8 @@ func New(beside client.Reader, kube *rest.Config, through *http.Client, scheme *
 	return &Reader{Reader: beside, api: api, scheme: scheme, mapper: mapper, trim: trim}, nil
 }
 
-// Get reads one object. What no object can be called does not exist: the wrapped reader says that it cannot be asked
-// for, which would keep who names it waiting for ever.
+// Get reads one object. For a name that no object can have, it returns NotFound. The wrapped reader
+// would return an error of the request, and an object that references the name would wait forever.
 func (r *Reader) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 	for _, part := range []string{key.Namespace, key.Name} {
 		if len(content.IsPathSegmentName(part)) > 0 {
@@ -82,13 +83,13 @@ func (r *Reader) Get(ctx context.Context, key client.ObjectKey, into client.Obje
 	return r.Reader.Get(ctx, key, into, opts...)
 }
 
-// Client is a client whose lists are those of a Reader.
+// Client is a client that gets and lists as a Reader does.
 type Client struct {
 	client.Client
 	lists *Reader
 }
 
-// NewClient makes a Client of another one, for the same API server. trim is as in New.
+// NewClient returns a Client that wraps another client of the same API server. trim is as in New.
 func NewClient(of client.Client, kube *rest.Config, trim Keep) (*Client, error) {
 	through, err := rest.HTTPClientFor(kube)
 	if err != nil {
@@ -98,17 +99,18 @@ func NewClient(of client.Client, kube *rest.Config, trim Keep) (*Client, error) 
 	return &Client{of, lists}, err
 }
 
-// Get reads as a Reader does.
+// Get reads one object as Reader.Get does.
 func (c *Client) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 	return c.lists.Get(ctx, key, into, opts...)
 }
 
-// List lists as a Reader does.
+// List lists objects as Reader.List does.
 func (c *Client) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
 	return c.lists.List(ctx, into, opts...)
 }
 
-// List lists objects: one page if the options have a limit, and else all. A list that fails may have some objects.
+// List lists objects: one page if the options have a limit, and
+// otherwise all. After an error, the list may have some of the objects.
 func (r *Reader) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
 	gvk, err := apiutil.GVKForObject(into, r.scheme)
 	if err != nil || gvk.Group != v1alpha1.GroupVersion.Group || !r.typed(into, gvk) {
@@ -141,13 +143,13 @@ func (r *Reader) List(ctx context.Context, into client.ObjectList, opts ...clien
 	}
 }
 
-// typed reports whether an object or list is of the Go type that the scheme has for its kind.
+// typed reports whether an object or list has the Go type that the scheme has for its kind.
 func (r *Reader) typed(into runtime.Object, gvk schema.GroupVersionKind) bool {
 	of, err := r.scheme.New(gvk)
 	return err == nil && reflect.TypeOf(of) == reflect.TypeOf(into)
 }
 
-// keep is all that is dropped of each object of a list.
+// keep returns a function that drops everything that is to be dropped of each object of a list.
 func (r *Reader) keep(opts []client.ListOption) Keep {
 	return func(o client.Object) {
 		o.SetManagedFields(nil)
@@ -160,7 +162,7 @@ func (r *Reader) keep(opts []client.ListOption) Keep {
 	}
 }
 
-// page reads one answer, each object into a blank one, and gives it away before it reads the next one.
+// page reads one answer. It decodes each object into a blank one and calls give before it reads the next object.
 func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options client.ListOptions, blank func() client.Object, give func(client.Object) error) (metav1.ListMeta, error) {
 	single := gvk.Kind[:len(gvk.Kind)-len("List")]
 	mapping, err := r.mapper.RESTMapping(schema.GroupKind{Group: gvk.Group, Kind: single}, gvk.Version)
@@ -178,11 +180,11 @@ func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options 
 	})
 }
 
-// Decoder is what of a json.Decoder reads one object of a list.
+// Decoder is the part of a json.Decoder that reads one object of a list.
 type Decoder interface{ Decode(into any) error }
 
-// Decode reads a list and gives the decoder to each, once for every object. It is an error if it is not a whole list of
-// a kind.
+// Decode reads a list and calls each once for every object, with the decoder that
+// reads it. It returns an error if the input is not a whole list of the kind.
 func Decode(from io.Reader, kind string, each func(Decoder) error) (meta metav1.ListMeta, err error) {
 	list := json.NewDecoderCaseSensitivePreserveInts(from)
 	if begin, err := list.Token(); err != nil || fmt.Sprint(begin) != "{" {
@@ -229,7 +231,7 @@ func field(list json.Decoder, name, kind string, meta *metav1.ListMeta, each fun
 	return list.Decode(&ignored)
 }
 
-// elements reads the objects of a list. null is an empty one.
+// elements reads the objects of a list. null is an empty list.
 func elements(list json.Decoder, each func(Decoder) error) error {
 	begin, err := list.Token()
 	if err != nil || begin == nil {

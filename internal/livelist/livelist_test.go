@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// serve answers lists of stores with pages, and returns a client of them.
+// serve answers lists of stores with pages, and returns a client for them.
 func serve(t *testing.T, trim Keep, pages ...string) (*Client, *[]string) {
 	t.Helper()
 	var asked []string
@@ -108,7 +108,7 @@ func TestListOfOnePage(t *testing.T) {
 	}
 }
 
-// What is not a whole list is an error, never a shorter one (I2).
+// An answer that is not a whole list is an error, and never a shorter list (I2).
 func TestNoListIsCutShort(t *testing.T) {
 	t.Parallel()
 	whole := page("", item("a"), item("b"))
@@ -138,8 +138,8 @@ func TestNoListIsCutShort(t *testing.T) {
 	}
 }
 
-// A list takes the memory of what is kept of it, not of what was sent.
-func TestListCostsWhatIsKept(t *testing.T) { // not parallel: what other tests allocate would count
+// A list takes the memory of what is kept of it, and not of what was sent. The test finds a reader that buffers a page.
+func TestListCostsWhatIsKept(t *testing.T) { // not parallel: allocations of other tests would count
 	large := strings.Replace(item("a"), "QUJD", strings.Repeat("QUJD", 256<<10), 1)
 	body := page("", slicesOf(large, 100)...)
 	var most uint64
@@ -175,7 +175,7 @@ func slicesOf(text string, n int) (all []string) {
 	return all
 }
 
-// FuzzDecode compares with what reads a list at once.
+// FuzzDecode compares Decode with a decoder that reads the list at once.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{page("", item("a"), item("b")), page("x"), `{"kind":"ArtifactStoreList","metadata":null,"items":null,"x":[{}]}`, `{"items":[{}],"items":[]}`} {
 		f.Add([]byte(seed))
@@ -192,13 +192,13 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		var want v1alpha1.ArtifactStoreList
-		begin := json.NewDecoder(bytes.NewReader(data)) // what follows the list is not read
+		begin := json.NewDecoder(bytes.NewReader(data)) // anything after the list is not read
 		var first json.RawMessage
 		if err := errors.Join(begin.Decode(&first), kjson.UnmarshalCaseSensitivePreserveInts(first, &want)); err != nil {
 			t.Fatalf("accepted what is not a list: %v", err)
 		}
 		if strings.Count(string(first), `"items"`)+strings.Count(string(first), `"metadata"`) > 2 || strings.Contains(string(first), `\u`) {
-			return // of fields that are there twice the one counts or the other
+			return // of a field that occurs twice, the two decoders may use either value
 		}
 		if diff := cmp.Diff(len(want.Items), len(got)); diff != "" {
 			t.Errorf("items: -want +got\n%s", diff)

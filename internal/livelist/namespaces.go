@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Namespaces calls each with the metadata of every namespace, in no order and with a page of them in memory.
+// Namespaces calls each with the metadata of every namespace, in no order. It has only one page of them in memory.
 func Namespaces(ctx context.Context, api client.Reader, each func(*metav1.PartialObjectMetadata)) error {
 	for token := ""; ; {
 		var page metav1.PartialObjectMetadataList

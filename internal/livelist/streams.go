@@ -11,8 +11,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Streams makes a client of an API server for lists of any kind that are read with Decode, as JSON. Its requests do not wait
-// for each other: who makes them bounds how many there are.
+// Streams returns a client for JSON lists of any kind, to be read with Decode.
+// It does not limit the rate of requests, so the caller must bound how many run.
 func Streams(kube *rest.Config, through *http.Client) (rest.Interface, error) {
 	kube = rest.CopyConfig(kube)
 	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}

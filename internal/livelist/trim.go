@@ -9,16 +9,17 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// maxPaths is how many bytes of values paths a definition keeps. An ordinary one has some hundred.
+// maxPaths is the most bytes of values paths that are kept of a definition. An ordinary definition has a few hundred.
 const maxPaths = 32 << 10
 
-// shortenedMark is an annotation of what Trim has dropped values paths of. Nobody else can set it, for Trim drops it.
+// shortenedMark is the annotation of definitions whose values paths
+// Trim has dropped. Users cannot set it, because Trim drops it.
 const shortenedMark = "shortened"
 
 // Trim drops from an object of the product's kinds what no decision of the manager reads and users can make large:
-// the annotations that are not the operator's, labels, owners, the order in which applications are installed, and the
-// certificates of a store, which are read by name when its registry is opened. An object that was trimmed is written
-// by patches and by its status alone, which change nothing else. Objects of other kinds stay as they are.
+// annotations other than the operator's, labels, owners, the order in which applications are installed, and the
+// certificates of a store, which are read by name when its registry is opened. A trimmed object must only be
+// written by patches and through its status, which change nothing else. Objects of other kinds are not changed.
 func Trim(o client.Object) {
 	shortened := false
 	switch o := o.(type) {
@@ -50,7 +51,7 @@ func KeepOwn(annotations map[string]string) {
 	maps.DeleteFunc(annotations, func(name, _ string) bool { return !slices.Contains(v1alpha1.Annotations, name) })
 }
 
-// trimDefinition reports whether it has dropped the values paths too.
+// trimDefinition reports whether it has also dropped the values paths.
 func trimDefinition(d *v1alpha1.NetworkFunctionDefinitionVersion) (shortened bool) {
 	apps, size := d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications, 0
 	for i := range apps {
@@ -72,8 +73,8 @@ func trimDefinition(d *v1alpha1.NetworkFunctionDefinitionVersion) (shortened boo
 	return true
 }
 
-// Shortened reports whether Trim has dropped the values paths of a definition, which only who reads its charts needs:
-// they are more than maxPaths bytes. They are to be read by name then.
+// Shortened reports whether Trim has dropped the values paths of a definition, because they have more
+// than maxPaths bytes. A caller that needs them, to read its charts, must read the definition by name.
 func Shortened(d *v1alpha1.NetworkFunctionDefinitionVersion) bool {
 	_, is := d.Annotations[shortenedMark]
 	return is

@@ -47,24 +47,24 @@ const loginExample = `  # Log docker in as the account ci for one hour
   # Log any other client in
   kubectl nfo login acme -n acme --service-account ci --to print | helm registry login --username kubernetes --password-stdin registry.example.com`
 
-// Where a login goes.
+// These are the values of --to.
 const (
 	toDocker = "docker"
 	toPodman = "podman"
 	toPrint  = "print"
 )
 
-// loginFlags are the command line of `kubectl nfo login`.
+// loginFlags are the command-line flags of `kubectl nfo login`.
 type loginFlags struct {
 	account, address, to, caFile string
 	duration                     time.Duration
-	// durationSet: the duration was asked for.
+	// durationSet is true if --duration was given.
 	durationSet bool
 	config      *genericclioptions.ConfigFlags
 	streams     genericiooptions.IOStreams
 }
 
-// NewCommand makes `kubectl nfo login`.
+// NewCommand returns the command `kubectl nfo login`.
 func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &loginFlags{config: config, streams: streams}
 	cmd := &cobra.Command{
@@ -117,7 +117,7 @@ func (f *loginFlags) run(ctx context.Context, store string) error {
 	return nil
 }
 
-// check refuses a wrong command line.
+// check rejects a wrong command line.
 func (f *loginFlags) check(name string) error {
 	switch {
 	case name == "" || strings.Contains(name, "/"):
@@ -138,7 +138,7 @@ func (f *loginFlags) check(name string) error {
 	return nil
 }
 
-// logIn logs in to the registry of a store. kube is how the API server is logged in to.
+// logIn logs in to the registry of a store. kube is the configuration for the API server.
 func (f *loginFlags) logIn(ctx context.Context, api client.Client, kube *rest.Config, key client.ObjectKey) error {
 	store := &v1alpha1.ArtifactStore{}
 	if err := api.Get(ctx, key, store); err != nil {
@@ -167,7 +167,7 @@ func (f *loginFlags) logIn(ctx context.Context, api client.Client, kube *rest.Co
 	return f.store(ctx, at, t)
 }
 
-// token gets the token: of the account that was named, or the user's own.
+// token gets a token: of the given account, or the user's own token.
 func (f *loginFlags) token(ctx context.Context, api client.Client, kube *rest.Config, namespace string) (token.Token, error) {
 	if f.account != "" {
 		account, err := token.ParseAccount(f.account, namespace)
@@ -183,7 +183,7 @@ func (f *loginFlags) token(ctx context.Context, api client.Client, kube *rest.Co
 	return t, nil
 }
 
-// store stores the login for docker or podman, and says what is stored and what is left to do.
+// store stores the login for docker or podman, and prints what it stored and what is left to do.
 func (f *loginFlags) store(ctx context.Context, at registry.Config, t token.Token) error {
 	file, err := credential.DockerFile()
 	if f.to == toPodman {

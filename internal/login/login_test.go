@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
-// login runs the command in a cluster, and returns what it writes.
+// login runs the command in a cluster and returns its output.
 func login(t *testing.T, c *plugintest.Cluster, f loginFlags, kube rest.Config) (out string, err error) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -30,7 +30,7 @@ func login(t *testing.T, c *plugintest.Cluster, f loginFlags, kube rest.Config) 
 	return o.String(), err
 }
 
-// may reports what the registry answers to the login that docker and podman would send.
+// may returns the registry's answer to the login that docker and podman would send.
 func may(t *testing.T, c *plugintest.Cluster, repository string) error {
 	t.Helper()
 	found, err := credential.OfUser(t.Context(), c.Registry.Host)
@@ -46,7 +46,7 @@ func may(t *testing.T, c *plugintest.Cluster, repository string) error {
 	return err
 }
 
-// The login that is stored is one with which the registry lets the account, or the user, in.
+// With the stored login, the registry must grant the rights of the account, or of the user.
 func TestLogin(t *testing.T) {
 	const mine = "my-own-token"
 	for name, tc := range map[string]struct {
@@ -100,7 +100,7 @@ func TestLoginPrints(t *testing.T) {
 	}
 }
 
-// Where another client reaches the registry at another address, its login is for that.
+// If other clients reach the registry at another address, the login is stored for that address.
 func TestLoginAtAnotherAddress(t *testing.T) {
 	plugintest.Homeless(t)
 	c := plugintest.NewCluster(t, func(s *v1alpha1.ArtifactStore) { s.Status.URL = "https://nfo-registry.nfo-system.svc/p" })

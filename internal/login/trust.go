@@ -12,10 +12,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// maxCA bounds, in bytes, a file of certificates that is replaced.
+// maxCA is the maximum size of a file of certificates that is replaced, in bytes.
 const maxCA = 1 << 20
 
-// trust says how docker or podman comes to trust the registry's certificate; "" if the system's certificates suffice.
+// trust returns how to make docker or podman trust the registry's certificate, or "" if the system's certificates suffice.
 func (f *loginFlags) trust(at registry.Config) string {
 	if at.Location.PlainHTTP || len(at.CABundle) == 0 {
 		return ""
@@ -32,7 +32,7 @@ func (f *loginFlags) trust(at registry.Config) string {
 	return fmt.Sprintf("%s must trust the registry's certificate: --ca-file FILE writes the certificates to trust. %s\n", f.to, place)
 }
 
-// writeCA writes certificates to a file, and makes its folder. It replaces a file of certificates, and no other.
+// writeCA writes certificates to a file, and creates its folder. It replaces only an empty file or a file of certificates.
 func writeCA(name string, ca []byte) error {
 	if len(ca) == 0 {
 		return errors.New("writing the certificates: the store's status.caBundle is empty, because the registry's certificate chains to the certificates of the system: leave out --ca-file")

@@ -15,38 +15,40 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// maxLogins bounds the logins that are tried at one source.
+// maxLogins bounds the logins that one Ask tries.
 const maxLogins = 32
 
-// Question is what is asked of a source, and for whom.
+// Question is a request for an image at its source, on behalf of an Artifact.
 type Question struct {
 	Image rewrite.Image
-	// Namespace and UID are the Artifact's.
+	// Namespace and UID are those of the Artifact.
 	Namespace string
 	UID       types.UID
 	// Mirror is the mirror's store.
 	Mirror *v1alpha1.ArtifactStore
-	// Secret is the Secret of the namespace that worked last, "" for none, if Seen says that the source has answered
-	// before.
+	// Secret is the Secret of the namespace that worked last, "" if none was
+	// needed. It counts only if Seen says that the source has answered before.
 	Secret string
 	Seen   bool
 }
 
-// Answer is what the source said.
+// Answer is the answer of a source.
 type Answer struct {
-	// Descriptor is what the tag or digest is at.
+	// Descriptor is the descriptor of the tag or digest.
 	Descriptor ocispec.Descriptor
-	// Secret is the Secret of the Artifact's namespace that worked; "" if none was needed, or it is the administrator's.
+	// Secret is the Secret of the Artifact's namespace that worked;
+	// "" if none was needed, or if it was one of the administrator's.
 	Secret string
 
 	from *registry.Client
 }
 
-// Ask asks the source of an image what its tag or digest is at, by one request for each login that is tried. What
-// worked last is tried first, then the Secrets of the pods that use the image and of their ServiceAccounts, or of
-// templates without pods, those of stores of the namespace, those of the mirror, and no login. The next one is tried
-// where the source denies one, or says that there is nothing: registries hide in that way what one may not read.
-// Errors wrap ErrDenied or ErrNotFound of package registry if all are refused.
+// Ask asks the source of an image for the descriptor of its tag or digest, with one request for each login.
+// It first tries the login that worked last. Then it tries the Secrets of the pods that use the image and
+// of their ServiceAccounts (without such pods, those of templates), those of the namespace's stores, those
+// of the mirror, and no login. It tries the next login if the source denies access or says that the image
+// does not exist, because registries also say this about images that a login may not read. If all logins
+// are refused, errors wrap ErrDenied or ErrNotFound of package registry.
 func (m *Mirror) Ask(ctx context.Context, q Question) (Answer, error) {
 	at, err := m.reach(ctx, q.Image)
 	if err != nil {
@@ -70,7 +72,7 @@ func (m *Mirror) Ask(ctx context.Context, q Question) (Answer, error) {
 	return Answer{}, t.refused()
 }
 
-// first are the Secrets that worked last; the zero name stands for no login.
+// first returns the Secret that worked last, if it is known; the zero name stands for no login.
 func (m *Mirror) first(q Question) []types.NamespacedName {
 	if worked, ok := m.worked.Get(q.UID); ok && q.may(worked) {
 		return []types.NamespacedName{worked}
@@ -84,8 +86,8 @@ func (m *Mirror) first(q Question) []types.NamespacedName {
 	return []types.NamespacedName{{Namespace: q.Namespace, Name: q.Secret}}
 }
 
-// may reports whether a Secret is one of the Artifact's namespace, or one that the administrator gives to all. The zero
-// name is anybody's.
+// may reports whether a Secret may be used for the Artifact: it is in the Artifact's namespace, or the administrator
+// gives it to all. The zero name may always be used.
 func (q Question) may(secret types.NamespacedName) bool {
 	if secret.Name == "" || secret.Namespace == q.Namespace {
 		return true
@@ -93,18 +95,18 @@ func (q Question) may(secret types.NamespacedName) bool {
 	return secret.Namespace == q.Mirror.Namespace && slices.Contains(q.Mirror.Spec.Mirror.ImagePullSecrets, v1alpha1.LocalReference{Name: secret.Name})
 }
 
-// trial is one Ask.
+// trial is the state of one Ask.
 type trial struct {
 	mirror   *Mirror
 	question Question
 	at       reached
-	done     map[string]bool // what was tried
-	tried    []string        // for people
+	done     map[string]bool // the Secrets that were tried
+	tried    []string        // for the error message
 	worst    error
 	logins   int
 }
 
-// secret tries all logins of a Secret, or none for the zero one. over reports whether that ends the trial.
+// secret tries all logins of a Secret, or no login for the zero name. over reports whether the trial is finished.
 func (t *trial) secret(ctx context.Context, name types.NamespacedName) (a Answer, over bool, err error) {
 	if t.done[name.String()] {
 		return Answer{}, false, nil
@@ -145,14 +147,14 @@ func (t *trial) answer(d ocispec.Descriptor, name types.NamespacedName, from *re
 	return a
 }
 
-// note remembers why a login is of no use. What denies says more than what hides.
+// note records why a login did not work. A denial replaces other errors, because it says more than "not found".
 func (t *trial) note(name types.NamespacedName, err error) {
 	who := "no login"
 	switch {
 	case name.Namespace == t.question.Namespace:
 		who = "Secret " + name.Name
 	case name.Name != "":
-		who = "a Secret of the mirror" // whose name is not the namespace's business
+		who = "a Secret of the mirror" // the namespace must not learn its name
 	}
 	if errors.Is(err, errUnusable) {
 		who += " (unusable)"
@@ -163,20 +165,20 @@ func (t *trial) note(name types.NamespacedName, err error) {
 	}
 }
 
-// refused is the error of a trial in which nothing worked.
+// refused returns the error of a trial in which no login worked, and forgets the login that worked last.
 func (t *trial) refused() error {
 	t.mirror.worked.Remove(t.question.UID)
 	return fmt.Errorf("%w (tried: %s)", t.worst, v1alpha1.FirstOf(t.tried, 5))
 }
 
-// errUnusable: a Secret that cannot be used at all.
+// errUnusable means that a Secret cannot be used at all.
 var errUnusable = errors.New("the Secret does not exist, or has no login that can be read")
 
-// reached is how a source is connected to.
+// reached says how to connect to a source.
 type reached struct {
 	location v1alpha1.RegistryLocation
 	ca       []byte
 }
 
-// host is whom the requests are for, whatever the case.
+// host returns the host of the source in lower case.
 func (r reached) host() string { return strings.ToLower(r.location.Host) }

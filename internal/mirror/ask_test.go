@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// private is a source that asks for the login.
+// private returns a scene whose source requires a login.
 func private(t *testing.T) *scene {
 	t.Helper()
 	return newScene(t, registrytest.BasicAuth(theUser, thePassword))
@@ -36,7 +36,7 @@ func account(namespace, name string, secrets ...string) *corev1.ServiceAccount {
 	return a
 }
 
-// Whichever place names it, the Secret that works is found behind those that do not.
+// The Secret that works is found behind others that do not, wherever it is referenced.
 func TestTheLoginThatWorksIsFound(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -113,7 +113,7 @@ func TestTheLoginThatWorksIsFound(t *testing.T) {
 			if n := s.source.Count(nil); n != 1 {
 				t.Errorf("%s: what worked is asked with %d requests the next time", tt.reason, n)
 			}
-			s.open(Options{}) // a restart, after which the status knows
+			s.open(Options{}) // a restart, after which only the status has the Secret
 			s.source.Forget()
 			q := s.question("ran", i)
 			q.Seen, q.Secret = true, a.Secret
@@ -124,8 +124,8 @@ func TestTheLoginThatWorksIsFound(t *testing.T) {
 	}
 }
 
-// The operator may not list what makes pods: the other logins are tried all the same, and a Secret that only a template of
-// another image, or of another namespace, names is never sent.
+// Without permission to list the kinds that create pods, the other logins are still tried. A Secret that only a
+// template of another image, or of another namespace, references is never sent.
 func TestTemplatesThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	s := private(t)
@@ -153,7 +153,7 @@ func TestTemplatesThatDoNotCount(t *testing.T) {
 	}
 }
 
-// Many templates come in pages, and of pages without end some are read.
+// Templates are read in pages, and the number of pages is bounded.
 func TestPagesOfTemplates(t *testing.T) {
 	t.Parallel()
 	for last, want := range map[int]int{2: 2, 1000: templatesPages} {
@@ -186,7 +186,7 @@ func TestPagesOfTemplates(t *testing.T) {
 	}
 }
 
-// withLogin matches requests with a password.
+// withLogin returns a function that matches requests with a password.
 func withLogin(password string) func(*http.Request) bool {
 	return func(req *http.Request) bool {
 		_, sent, _ := req.BasicAuth()
@@ -194,7 +194,7 @@ func withLogin(password string) func(*http.Request) bool {
 	}
 }
 
-// A Secret that is gone or changed is forgotten, and the others are tried again.
+// A Secret that was deleted or changed is forgotten, and the others are tried again.
 func TestALoginThatIsGone(t *testing.T) {
 	t.Parallel()
 	s := private(t)
@@ -225,7 +225,7 @@ func TestALoginThatIsGone(t *testing.T) {
 	}
 }
 
-// Registries say of what one may not read that it does not exist.
+// Registries say that an image does not exist if the login may not read it.
 func TestASourceThatHides(t *testing.T) {
 	t.Parallel()
 	for name, code := range map[string]string{"with a code": "NAME_UNKNOWN", "without": ""} {
@@ -257,7 +257,7 @@ func TestASourceThatHides(t *testing.T) {
 	}
 }
 
-// A namespace gets no answer with the login of another one, whatever the mirror has.
+// A namespace gets no answer with the login of another namespace, whatever the mirror has.
 func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
 	t.Parallel()
 	s := private(t)
@@ -270,7 +270,7 @@ func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
 	if !errors.Is(err, registry.ErrDenied) || strings.Contains(err.Error(), thePassword) {
 		t.Errorf("another namespace: %v", err)
 	}
-	// The administrator's are not named to it.
+	// The namespace does not learn the names of the administrator's Secrets.
 	s.create(s.login("nfo-system", "the-administrators", "outdated"))
 	s.store.Spec.Mirror.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "the-administrators"}}
 	if _, err := s.mirror.Ask(t.Context(), s.question("other", i)); err == nil || strings.Contains(err.Error(), "the-administrators") {
@@ -278,7 +278,8 @@ func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
 	}
 }
 
-// What the administrator takes back is used no more, although it has worked and is there still.
+// A Secret that the administrator removes from the mirror's settings
+// is no longer used, although it has worked before and still exists.
 func TestALoginThatTheAdministratorTakesBack(t *testing.T) {
 	t.Parallel()
 	s := private(t)
@@ -293,7 +294,7 @@ func TestALoginThatTheAdministratorTakesBack(t *testing.T) {
 	}
 }
 
-// A password that is for no host in particular goes to none that an image names.
+// A password without a host is not sent to a host that only an image references.
 func TestAPasswordWithoutAHostIsKept(t *testing.T) {
 	t.Parallel()
 	s := private(t)
@@ -309,7 +310,7 @@ func TestAPasswordWithoutAHostIsKept(t *testing.T) {
 	}
 }
 
-// How a source is reached is said by a store that has been reached, and by none that only claims the place.
+// A store whose registry has never answered does not decide how a source is reached.
 func TestAStoreThatWasNeverReachedSaysNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -331,7 +332,7 @@ func TestAStoreThatWasNeverReachedSaysNothing(t *testing.T) {
 	}
 }
 
-// A private authority is that of the store, read live: a cache has none.
+// The certificate authority of a store is read live, because the cache does not keep it.
 func TestAPrivateAuthority(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, registrytest.TLS())

@@ -16,29 +16,29 @@ import (
 type Job struct {
 	Image  rewrite.Image
 	Mirror *v1alpha1.ArtifactStore
-	// Answer is the source's, whose digest is copied.
+	// Answer is the answer of the source. Its digest is copied.
 	Answer Answer
-	// Bare lets the copy end without the satellites that cannot be found or read for now.
+	// Bare lets the copy succeed without satellites that cannot be found or read at the moment.
 	Bare bool
-	// Moved is called with the bytes that are done, from several goroutines, and of how many in all, to which satellites are
-	// not counted.
+	// Moved is called with the number of bytes that were copied and with the
+	// total, from several goroutines. Satellites do not count in the total.
 	Moved func(bytes, of int64)
 }
 
-// Copied is what was copied.
+// Copied describes a finished copy.
 type Copied struct {
-	// Size is the bytes of the image with all platforms that were copied.
+	// Size is the size of the image in bytes, with all platforms that were copied.
 	Size int64
-	// Satellites are how many signatures and other satellites are with it.
+	// Satellites is the number of signatures and other satellites that the image has in the mirror.
 	Satellites int
-	// Unattached is why satellites are missing which the image is complete without; nil for none.
+	// Unattached says why satellites are missing, without which the image itself is complete; nil if none are.
 	Unattached error
 }
 
-// Copy copies what the mirror does not have of an image, at its digest, with its signatures and other satellites, and sets
-// no tag. Of an index only the platforms of Options.Platforms are copied. What was copied before an error stays, and copying
-// again goes on. It takes as long as it takes while bytes move, until ctx ends. Errors wrap ErrBusy, platform.ErrNone if the
-// image has none of the platforms, or are of package registry.
+// Copy copies to the mirror what it lacks of an image, by digest, with signatures and other satellites. It sets no tag.
+// Of an index it copies only the platforms in Options.Platforms. After an error, another Copy continues with what was
+// copied before. A copy has no time limit while bytes move, until ctx ends. Errors wrap ErrBusy, platform.ErrNone if
+// the image has none of the platforms, or those of package registry.
 func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 	repository, d := j.Image.MirrorRepository(), j.Answer.Descriptor.Digest
 	end, ok := m.begin(repository, d)
@@ -63,9 +63,9 @@ func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 	done := Copied{Size: size}
 	done.Satellites, done.Unattached = m.attach(ctx, j, to, s, moved)
 	if !j.Bare && errors.Is(done.Unattached, registry.ErrUnavailable) {
-		return Copied{}, done.Unattached // what was copied is found the next time
+		return Copied{}, done.Unattached // the next Copy finds what was copied
 	}
-	if _, err := to.Resolve(ctx, repository, d.String()); err != nil { // the mirror answers for all of it
+	if _, err := to.Resolve(ctx, repository, d.String()); err != nil { // this succeeds only if the mirror has the whole image
 		return Copied{}, err
 	}
 	return done, nil
@@ -78,15 +78,15 @@ func (m *Mirror) copyOptions() registry.CopyOptions {
 	}}
 }
 
-// remember keeps where blobs are, from where they are mounted into other repositories of the mirror.
+// remember records in which repository of the mirror blobs are, so that they can be mounted into other repositories.
 func (m *Mirror) remember(repository string, s *registry.Source) {
 	for d := range s.BlobDigests() {
 		m.blobs.Add(d, repository)
 	}
 }
 
-// attach copies the signatures and other satellites of an image that the mirror does not have. They are attached in the
-// order in which they are found, so that what is attached to a satellite comes after it.
+// attach copies the satellites of an image that the mirror lacks, and attaches them. It keeps the order in which they
+// are found, so that a satellite of a satellite comes after it.
 func (m *Mirror) attach(ctx context.Context, j Job, to *registry.Client, of *registry.Source, moved func(int64)) (int, error) {
 	repository := j.Image.MirrorRepository()
 	found, err := j.Answer.from.Satellites(ctx, j.Image.Repository, of)

@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// All of an index comes, with its digest and the signature, and the second time costs one request a side.
+// The whole index is copied, with an unchanged digest and the signature. A second copy costs one request to each side.
 func TestCopyIsWholeAndOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -50,7 +50,8 @@ func TestCopyIsWholeAndOnce(t *testing.T) {
 	}
 }
 
-// What one repository of the mirror has is mounted into another, by the digests of blobs alone.
+// Blobs that one repository of the mirror has are mounted into
+// another one by their digests, without being read from the source.
 func TestCopyMounts(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -65,7 +66,8 @@ func TestCopyMounts(t *testing.T) {
 	}
 }
 
-// Anyone can write the digest of a blob that another's private image has.
+// A blob of another namespace's private image is not mounted for a
+// manifest that contains its digest, if the source does not have the blob.
 func TestABlobThatTheSourceDoesNotHaveIsNotMounted(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -86,7 +88,7 @@ func TestABlobThatTheSourceDoesNotHaveIsNotMounted(t *testing.T) {
 	}
 }
 
-// An image with a digest has no tag in the mirror, one without has.
+// An image that is referenced by digest gets no tag in the mirror, and others do.
 func TestCopyByDigest(t *testing.T) {
 	t.Parallel()
 	for _, reference := range []string{"upf:1@", "upf@", "upf:1"} {
@@ -117,7 +119,7 @@ func TestAMovedTag(t *testing.T) {
 	s.copy(i)
 	s.has(i, want)
 	a := s.ask(i)
-	// I5: who has seen the tag elsewhere does not move it.
+	// I5: a caller that has seen the tag at another digest does not move it.
 	if err := s.mirror.Tag(t.Context(), s.store, i, a.Descriptor.Digest, old.Digest); err != nil {
 		t.Errorf("a tag that is there already: %v", err)
 	}
@@ -126,7 +128,7 @@ func TestAMovedTag(t *testing.T) {
 	}
 }
 
-// R1: the mirror does not answer for an image of which a blob is damaged on disk, and a copy heals it.
+// R1: the mirror does not answer for an image with a blob that is damaged on disk, and another copy repairs it.
 func TestR1DamageIsFoundAndHealed(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(string) error{
@@ -188,7 +190,7 @@ func TestAnInterruptedCopyGoesOn(t *testing.T) {
 	}
 }
 
-// Two Artifacts of one image do not copy it twice.
+// Two Artifacts of the same image do not copy it at the same time.
 func TestOneCopyOfADigest(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -208,7 +210,7 @@ func TestOneCopyOfADigest(t *testing.T) {
 	}
 }
 
-// A source that is hostile ends a copy with an error, in bounded time and memory.
+// A copy from a hostile source ends with an error, in bounded time and memory.
 func TestHostileSources(t *testing.T) {
 	t.Parallel()
 	for _, attack := range []registrytest.Attack{registrytest.EmptyChildren(), registrytest.ManyChildren(), registrytest.RichChildren(), registrytest.LongNumber(), registrytest.WrongLength(), registrytest.GzipBomb(), registrytest.RedirectLoop()} {
@@ -226,7 +228,7 @@ func TestHostileSources(t *testing.T) {
 	}
 }
 
-// A blob that drips does not keep its place.
+// The copy of a blob that the source sends too slowly ends.
 func TestABlobThatStandsStill(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -18,25 +18,27 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// pagesAtOnce bounds the pages that are read at a time, by all who ask: of each, one object is in memory, which tenants
-// can make as large as the API server lets them. A place is given back after each page, so that large lists leave some to others.
+// pagesAtOnce bounds the pages that are read at the same time by all callers. Each page has
+// one object in memory, which a tenant can make as large as the API server allows. A slot
+// is released after each page, so that a large list does not block others.
 const pagesAtOnce = 4
 
-// listed is a kind whose objects are read.
+// listed is a kind whose objects are listed.
 type listed struct {
 	root, resource, kind string
-	// page is how many objects one request lists, and pages how many of these are made.
+	// page is the number of objects in one page, and pages the maximum number of pages.
 	page, pages int
 }
 
-// podSpec is what is read of a pod.
+// podSpec has the fields that are read of a pod.
 type podSpec struct {
 	rewrite.Spec
 	Account string      `json:"serviceAccountName"`
 	Secrets secretNames `json:"imagePullSecrets"`
 }
 
-// uses reports whether a pod has a container or a volume of an image, by either of its names.
+// uses reports whether a pod has a container or a volume with an
+// image, by its original reference or by the one in the mirror.
 func (s *podSpec) uses(image rewrite.Image, address string) bool {
 	is := func(text string) bool {
 		if i, ok := rewrite.Original(text, address); ok {
@@ -49,16 +51,16 @@ func (s *podSpec) uses(image rewrite.Image, address string) bool {
 	return slices.ContainsFunc(pod.Places(), func(at rewrite.Named) bool { return is(at.Image) })
 }
 
-// secretNames is what is read of a list of pull secrets. In a ServiceAccount nobody else bounds how many there are, and how
-// long.
+// secretNames has the names that are read from a list of pull secrets. In a ServiceAccount, neither the number of names
+// nor their length is bounded by the API server.
 type secretNames struct {
-	// first are the first ones that Secrets can have, as many as are tried.
+	// first has the first maxLogins valid names.
 	first []string
-	// some reports whether there is any name, also one that no Secret can have.
+	// some is true if the list has any name, even an invalid one.
 	some bool
 }
 
-// UnmarshalJSON reads names one by one, and ends when no more are kept.
+// UnmarshalJSON decodes names one by one, until maxLogins are kept.
 func (s *secretNames) UnmarshalJSON(text []byte) error {
 	list := json.NewDecoderCaseSensitivePreserveInts(bytes.NewReader(text))
 	begin, err := list.Token()
@@ -81,7 +83,7 @@ func (s *secretNames) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// appendNames adds those that objects can have and that are not there yet, until there are as many as are tried.
+// appendNames adds names that are valid and not in the list yet, until the list has maxLogins.
 func appendNames(names []string, more ...string) []string {
 	for _, name := range more {
 		if len(names) < maxLogins && canBe(name) && !slices.Contains(names, name) {
@@ -91,15 +93,15 @@ func appendNames(names []string, more ...string) []string {
 	return names
 }
 
-// canBe reports whether a Secret or a ServiceAccount can have a name.
+// canBe reports whether a name is valid for a Secret or a ServiceAccount.
 func canBe(name string) bool {
 	return len(name) <= content.DNS1123SubdomainMaxLength && len(content.IsDNS1123Subdomain(name)) == 0
 }
 
-// errEnough ends a list of which no more is wanted.
+// errEnough ends a list early without an error.
 var errEnough = errors.New("there are enough")
 
-// enough ends a list when there are as many names as are tried.
+// enough returns errEnough if there are maxLogins names.
 func enough(names []string) error {
 	if len(names) < maxLogins {
 		return nil
@@ -107,8 +109,8 @@ func enough(names []string) error {
 	return errEnough
 }
 
-// lists reads lists from the API server as streams, so that they cost what is kept of them and not what tenants have
-// written into their objects.
+// lists reads lists from the API server as streams. Memory depends on
+// what is kept of the objects, not on what tenants write into them.
 type lists struct {
 	api   rest.Interface
 	slots chan struct{}
@@ -119,8 +121,8 @@ func newLists(kube *rest.Config, through *http.Client) (*lists, error) {
 	return &lists{api, make(chan struct{}, pagesAtOnce)}, err
 }
 
-// each gives the decoder to each object of a kind in a namespace, until that returns errEnough or as many were read as are
-// read of the kind.
+// each calls a function with a decoder for each object of a kind in a namespace,
+// until it returns errEnough or the page limit of the kind is reached.
 func (l *lists) each(ctx context.Context, k listed, namespace string, each func(livelist.Decoder) error) error {
 	token := ""
 	for range k.pages {
@@ -138,7 +140,7 @@ func (l *lists) each(ctx context.Context, k listed, namespace string, each func(
 	return nil
 }
 
-// page reads one answer of a list.
+// page reads one page of a list.
 func (l *lists) page(ctx context.Context, k listed, namespace, token string, each func(livelist.Decoder) error) (metav1.ListMeta, error) {
 	select {
 	case l.slots <- struct{}{}:

@@ -21,11 +21,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
-// hoard serves lists of a namespace whose tenant has stored as much as it can in one kind.
+// hoard serves lists of a namespace whose tenant has stored as much as possible in one kind.
 type hoard struct {
 	resource string
-	// objects are before the last one. Each is written in parts, so that it takes no memory here: begin, one part as often as
-	// there is room for it in 1 MiB, and end.
+	// objects is the number of objects before the last one. Each is written in parts, so that it takes no memory in the
+	// test: begin, then part repeated up to 1 MiB, and end.
 	objects          int
 	begin, part, end string
 	last             string
@@ -64,9 +64,9 @@ func (h hoard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "]}")
 }
 
-// heapDuring is what the heap has before f runs, and the most that it has meanwhile.
+// heapDuring returns the size of the heap before f runs, and its maximum while f runs.
 func heapDuring(f func()) (before, most uint64) {
-	defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that it is what is in use
+	defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that the heap contains little garbage
 	heap := func() uint64 {
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
@@ -92,8 +92,8 @@ func heapDuring(f func()) (before, most uint64) {
 	return before, most
 }
 
-// However much tenants store, a look takes the memory of one object, and finds behind all of them what it looks for.
-func TestALookCostsWhatIsKept(t *testing.T) { // not parallel: what other tests allocate would count
+// However much tenants store, Ask needs the memory of one object at a time, and finds a login behind all others.
+func TestALookCostsWhatIsKept(t *testing.T) { // not parallel, because allocations of other tests would count
 	const most = 64 << 20
 	s := private(t)
 	i := s.image("upf:1")
@@ -129,7 +129,7 @@ func TestALookCostsWhatIsKept(t *testing.T) { // not parallel: what other tests 
 	}
 }
 
-// Of pull secrets the first names are read that Secrets can have.
+// Only the first valid names in a list of pull secrets are kept.
 func TestNamesThatSecretsCanHave(t *testing.T) {
 	t.Parallel()
 	longest := strings.Repeat("a", 253)
@@ -167,7 +167,8 @@ func TestNamesThatSecretsCanHave(t *testing.T) {
 	}
 }
 
-// A pod that uses the image and names only what no Secret can be called has no login, and gets none of others.
+// A pod that uses the image and references only invalid names of
+// Secrets has no login, and does not get the logins of other pods.
 func TestAPodThatNamesNoSecret(t *testing.T) {
 	t.Parallel()
 	s := private(t)
@@ -180,7 +181,7 @@ func TestAPodThatNamesNoSecret(t *testing.T) {
 	}
 }
 
-// However many look at once, few objects are in memory.
+// Many concurrent calls keep only few objects in memory.
 func TestFewPagesAtOnce(t *testing.T) {
 	t.Parallel()
 	came, answers := make(chan struct{}, 3*pagesAtOnce), make(chan struct{})
@@ -215,7 +216,7 @@ func TestFewPagesAtOnce(t *testing.T) {
 	looks.Wait()
 }
 
-// An answer that is cut short is an error, and never fewer logins.
+// A list that is cut short is an error. It must not be taken for a shorter list of logins.
 func TestAListThatIsCutShort(t *testing.T) {
 	t.Parallel()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -35,41 +35,41 @@ const (
 )
 
 const (
-	// maxClients bounds the sources that connections and tokens are kept for.
+	// maxClients bounds the clients of sources, which keep connections and tokens.
 	maxClients = 256
-	// maxHosts bounds the hosts whose rate of requests is known.
+	// maxHosts bounds the hosts that have a rate limiter.
 	maxHosts = 1024
-	// maxWorked bounds the Artifacts of which is remembered with which login their source was read.
+	// maxWorked bounds the Artifacts for which the login that worked last is remembered.
 	maxWorked = 20_000
-	// maxBlobs bounds the blobs of which is remembered where in the mirror they are.
+	// maxBlobs bounds the blobs whose repository in the mirror is remembered.
 	maxBlobs = 50_000
 )
 
-// Options are what a Mirror works with.
+// Options are the settings and dependencies of a Mirror.
 type Options struct {
-	// API reads Secrets and whole ArtifactStores live.
+	// API reads Secrets and complete ArtifactStores live.
 	API client.Reader
-	// Stores lists ArtifactStores, such as from a cache.
+	// Stores lists ArtifactStores; it may be a cache.
 	Stores client.Reader
 	// Open opens a store in the registry that nfo ships.
 	Open func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
-	// Budget bounds the memory for what is read, together with the other clients that have it.
+	// Budget bounds the memory for what clients read; other clients may share it.
 	Budget *registry.Budget
-	// Addresses are those that sources may have.
+	// Addresses are the addresses that sources may have.
 	Addresses registry.Addresses
-	// Transport, when not nil, sees every request to a source.
+	// Transport, if not nil, wraps the transport of every request to a source.
 	Transport func(http.RoundTripper) http.RoundTripper
-	// Speeds learns how long sources take to answer; see Place.
+	// Speeds records how long sources take to answer; see Place.
 	Speeds *lane.Speeds
 	// SecondLook is as in registry.Config.
 	SecondLook time.Duration
-	// Platforms are those that are copied of an index; the registry must have the same. Default: all.
+	// Platforms are the platforms of an index that are copied; the registry must have the same list. Default: all.
 	Platforms platform.List
-	// Blobs are how many blobs of one image are copied at a time. Default: 2.
+	// Blobs is the number of blobs of one image that are copied at the same time. Default: 2.
 	Blobs int
 	// RequestsPerSecond bounds the requests to one source host. Default: 20.
 	RequestsPerSecond float64
-	// Stall is in what time 64 KiB of a blob have to move. Default: 30 seconds.
+	// Stall is the time in which at least 64 KiB of a blob must be transferred. Default: 30 seconds.
 	Stall time.Duration
 }
 
@@ -79,14 +79,15 @@ type Mirror struct {
 	lists   *lists
 	clients *lru.Cache[clientKey, *registry.Client]
 	hosts   *lru.Cache[string, *rate.Limiter]
-	worked  *lru.Cache[types.UID, types.NamespacedName] // the Secret with which an Artifact's source was read last; zero for none
+	worked  *lru.Cache[types.UID, types.NamespacedName] // the Secret that worked last for an Artifact; zero for no login
 	blobs   *lru.Cache[digest.Digest, string]
 
 	mu      sync.Mutex
 	copying map[string]bool
 }
 
-// New makes a Mirror, which lists pods, what makes them, and ServiceAccounts of an API server. It sends nothing.
+// New returns a Mirror that lists pods, the objects that create them,
+// and ServiceAccounts from an API server. New makes no request.
 func New(kube *rest.Config, through *http.Client, o Options) (*Mirror, error) {
 	o.Blobs = cmp.Or(o.Blobs, defaultBlobs)
 	o.RequestsPerSecond = cmp.Or(o.RequestsPerSecond, defaultRequests)
@@ -104,7 +105,7 @@ func New(kube *rest.Config, through *http.Client, o Options) (*Mirror, error) {
 	return m, nil
 }
 
-// Place is what stands for the source of an image in a lane: the namespace's part of one host.
+// Place returns a stand-in store for the source of an image, for package lane: one for each namespace and host.
 func Place(namespace string, i rewrite.Image) *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{}
 	s.Namespace, s.UID = namespace, placeOf(namespace, i.Host)
@@ -113,11 +114,12 @@ func Place(namespace string, i rewrite.Image) *v1alpha1.ArtifactStore {
 
 func placeOf(namespace, host string) types.UID { return types.UID("source/" + namespace + "/" + host) }
 
-// here selects what of an index is in the mirror: which children are absent on purpose is decided by the registry, which
-// answers for no index that lacks another one.
+// here is the selection for reading an index from the mirror. Children may be missing there on purpose. The registry
+// decides which: it does not answer for an index if any other child is missing.
 var here = registry.Selection{Sparse: true}
 
-// Has asks the mirror for an image at a tag or digest. The zero descriptor means that it is not there, or not all of it.
+// Has returns the descriptor of an image in the mirror at a tag or digest. It is the
+// zero descriptor if the mirror does not have the image, or not completely.
 func (m *Mirror) Has(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewrite.Image, reference string) (ocispec.Descriptor, error) {
 	to, err := m.o.Open(ctx, mirror)
 	if err != nil {
@@ -130,7 +132,8 @@ func (m *Mirror) Has(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewr
 	return d, err
 }
 
-// Size is how many bytes the mirror has of an image that is there, with all platforms that are there. It reads its manifests.
+// Size returns the size in bytes of an image in the mirror, with
+// all platforms that the mirror has. It reads the manifests.
 func (m *Mirror) Size(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewrite.Image, d digest.Digest) (int64, error) {
 	to, err := m.o.Open(ctx, mirror)
 	if err != nil {
@@ -143,8 +146,8 @@ func (m *Mirror) Size(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rew
 	return s.Size, nil
 }
 
-// Tag moves the tag of an image in the mirror to a digest that is there, from over, "" for none. An image without a tag,
-// or with a digest, gets none.
+// Tag moves the tag of an image in the mirror to a digest that the mirror has. over is the digest that the tag has now,
+// "" for none. An image that has no tag, or that has a digest, is not tagged.
 func (m *Mirror) Tag(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewrite.Image, d, over digest.Digest) error {
 	if i.Tag == "" || i.Digest != "" {
 		return nil
@@ -160,7 +163,7 @@ func (m *Mirror) Tag(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewr
 	return to.Tag(ctx, i.MirrorRepository(), i.Tag, s, over)
 }
 
-// begin reserves a digest of a repository, or returns false while it is being copied.
+// begin reserves a digest of a repository for a copy. It returns false while another copy has the reservation.
 func (m *Mirror) begin(repository string, d digest.Digest) (end func(), ok bool) {
 	key := repository + "@" + d.String()
 	m.mu.Lock()

@@ -25,7 +25,7 @@ import (
 
 var amd64 = platform.List{{OS: "linux", Architecture: "amd64"}}
 
-// choose restarts the manager and the registry with the value mirror.platforms.
+// choose restarts the manager and the registry with the given platforms as mirror.platforms.
 func (s *scene) choose(platforms platform.List) {
 	s.t.Helper()
 	s.open(Options{Platforms: platforms})
@@ -41,7 +41,7 @@ func (s *scene) choose(platforms platform.List) {
 	s.target.App = r.Handler()
 }
 
-// children are those of an index in the source's repository, in its order.
+// children returns the children of an index in the source's repository, in the order of the index.
 func (s *scene) children(repository string, index ocispec.Descriptor) []ocispec.Descriptor {
 	s.t.Helper()
 	m, err := s.client(s.inside).Manifest(s.t.Context(), "acme/"+repository, index.Digest)
@@ -61,7 +61,7 @@ func (s *scene) client(at *registrytest.Registry) *registry.Client {
 	return c
 }
 
-// put pushes an index to acme/upf at the source, without a tag for "".
+// put pushes an index to acme/upf at the source, without a tag if that is "".
 func (s *scene) put(tag string, index ocispec.Index) ocispec.Descriptor {
 	s.t.Helper()
 	index.Versioned, index.MediaType = imagespec.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageIndex
@@ -109,7 +109,8 @@ func (s *scene) lacks(repository string, d digest.Digest) {
 	}
 }
 
-// Of an index the chosen platform comes, with its signature and that of the index, and with the digest unchanged.
+// Only the chosen platform of an index is copied, with its signature
+// and that of the index. The digest of the index is unchanged.
 func TestChosenPlatforms(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -149,7 +150,8 @@ func TestChosenPlatforms(t *testing.T) {
 	s.lacks(i.MirrorRepository(), signatures[1].Digest)
 }
 
-// A copy for fewer platforms is completed after the list has grown or gone, and stays when it shrinks.
+// A copy for fewer platforms is completed after platforms were added
+// or the choice was removed. It is kept when platforms are removed.
 func TestChosenPlatformsChange(t *testing.T) {
 	t.Parallel()
 	for name, wide := range map[string]platform.List{"grown": append(slices.Clone(amd64), platform.Platform{OS: "linux", Architecture: "arm64"}), "removed": nil} {
@@ -183,7 +185,7 @@ func TestChosenPlatformsChange(t *testing.T) {
 	}
 }
 
-// The forms of images: what is chosen of them, and what is copied whatever is chosen.
+// Images come in several forms: what is chosen of them, and what is copied whatever is chosen.
 func TestChosenPlatformsOfForms(t *testing.T) {
 	t.Parallel()
 	for name, push := range map[string]func(s *scene) (absent []ocispec.Descriptor){
@@ -236,7 +238,8 @@ func TestChosenPlatformsOfForms(t *testing.T) {
 	}
 }
 
-// An image for none of the platforms says which it has; one that somebody has pushed whole is there all the same.
+// The error for an image with none of the platforms says which it has.
+// An image that the mirror already has completely is still present.
 func TestNoneOfThePlatforms(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -257,7 +260,7 @@ func TestNoneOfThePlatforms(t *testing.T) {
 	}
 }
 
-// Nothing that was copied goes with collections, also of what has no tag, and the scrub finds nothing amiss.
+// Garbage collection deletes nothing that was copied, even if it has no tag, and the scrub finds no fault.
 func TestR2CollectionAndScrubOfChosenPlatforms(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -268,7 +271,7 @@ func TestR2CollectionAndScrubOfChosenPlatforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, platforms := range []platform.List{amd64, nil} { // also while the registry does not answer for the index
+	for _, platforms := range []platform.List{amd64, nil} { // with nil, the registry does not answer for the index
 		s.choose(platforms)
 		report, err := collect.Run(t.Context(), v, collect.Options{Grace: 1, Untagged: true})
 		if err != nil || report.NotUnderstoodCount > 0 || report.Deleted.Revisions+report.Deleted.Blobs > 0 {

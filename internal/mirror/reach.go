@@ -18,15 +18,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// counts reports whether a store says how the images in its place are reached: its registry has answered in this way
-// once. Otherwise somebody could have images of others read over plain HTTP by making a store there.
+// counts reports whether a store may decide how the images in its place are reached:
+// its registry has answered once with these settings. Otherwise a tenant could
+// create a store for the images of others and have them read over plain HTTP.
 func counts(s *v1alpha1.ArtifactStore) bool {
 	return !s.InClusterRegistry() && s.Settled() && backend.Inert(s) == nil
 }
 
-// byPrecedence sorts stores by which one says how an image is reached.
+// byPrecedence sorts the stores that contain an image by which one decides how it is reached.
 func byPrecedence(a, b v1alpha1.ArtifactStore) int {
-	here, _ := a.Location() // both were read before
+	here, _ := a.Location() // both were parsed before
 	there, _ := b.Location()
 	return cmp.Or(
 		cmp.Compare(len(there.Prefix), len(here.Prefix)),
@@ -35,7 +36,8 @@ func byPrecedence(a, b v1alpha1.ArtifactStore) int {
 	)
 }
 
-// reach says how the source of an image is connected to: as the store says that contains it or, without one, over HTTPS.
+// reach returns how to connect to the source of an image: as in the
+// first store that contains it or, if no store does, over HTTPS.
 func (m *Mirror) reach(ctx context.Context, i rewrite.Image) (reached, error) {
 	at := reached{location: v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository}}
 	stores, err := m.storesOf(ctx, i)
@@ -47,7 +49,7 @@ func (m *Mirror) reach(ctx context.Context, i rewrite.Image) (reached, error) {
 		return at, fmt.Errorf("reading where store %s/%s is: %w", stores[0].Namespace, stores[0].Name, err)
 	}
 	at.location.PlainHTTP = here.PlainHTTP
-	var whole v1alpha1.ArtifactStore // a cache has no certificates
+	var whole v1alpha1.ArtifactStore // the cache does not keep certificates
 	err = m.o.API.Get(ctx, client.ObjectKeyFromObject(&stores[0]), &whole)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return at, fmt.Errorf("reading store %s/%s: %w", stores[0].Namespace, stores[0].Name, err)
@@ -56,15 +58,15 @@ func (m *Mirror) reach(ctx context.Context, i rewrite.Image) (reached, error) {
 	return at, nil
 }
 
-// clientKey is what a client of a source is made of.
+// clientKey has everything that distinguishes the clients of sources.
 type clientKey struct {
 	namespace, host, login string
 	plain                  bool
 	ca                     [sha256.Size]byte
 }
 
-// client returns the client of a namespace for a source with a login, so that connections and tokens are kept. It sends
-// nothing.
+// client returns the client of a namespace for a source with a login. It reuses
+// clients, so that connections and tokens are kept, and makes no request.
 func (m *Mirror) client(q Question, at reached, l login) (*registry.Client, error) {
 	key := clientKey{namespace: q.Namespace, host: at.host(), login: l.version, plain: at.location.PlainHTTP, ca: sha256.Sum256(at.ca)}
 	if c, ok := m.clients.Get(key); ok {
@@ -82,7 +84,7 @@ func (m *Mirror) client(q Question, at reached, l login) (*registry.Client, erro
 	return c, err
 }
 
-// transport is what the requests to a source go through.
+// transport wraps the transport of the requests to a source: it limits their rate and measures how long they take.
 func (m *Mirror) transport(q Question, at reached, next http.RoundTripper) http.RoundTripper {
 	if m.o.Transport != nil {
 		next = m.o.Transport(next)
@@ -96,20 +98,20 @@ func (m *Mirror) transport(q Question, at reached, next http.RoundTripper) http.
 		if err := limit.Wait(req.Context()); err != nil {
 			return nil, fmt.Errorf("waiting for the next request to %s: %w", at.location.Host, err)
 		}
-		if strings.Contains(req.URL.Path, "/blobs/") { // which takes as long as it is large
+		if strings.Contains(req.URL.Path, "/blobs/") { // its time depends on its size
 			return next.RoundTrip(req)
 		}
 		return timed.RoundTrip(req)
 	})
 }
 
-// transport is a function that sends requests.
+// transport is an http.RoundTripper function.
 type transport func(*http.Request) (*http.Response, error)
 
 // RoundTrip sends a request.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) { return t(req) }
 
-// limiter is a host's, for all who ask it.
+// limiter returns the rate limiter of a host, which all namespaces share.
 func (m *Mirror) limiter(host string) *rate.Limiter {
 	fresh := rate.NewLimiter(rate.Limit(m.o.RequestsPerSecond), max(1, int(2*m.o.RequestsPerSecond)))
 	if have, known, _ := m.hosts.PeekOrAdd(host, fresh); known {

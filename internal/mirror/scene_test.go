@@ -29,19 +29,19 @@ const (
 	thePassword = "the password of the source"
 )
 
-// scene is a source, a mirror in a registry of nfo's own kind, and a cluster.
+// scene is a source, a mirror in a registry of nfo's own, and a cluster.
 type scene struct {
 	t      *testing.T
-	source *registrytest.Registry // as the mirror sees it
-	inside *registrytest.Registry // where tests push
+	source *registrytest.Registry // the source as the mirror reaches it
+	inside *registrytest.Registry // the source as tests push to it
 	target *registrytest.Registry
-	dir    string // of the target
+	dir    string // the folder of the target
 	api    client.Client
 	mirror *Mirror
 	store  *v1alpha1.ArtifactStore
 }
 
-// newScene has a source with these options.
+// newScene returns a scene whose source has these options.
 func newScene(t *testing.T, options ...registrytest.Option) *scene {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,7 +59,7 @@ func newScene(t *testing.T, options ...registrytest.Option) *scene {
 	return s
 }
 
-// open makes the mirror, as after a restart of the manager.
+// open creates the mirror, as after a restart of the manager.
 func (s *scene) open(o Options) {
 	s.t.Helper()
 	to, err := registry.Open(registry.Config{Location: s.target.Location(v1alpha1.MirrorPrefix)})
@@ -74,7 +74,7 @@ func (s *scene) open(o Options) {
 	}
 }
 
-// known is a store at the source that has answered once.
+// known creates a store at the source whose registry has answered once.
 func (s *scene) known(namespace, name string, secret *v1alpha1.LocalReference) *v1alpha1.ArtifactStore {
 	o := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	o.Spec.Registry = v1alpha1.RegistrySpec{URL: s.source.URL("acme"), CABundle: s.source.CA, CredentialsSecretRef: secret}
@@ -92,7 +92,7 @@ func (s *scene) create(objects ...client.Object) {
 	}
 }
 
-// image is one at the source.
+// image returns an image at the source.
 func (s *scene) image(name string) rewrite.Image {
 	s.t.Helper()
 	i, err := rewrite.Parse(s.source.Host + "/acme/" + name)
@@ -112,12 +112,12 @@ func (s *scene) pushed(repository, seed string) ocispec.Descriptor {
 	return d
 }
 
-// question is asked for an Artifact of a namespace.
+// question returns the question for an Artifact of a namespace.
 func (s *scene) question(namespace string, i rewrite.Image) Question {
 	return Question{Image: i, Namespace: namespace, UID: types.UID(namespace + i.String()), Mirror: s.store}
 }
 
-// login is a Secret for the source.
+// login returns a Secret with a login for the source.
 func (s *scene) login(namespace, name, password string) *corev1.Secret {
 	auth := base64.StdEncoding.EncodeToString([]byte(theUser + ":" + password))
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{
@@ -125,7 +125,7 @@ func (s *scene) login(namespace, name, password string) *corev1.Secret {
 	}}
 }
 
-// pod uses an image with pull secrets.
+// pod returns a pod that uses an image and has pull secrets.
 func pod(namespace, image string, secrets ...string) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "upf"}}
 	p.Spec.ServiceAccountName = "default"
@@ -146,7 +146,7 @@ func (s *scene) ask(i rewrite.Image) Answer {
 	return a
 }
 
-// copy copies an image whole, with its tag, for an Artifact of the namespace ran.
+// copy copies the whole image, with its tag, for an Artifact of the namespace ran.
 func (s *scene) copy(i rewrite.Image) Copied {
 	s.t.Helper()
 	a := s.ask(i)
@@ -163,7 +163,7 @@ func (s *scene) copy(i rewrite.Image) Copied {
 	return done
 }
 
-// has fails the test unless the mirror has an image at a digest, whole.
+// has fails the test unless the mirror has the whole image at a digest.
 func (s *scene) has(i rewrite.Image, want ocispec.Descriptor) {
 	s.t.Helper()
 	d, err := s.mirror.Has(s.t.Context(), s.store, i, i.Reference())
@@ -172,7 +172,7 @@ func (s *scene) has(i rewrite.Image, want ocispec.Descriptor) {
 	}
 }
 
-// blobs are requests for bytes of blobs, and uploads.
+// blobs matches requests that download or upload blobs.
 func blobs(req *http.Request) bool {
 	return strings.Contains(req.URL.Path, "/blobs/") && (req.Method == http.MethodGet || req.Method == http.MethodPut || req.Method == http.MethodPatch)
 }

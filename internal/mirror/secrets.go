@@ -17,23 +17,24 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// Of pods many pages are read, and not all: they are large, and only add logins. Of ServiceAccounts it is one page.
+// Many pages of pods are read, but not all of them: pods are large,
+// and each only adds logins. Of ServiceAccounts one page is read.
 var (
 	pods     = listed{"api/v1", "pods", "Pod", 100, 50}
 	accounts = listed{"api/v1", "serviceaccounts", "ServiceAccount", 500, 1}
 )
 
-// login is a credential that may be tried. The zero value stands for no login.
+// login is a credential to try. The zero value stands for no login.
 type login struct {
 	credential registry.Credential
-	// version changes with the credential; "" for none.
+	// version identifies the credential and changes with it; "" for no login.
 	version string
 }
 
-// logins are those of a Secret that fit a source, or the one of nobody for the zero name. A login without a host, as in a
-// Secret of type kubernetes.io/basic-auth, counts only if a store that contains the image names the Secret: otherwise a
-// password could be had by making an Artifact with a host of one's own. Errors wrap errUnusable, or are of the API
-// server.
+// logins returns the logins of a Secret that fit a source, or no login for the zero name. A login
+// without a host, as in a Secret of type kubernetes.io/basic-auth, counts only if a store that contains
+// the image references the Secret. Otherwise anyone could get the password by creating an Artifact with
+// a host of their own. Errors wrap errUnusable, or are those of the API server.
 func (m *Mirror) logins(ctx context.Context, q Question, name types.NamespacedName, at reached) ([]login, error) {
 	if name.Name == "" {
 		return []login{{}}, nil
@@ -66,7 +67,7 @@ func (m *Mirror) logins(ctx context.Context, q Question, name types.NamespacedNa
 	return all, nil
 }
 
-// secrets are the names of those that may have a login for an image, in the order in which they are tried.
+// secrets returns the Secrets that may have a login for an image, in the order in which they are tried.
 func (m *Mirror) secrets(ctx context.Context, q Question) ([]types.NamespacedName, error) {
 	names, err := m.podSecrets(ctx, q)
 	if err != nil {
@@ -86,7 +87,7 @@ func (m *Mirror) secrets(ctx context.Context, q Question) ([]types.NamespacedNam
 	return all, nil
 }
 
-// storeSecrets are those that the stores of the Artifact's namespace name which contain the image.
+// storeSecrets returns the Secrets of those stores of the Artifact's namespace that contain the image.
 func (m *Mirror) storeSecrets(ctx context.Context, q Question) ([]string, error) {
 	stores, err := m.storesOf(ctx, q.Image)
 	var names []string
@@ -98,11 +99,11 @@ func (m *Mirror) storeSecrets(ctx context.Context, q Question) ([]string, error)
 	return names, err
 }
 
-// pulls are the Secrets and ServiceAccounts that pods name.
+// pulls has the Secrets and ServiceAccounts that pods reference.
 type pulls struct {
 	secrets  []string
 	accounts map[string]bool
-	// some reports whether they name any, also one that there cannot be.
+	// some is true if the pods reference any, even with an invalid name.
 	some bool
 }
 
@@ -114,9 +115,9 @@ func (p *pulls) add(pod *podSpec) {
 	}
 }
 
-// podSecrets are the pull secrets of the pods of a namespace that use an image, and of their ServiceAccounts. If none
-// does, such as while it is scaled to zero, they are those of the templates that use it, and then of all pods and
-// ServiceAccounts there.
+// podSecrets returns the pull secrets of the pods of a namespace that use an image, and of their ServiceAccounts. If
+// there are no such pods, for example because the workload is scaled to zero, it returns those of the templates that
+// use the image, and then those of all pods and ServiceAccounts of the namespace.
 func (m *Mirror) podSecrets(ctx context.Context, q Question) ([]string, error) {
 	using, others, err := m.pulls(ctx, q)
 	if err != nil {
@@ -132,7 +133,8 @@ func (m *Mirror) podSecrets(ctx context.Context, q Question) ([]string, error) {
 	return m.accountSecrets(ctx, q.Namespace, appendNames(names, others...), nil)
 }
 
-// pulls reads what the pods of a namespace name that use an image, and which Secrets the others do.
+// pulls returns the Secrets and ServiceAccounts of the pods of a
+// namespace that use an image, and the Secrets of its other pods.
 func (m *Mirror) pulls(ctx context.Context, q Question) (using pulls, others []string, err error) {
 	using.accounts = map[string]bool{}
 	err = m.lists.each(ctx, pods, q.Namespace, func(one livelist.Decoder) error {
@@ -155,8 +157,8 @@ func (m *Mirror) pulls(ctx context.Context, q Question) (using pulls, others []s
 	return using, others, err
 }
 
-// accountSecrets adds the pull secrets of ServiceAccounts of a namespace, nil for all there. None are read of which no
-// name would be added.
+// accountSecrets adds the pull secrets of ServiceAccounts of a namespace; a nil
+// map selects all of them. It makes no request if it could not add a name.
 func (m *Mirror) accountSecrets(ctx context.Context, namespace string, names []string, of map[string]bool) ([]string, error) {
 	if len(names) == maxLogins || of != nil && len(of) == 0 {
 		return names, nil
@@ -182,12 +184,12 @@ func (m *Mirror) accountSecrets(ctx context.Context, namespace string, names []s
 	return names, nil
 }
 
-// storesOf are the stores whose place contains an image, the longest prefix first, and then the one that was Ready first.
-// Those in the registry that nfo ships have none, and those that may not be where they are, or have never been reached,
-// do not count.
+// storesOf returns the stores that contain an image, the longest prefix first, then the one
+// that became Ready first. Stores in the registry that nfo ships do not count, nor do
+// stores that are refused their place or whose registry has never answered.
 func (m *Mirror) storesOf(ctx context.Context, i rewrite.Image) ([]v1alpha1.ArtifactStore, error) {
 	var all v1alpha1.ArtifactStoreList
-	if err := m.o.Stores.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+	if err := m.o.Stores.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // the list is not modified
 		return nil, fmt.Errorf("listing stores: %w", err)
 	}
 	image := v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository}

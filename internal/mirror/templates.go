@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
-// templatesPage and templatesPages bound what is read of each kind that makes pods.
+// templatesPage and templatesPages bound the objects that are read of each kind that creates pods.
 const (
 	templatesPage  = 50
 	templatesPages = 20
@@ -24,7 +24,7 @@ var makers = []listed{
 	{"apis/apps/v1", "daemonsets", "DaemonSet", templatesPage, templatesPages},
 }
 
-// maker is what is read of an object that makes pods: its template, wherever its kind has it.
+// maker has the fields that are read of an object that creates pods: its template, in both places where kinds have it.
 type maker struct {
 	Spec struct {
 		Template    template `json:"template"`
@@ -40,7 +40,7 @@ type template struct {
 	Spec podSpec `json:"spec"`
 }
 
-// secrets are the pull secrets of the template, if it uses the image that is asked for.
+// secrets returns the pull secrets of the template, if it uses the image of the question.
 func (o *maker) secrets(q Question) []string {
 	for _, pod := range []*podSpec{&o.Spec.Template.Spec, &o.Spec.JobTemplate.Spec.Template.Spec} {
 		if pod.uses(q.Image, q.Mirror.Spec.Mirror.PullAddress) {
@@ -50,8 +50,9 @@ func (o *maker) secrets(q Question) []string {
 	return nil
 }
 
-// templateSecrets are the pull secrets of the templates of a namespace that use an image. A kind that the operator may not
-// list there has none: the right is the administrator's to give, and other logins are tried without it.
+// templateSecrets returns the pull secrets of the templates of a namespace that use an
+// image. A kind that the operator has no permission to list is skipped: the
+// administrator may withhold this permission, and the other logins are still tried.
 func (m *Mirror) templateSecrets(ctx context.Context, q Question) (names []string, err error) {
 	for _, kind := range makers {
 		if len(names) == maxLogins {

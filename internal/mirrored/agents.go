@@ -18,31 +18,32 @@ import (
 )
 
 const (
-	// agentsEvery is how often the DaemonSet of the agents is read, and agentsLimit bounds one reading.
+	// agentsEvery is the interval between two reads of the agents' DaemonSet, and agentsLimit the timeout of each.
 	agentsEvery = 5 * time.Second
 	agentsLimit = 5 * time.Second
 )
 
-// Agents knows whether any node has an agent that is ready. It runs in every replica.
+// Agents knows whether the agent of any node is ready. It runs in every replica.
 type Agents struct {
-	// Live reads the API server itself.
+	// Live reads directly from the API server.
 	Live client.Reader
-	// Namespace is the manager's, in which the agents are.
+	// Namespace is the namespace of the manager, which contains the agents.
 	Namespace string
-	// Rules are those of Facts.
+	// Rules returns the rules of Facts.
 	Rules func(context.Context) (rewrite.Rules, error)
 
 	reachable atomic.Bool
 }
 
-// None reports whether the nodes have agents, and none of these is ready, as it was read a few seconds ago; also until it
-// has been read. A nil *Agents knows of none that is missing.
+// None reports whether pods would need an agent and none is ready, as of the last read. It is also true until the first
+// read, and while the rules never rewrite pods. For a nil *Agents it is false.
 func (a *Agents) None() bool { return a != nil && !a.reachable.Load() }
 
 // NeedLeaderElection is false: every replica serves the webhook.
 func (a *Agents) NeedLeaderElection() bool { return false }
 
-// Start reads until ctx ends. What fails is logged and tried again, and what was known before counts until then.
+// Start reads the DaemonSet at intervals until ctx ends. Errors are
+// logged, and the previous result is used until a read succeeds.
 func (a *Agents) Start(ctx context.Context) error {
 	err := wait.PollUntilContextCancel(ctx, agentsEvery, true, func(ctx context.Context) (bool, error) {
 		if err := a.read(ctx); err != nil && ctx.Err() == nil {
@@ -56,8 +57,9 @@ func (a *Agents) Start(ctx context.Context) error {
 	return err
 }
 
-// read asks only if the rules would change pods that the mirror has the images of. Without the DaemonSet, nodes need no
-// agent if it is the registry that answers at the address. Without the right to read it, nobody says that one is missing.
+// read reads the DaemonSet only if the rules rewrite pods whose images the mirror has. If
+// there is no DaemonSet, nodes need no agent when the address is that of the registry
+// itself. Without permission to read the DaemonSet, the agents count as ready.
 func (a *Agents) read(ctx context.Context) error {
 	r, err := a.Rules(ctx)
 	if err != nil {

@@ -23,7 +23,7 @@ func agentsOf(namespace, name string, ready int32) *appsv1.DaemonSet {
 	return d
 }
 
-// reading are facts that read the agents of the same objects.
+// reading returns Facts with Agents that read the same objects.
 func reading(t *testing.T, objects ...client.Object) (*Facts, client.WithWatch) {
 	t.Helper()
 	f := factsOf(t, objects...)
@@ -68,7 +68,7 @@ func TestR5WithoutAnAgentNothingIsPulledFromTheMirror(t *testing.T) {
 	}
 }
 
-// What cannot be read changes nothing, and what may not be read says of no agent that it is missing.
+// An error leaves the last result unchanged, and without permission to read the DaemonSet the agents count as ready.
 func TestAgentsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	daemonSets := schema.GroupResource{Group: "apps", Resource: "daemonsets"}

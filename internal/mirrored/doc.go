@@ -1,15 +1,15 @@
-// Package mirrored reads from the manager's cache what the mirror has of what a namespace runs.
+// Package mirrored reads from the manager's cache which images of a namespace the mirror has.
 //
-// Contract: it makes no request to the API server, so that a webhook may ask it. What is not in the cache yet is an
-// error or absent, and who asks leaves a pod as it is. The rules come from the store of the mirror, by its name in the
-// manager's namespace; without it nothing is mirrored.
+// Contract: it makes no request to the API server for a pod, so that a webhook can call it. What is not in the cache yet is
+// an error or counts as missing, and the caller then leaves the pod unchanged. The rules come from the mirror's store, which
+// has a fixed name in the manager's namespace; without that store nothing is mirrored.
 //
-// R5: while the agents of the nodes are there and none is ready, such as when another process has their port, no image
-// counts as one that can be pulled from the mirror.
+// R5: while the nodes have agents and none is ready, for example because another process uses their port, no image counts
+// as present in the mirror.
 //
-// Decision: the DaemonSet of the agents is read every few seconds. Rejected: to watch it, for which the cache would need a
-// right to all DaemonSets of the namespace; and to ask for each pod, which is a request to the API server.
+// Decision: the DaemonSet of the agents is read every few seconds. Rejected: to watch it, because the cache would need
+// permission to watch all DaemonSets of the namespace; to read it for each pod, because that is a request to the API server.
 //
-// Decision: the labels of namespaces are watched only where the mirror selects namespaces by them, and only where the
-// manager may. Rejected: to watch them always, with a right that most installations do not need.
+// Decision: the labels of namespaces are watched only if the mirror selects namespaces by labels and the manager has the
+// permission. Rejected: to watch them always, because most installations do not need that permission.
 package mirrored

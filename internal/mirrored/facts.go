@@ -13,27 +13,27 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// What every replica reads for the pods' webhook.
+// Every replica reads these for the webhook of pods.
 //
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifacts,verbs=list;watch
 
-// Facts are what is known of the mirror. They are safe for concurrent use.
+// Facts has the current state of the mirror. It is safe for concurrent use.
 type Facts struct {
-	// Cached reads the manager's cache. Setup sets it.
+	// Cached reads from the manager's cache. Setup sets it.
 	Cached client.Reader
-	// Namespace is the manager's, in which the store of the mirror is.
+	// Namespace is the namespace of the manager, which contains the mirror's store.
 	Namespace string
-	// Image is nfo's own, which is not mirrored; "" if it is not known.
+	// Image is the image of nfo, which is not mirrored; "" if it is not known.
 	Image string
 	// Watched are the namespaces that the operator acts in.
 	Watched reference.Watched
-	// Namespaces have the labels of namespaces. Setup makes them.
+	// Namespaces has the labels of namespaces. Setup creates it.
 	Namespaces *Namespaces
-	// Agents know whether nodes can pull at all. Setup makes them.
+	// Agents says whether nodes can pull from the mirror at all. Setup creates it.
 	Agents *Agents
 }
 
-// Setup has the facts read from a manager's cache.
+// Setup makes Facts read from a manager's cache.
 func (f *Facts) Setup(ctx context.Context, mgr manager.Manager) error {
 	for _, o := range []client.Object{&v1alpha1.ArtifactStore{}, &v1alpha1.Artifact{}} {
 		if _, err := mgr.GetCache().GetInformer(ctx, o); err != nil {
@@ -52,7 +52,7 @@ func (f *Facts) Setup(ctx context.Context, mgr manager.Manager) error {
 	return nil
 }
 
-// Rules reads the rules, those without a mirror if none exists.
+// Rules returns the rules of the mirror. If no mirror exists, they mirror nothing.
 func (f *Facts) Rules(ctx context.Context) (rewrite.Rules, error) {
 	mirror := &v1alpha1.ArtifactStore{}
 	err := f.Cached.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: v1alpha1.MirrorName}, mirror)
@@ -63,7 +63,7 @@ func (f *Facts) Rules(ctx context.Context) (rewrite.Rules, error) {
 		return rewrite.Rules{}, fmt.Errorf("reading the store of the mirror: %w", err)
 	}
 	var all v1alpha1.ArtifactStoreList
-	if err := f.Cached.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+	if err := f.Cached.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // the list is not modified
 		return rewrite.Rules{}, fmt.Errorf("listing stores for the mirror: %w", err)
 	}
 	r := rewrite.NewRules(mirror, all.Items)
@@ -73,8 +73,8 @@ func (f *Facts) Rules(ctx context.Context) (rewrite.Rules, error) {
 	return r, nil
 }
 
-// Selected reports whether the workloads of a namespace are mirrored. Until its labels are known, where they matter,
-// they are not.
+// Selected reports whether the workloads of a namespace are mirrored. If the rules
+// need the namespace's labels and these are not known, it returns an error.
 func (f *Facts) Selected(ctx context.Context, r rewrite.Rules, namespace string) (bool, error) {
 	if !f.Watched.Has(namespace) {
 		return false, nil
@@ -89,8 +89,8 @@ func (f *Facts) Selected(ctx context.Context, r rewrite.Rules, namespace string)
 	return r.Namespace(namespace, labels), nil
 }
 
-// State is what the mirror has of an image for a namespace; "" without an Artifact of it. An Artifact of this name
-// for another image does not count.
+// State returns the state of an image in the mirror for a namespace; "" if there is no Artifact for it. An Artifact
+// with the right name for another image does not count.
 func (f *Facts) State(ctx context.Context, namespace string, i rewrite.Image) (v1alpha1.MirrorState, error) {
 	a, err := f.artifact(ctx, namespace, i)
 	switch {
@@ -104,8 +104,8 @@ func (f *Facts) State(ctx context.Context, namespace string, i rewrite.Image) (v
 	return a.Status.State, nil
 }
 
-// Present reports whether nodes can pull an image from the mirror for a namespace: the mirror has it, and not all nodes
-// lack their agent.
+// Present reports whether nodes can pull an image from the mirror for
+// a namespace: the mirror has the image, and Agents.None is false.
 func (f *Facts) Present(ctx context.Context, namespace string, i rewrite.Image) bool {
 	if f.Agents.None() {
 		return false
@@ -123,7 +123,7 @@ func (f *Facts) artifact(ctx context.Context, namespace string, i rewrite.Image)
 	case err != nil:
 		return nil, fmt.Errorf("reading the Artifact of %s: %w", i, err)
 	case a.Spec.SourceArtifact != of.Spec.SourceArtifact || !a.DeletionTimestamp.IsZero():
-		return nil, nil //nolint:nilnil // it is of another image, or goes
+		return nil, nil //nolint:nilnil // it is for another image, or is being deleted
 	}
 	return a, nil
 }

@@ -32,7 +32,7 @@ func aMirror(namespace, name string, change ...func(*v1alpha1.MirrorSpec)) *v1al
 	return s
 }
 
-// Only the store of the mirror's name in the manager's namespace counts.
+// Only the store with the mirror's name in the manager's namespace is the mirror.
 func TestOneStoreIsTheMirror(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -18,17 +18,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// ErrUnknown is wrapped where the labels of a namespace are not known.
+// ErrUnknown is wrapped if the labels of a namespace are not known.
 var ErrUnknown = errors.New("the labels of the namespace are not known")
 
-// wanted is how often the rules are checked for a need of labels, until these are watched.
-const wanted = 10 * time.Second
+// checkInterval is how often Start checks whether the rules need labels, until these are watched.
+const checkInterval = 10 * time.Second
 
-// Namespaces watch the metadata of namespaces, once the rules need their labels. They run in every replica.
+// Namespaces watches the metadata of namespaces, as soon as the rules need their labels. It runs in every replica.
 type Namespaces struct {
 	Client client.Client
 	Cache  cache.Cache
-	// Rules are those of Facts.
+	// Rules returns the rules of Facts.
 	Rules func(context.Context) (rewrite.Rules, error)
 
 	informer atomic.Pointer[cache.Informer]
@@ -37,9 +37,10 @@ type Namespaces struct {
 // NeedLeaderElection is false: every replica serves the webhook.
 func (n *Namespaces) NeedLeaderElection() bool { return false }
 
-// Start begins to watch when that is wanted and allowed, and ends when it has or when ctx ends.
+// Start starts the watch as soon as the rules need it and the
+// manager has the permission. It returns then, or when ctx ends.
 func (n *Namespaces) Start(ctx context.Context) error {
-	err := wait.PollUntilContextCancel(ctx, wanted, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, checkInterval, true, func(ctx context.Context) (bool, error) {
 		begun, err := n.begin(ctx)
 		if err != nil && ctx.Err() == nil {
 			log.FromContext(ctx).Error(err, "Watching namespaces for the mirror")
@@ -57,7 +58,7 @@ func (n *Namespaces) begin(ctx context.Context) (bool, error) {
 	if err != nil || !r.Labelled() {
 		return false, err
 	}
-	// An informer that may not would try for ever, and keep the replica from being ready.
+	// An informer without permission would retry forever, and keep the replica from becoming ready.
 	for _, verb := range []string{"list", "watch"} {
 		if may, err := May(ctx, n.Client, authorizationv1.ResourceAttributes{Verb: verb, Resource: "namespaces"}); err != nil || !may {
 			return false, err
@@ -71,7 +72,7 @@ func (n *Namespaces) begin(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Labels are those of a namespace, as the cache has them. Errors wrap ErrUnknown.
+// Labels returns the labels of a namespace from the cache. Errors wrap ErrUnknown.
 func (n *Namespaces) Labels(ctx context.Context, name string) (map[string]string, error) {
 	if informer := n.informer.Load(); informer == nil || !(*informer).HasSynced() {
 		return nil, fmt.Errorf("%w: they are not watched yet; the ClusterRole nfo-mirror-namespaces allows it", ErrUnknown)
@@ -89,7 +90,7 @@ func blankNamespace() *metav1.PartialObjectMetadata {
 	return o
 }
 
-// May reports whether the manager itself may do something.
+// May reports whether the manager itself has a permission.
 func May(ctx context.Context, api client.Client, what authorizationv1.ResourceAttributes) (bool, error) {
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &what}}
 	if err := api.Create(ctx, review); err != nil {

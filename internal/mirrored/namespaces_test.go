@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// namespaces is a cache of the metadata of one namespace.
+// namespaces is a cache with the metadata of one namespace.
 type namespaces struct {
 	cache.Cache
 	informer *controllertest.FakeInformer
@@ -41,7 +41,7 @@ func (c *namespaces) Get(_ context.Context, key client.ObjectKey, o client.Objec
 	return nil
 }
 
-// rulesOf are those of a mirror that selects namespaces by their labels, or of one that does not.
+// rulesOf returns the rules of a mirror that selects namespaces by their labels, or of one that does not.
 func rulesOf(t *testing.T, labelled bool) rewrite.Rules {
 	t.Helper()
 	r, err := factsOf(t, aMirror("operators", v1alpha1.MirrorName, func(m *v1alpha1.MirrorSpec) {
@@ -55,7 +55,7 @@ func rulesOf(t *testing.T, labelled bool) rewrite.Rules {
 	return r
 }
 
-// may is an API server that allows the manager some verbs.
+// may returns a client of an API server that grants the manager some verbs.
 func may(t *testing.T, verbs map[string]bool, fails error) client.Client {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -74,7 +74,8 @@ func may(t *testing.T, verbs map[string]bool, fails error) client.Client {
 	}).Build()
 }
 
-// TestNamespacesBegin: namespaces are watched where the rules need their labels, and where the manager may.
+// TestNamespacesBegin checks that namespaces are watched only if
+// the rules need their labels and the manager has the permission.
 func TestNamespacesBegin(t *testing.T) {
 	t.Parallel()
 	down := errors.New("connection refused")
@@ -121,7 +122,7 @@ func TestNamespacesBegin(t *testing.T) {
 	}
 }
 
-// Every replica begins to watch once that is wanted, for the store of the mirror may be made later.
+// Every replica starts the watch when the rules need it, because the mirror's store may be created later.
 func TestNamespacesAreWatchedWhenTheyAreWanted(t *testing.T) {
 	t.Parallel()
 	plain, labelled := rulesOf(t, false), rulesOf(t, true)
@@ -130,9 +131,9 @@ func TestNamespacesAreWatchedWhenTheyAreWanted(t *testing.T) {
 		begun, of := time.Now(), &namespaces{informer: controllertest.NewFakeInformer()}
 		n := &Namespaces{Client: c, Cache: of, Rules: func(context.Context) (rewrite.Rules, error) {
 			switch since := time.Since(begun); {
-			case since < wanted:
+			case since < checkInterval:
 				return rewrite.Rules{}, errors.New("not yet")
-			case since < 2*wanted:
+			case since < 2*checkInterval:
 				return plain, nil
 			}
 			return labelled, nil
@@ -140,7 +141,7 @@ func TestNamespacesAreWatchedWhenTheyAreWanted(t *testing.T) {
 		if n.NeedLeaderElection() {
 			t.Error("only one replica knows the labels")
 		}
-		if err := n.Start(t.Context()); err != nil || of.asked != 1 || time.Since(begun) != 2*wanted {
+		if err := n.Start(t.Context()); err != nil || of.asked != 1 || time.Since(begun) != 2*checkInterval {
 			t.Errorf("%d informers after %s: %v", of.asked, time.Since(begun), err)
 		}
 		ended, cancel := context.WithCancel(t.Context())
@@ -151,7 +152,7 @@ func TestNamespacesAreWatchedWhenTheyAreWanted(t *testing.T) {
 	})
 }
 
-// What was known of the agents counts until it is read again, which is every few seconds.
+// The last result about the agents is used until they are read again, which happens every few seconds.
 func TestAgentsAreReadEveryFewSeconds(t *testing.T) {
 	t.Parallel()
 	rules := rulesOf(t, false)

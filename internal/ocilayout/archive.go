@@ -16,12 +16,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-// archive is a layout in a tar archive. It is written to a file beside it, which then takes its place.
+// archive is a layout in a tar archive. It is written to a temporary
+// file in the same folder, which finally replaces the archive.
 type archive struct {
 	name string
 	file *os.File
 	tar  *tar.Writer
-	// before is the archive that is there, nil for none.
+	// before is the existing archive, nil for none.
 	before *oci.Layout
 }
 
@@ -48,10 +49,10 @@ func createArchive(name string) (*archive, error) {
 	return a, nil
 }
 
-// entries is empty: an archive has what this run adds.
+// entries returns nothing, because an archive contains only the images of this run.
 func (a *archive) entries() []ocispec.Descriptor { return nil }
 
-// has takes a part from the archive that was there before.
+// has copies a part from the archive that existed before, if that has it.
 func (a *archive) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	if a.before == nil {
 		return false, nil
@@ -66,16 +67,18 @@ func (a *archive) put(d ocispec.Descriptor, from io.Reader) error {
 	return a.entry(blobPath(d), d.Size, from)
 }
 
-// entry writes a file into the archive. What an error has left of it is cut off, so that it can be written again.
+// entry writes a file into the archive. After an error, the
+// incomplete file is cut off, so that it can be written again.
 func (a *archive) entry(name string, size int64, from io.Reader) error {
-	if err := a.tar.Flush(); err != nil { // what is before it is whole
+	if err := a.tar.Flush(); err != nil { // what was written before is complete
 		return err
 	}
 	begin, err := a.file.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return err
 	}
-	// GNU's format has any size in the one block that readers of single files go back to.
+	// In GNU's format the header of a file of any size is one block,
+	// and some readers of single files seek back by exactly one block.
 	err = a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, Format: tar.FormatGNU})
 	if err == nil {
 		_, err = io.Copy(a.tar, from)
@@ -116,6 +119,6 @@ func (a *archive) abandon() {
 	if a.file == nil {
 		return
 	}
-	_ = errors.Join(a.close(), a.file.Close(), os.Remove(a.file.Name())) // nobody has use for it
+	_ = errors.Join(a.close(), a.file.Close(), os.Remove(a.file.Name())) // the file is no longer needed
 	a.file = nil
 }

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// partPrefix is what the names of files begin with that are not complete.
+	// partPrefix is the prefix of the names of incomplete files.
 	partPrefix = ".part-"
-	// maxParts is how many of them an otherwise empty folder may have.
+	// maxParts is how many incomplete files an otherwise empty folder may have.
 	maxParts = 100
 )
 
 // folder is a layout in a folder.
 type folder struct {
 	root *os.Root
-	// before are the entries of its index.json before.
+	// before are the entries of the existing index.json.
 	before []ocispec.Descriptor
 }
 
@@ -48,7 +48,7 @@ func createFolder(name string) (*folder, error) {
 	return f, nil
 }
 
-// open reads what is there: nothing, a layout, or what a run has left that ended early.
+// open reads the existing content: nothing, a layout, or the files of a run that ended early.
 func (f *folder) open(name string) error {
 	has := func(file string) bool { _, err := f.root.Lstat(file); return err == nil }
 	switch {
@@ -79,7 +79,7 @@ func (f *folder) open(name string) error {
 
 func (f *folder) entries() []ocispec.Descriptor { return f.before }
 
-// has reads a part that is there.
+// has reads an existing part, and reports whether it has its digest.
 func (f *folder) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	file, err := (files.Regular{FS: f.root.FS()}).Open(blobPath(d))
 	if err != nil {
@@ -103,7 +103,7 @@ func (f *folder) put(d ocispec.Descriptor, from io.Reader) error {
 	return f.file(name, from)
 }
 
-// file writes a file that has its name only once it is complete.
+// file writes a file that gets its name only once it is complete.
 func (f *folder) file(name string, from io.Reader) error {
 	part := partPrefix + rand.Text()
 	to, err := f.root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
@@ -115,7 +115,7 @@ func (f *folder) file(name string, from io.Reader) error {
 		err = f.root.Rename(part, name)
 	}
 	if err != nil {
-		_ = f.root.Remove(part) // the error says enough
+		_ = f.root.Remove(part) // err is the error that matters
 	}
 	return err
 }
@@ -124,9 +124,9 @@ func (f *folder) finish(index []byte) error {
 	return f.file(ocispec.ImageIndexFile, bytes.NewReader(index))
 }
 
-func (f *folder) abandon() { _ = f.root.Close() } // nothing of it is open
+func (f *folder) abandon() { _ = f.root.Close() } // no file in it is open
 
-// blobPath is where a part is in a layout. Its digest is valid.
+// blobPath returns the path of a part in a layout. The digest of the part must be valid.
 func blobPath(d ocispec.Descriptor) string {
 	return path.Join(ocispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded())
 }

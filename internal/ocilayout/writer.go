@@ -19,21 +19,21 @@ import (
 )
 
 const (
-	// maxEntries and maxIndexBytes bound index.json, as reading it does.
+	// maxEntries and maxIndexBytes bound index.json, as the reader of layouts does.
 	maxEntries    = 10_000
 	maxIndexBytes = registry.MaxManifestBytes
 )
 
 var (
-	// ErrNotLayout means that what is there is not a layout, and is not overwritten.
+	// ErrNotLayout means that the existing file or folder is not a layout, and is not overwritten.
 	ErrNotLayout = errors.New("it exists, and is not an OCI image layout: use another name")
-	// ErrWriting means that the layout cannot be written, whatever its images are.
+	// ErrWriting means that writing the layout failed. The images are not the cause.
 	ErrWriting = errors.New("the layout cannot be written")
 )
 
 // Image is an image to add.
 type Image struct {
-	// Name is its whole name, with host, and tag or digest.
+	// Name is the full name, with host, and tag or digest.
 	Name string
 	// Repository is the name without tag and digest.
 	Repository string
@@ -43,33 +43,35 @@ type Image struct {
 
 // Writer writes one layout. It is used by one goroutine.
 type Writer struct {
-	// Stall is in what time 64 KiB of each blob have to come from its source. Create sets it to 5 minutes.
+	// Stall is the time within which each further 64 KiB of a blob
+	// must arrive from the source. Create sets it to 5 minutes.
 	Stall time.Duration
 
 	to    sink
 	index []ocispec.Descriptor
-	// named are the entries by what tells them apart, and done the parts that are written.
+	// named has the position of each entry by its key, and done the parts that are written.
 	named map[string]int
 	done  map[digest.Digest]bool
-	// copied are the blobs that were read from a source.
+	// copied counts the blobs that were read from sources.
 	copied int
 }
 
-// sink is where a layout is written.
+// sink is the place to which a layout is written.
 type sink interface {
-	// has reports whether a part is there, of its digest, or takes it from what was there before.
+	// has reports whether a part exists with its digest. It may copy the part from the previous archive.
 	has(ctx context.Context, d ocispec.Descriptor) (bool, error)
 	// put writes a part.
 	put(d ocispec.Descriptor, from io.Reader) error
-	// entries are those of the index.json that was there before and stay.
+	// entries returns the entries of the existing index.json, which stay.
 	entries() []ocispec.Descriptor
 	// finish writes index.json, and gives the layout its name.
 	finish(index []byte) error
-	// abandon removes what has no use without finish.
+	// abandon removes what is useless without finish.
 	abandon()
 }
 
-// Create begins a layout: an archive, or else a folder. Who calls it calls Abandon in the end. Errors wrap ErrNotLayout.
+// Create begins a layout: an archive, or else a folder. The
+// caller must call Abandon in the end. Errors wrap ErrNotLayout.
 func Create(name string, archive bool) (*Writer, error) {
 	w := &Writer{Stall: registry.PatientStall, named: map[string]int{}, done: map[digest.Digest]bool{}}
 	var err error
@@ -82,14 +84,14 @@ func Create(name string, archive bool) (*Writer, error) {
 		return nil, fmt.Errorf("writing the layout %s: %w", name, err)
 	}
 	for _, d := range w.to.entries() {
-		w.list(d) // also where two have the same name: nobody has asked for either to be replaced
+		w.appendEntry(d) // even if two have the same name, because replacing either was not requested
 	}
 	return w, nil
 }
 
-// Add adds an image with what is attached to it, blobs first. It can be called again for an image after an error. moved
-// gets the bytes that are done, those that were there included; they come to about the sum of the sizes. Errors wrap
-// ErrWriting, or are those of the source.
+// Add adds an image with its satellites, blobs first. After an error it can be called again for
+// the same image. moved is called with the bytes that are done, existing ones included; they
+// add up to about the sum of the sizes. Errors wrap ErrWriting, or are those of the source.
 func (w *Writer) Add(ctx context.Context, i Image, moved func(int64)) error {
 	for _, s := range i.Satellites {
 		if err := w.write(ctx, s.Source, moved); err != nil {
@@ -99,22 +101,22 @@ func (w *Writer) Add(ctx context.Context, i Image, moved func(int64)) error {
 	if err := w.write(ctx, i.Source, moved); err != nil {
 		return err
 	}
-	for _, s := range i.Satellites { // one without a name is found by the subject that it names
+	for _, s := range i.Satellites { // a referrer needs no name, because its manifest references the subject
 		name := ""
 		if s.Tag != "" {
 			name = i.Repository + ":" + s.Tag
 		}
-		if err := w.enter(entryOf(s.Source, name)); err != nil {
+		if err := w.putEntry(entryOf(s.Source, name)); err != nil {
 			return err
 		}
 	}
-	return w.enter(entryOf(i.Source, i.Name))
+	return w.putEntry(entryOf(i.Source, i.Name))
 }
 
-// Copied is how many blobs were read from sources so far.
+// Copied returns how many blobs were read from sources so far.
 func (w *Writer) Copied() int { return w.copied }
 
-// Finish completes the layout. Nothing is added afterwards.
+// Finish completes the layout. Nothing can be added afterwards.
 func (w *Writer) Finish() error {
 	text, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: w.index})
 	if err == nil && len(text) > maxIndexBytes {
@@ -132,7 +134,7 @@ func (w *Writer) Finish() error {
 // Abandon removes an incomplete layout. After Finish it does nothing.
 func (w *Writer) Abandon() { w.to.abandon() }
 
-// entryOf lists an artifact under a name, "" for none.
+// entryOf returns the entry of an artifact under a name, "" for none.
 func entryOf(s *registry.Source, name string) ocispec.Descriptor {
 	is := s.Root.Descriptor
 	d := ocispec.Descriptor{MediaType: is.MediaType, Digest: is.Digest, Size: is.Size}
@@ -142,8 +144,8 @@ func entryOf(s *registry.Source, name string) ocispec.Descriptor {
 	return d
 }
 
-// enter lists an image, in place of one that has the same name.
-func (w *Writer) enter(d ocispec.Descriptor) error {
+// putEntry adds an entry, in place of an entry that has the same key.
+func (w *Writer) putEntry(d ocispec.Descriptor) error {
 	at, there := w.named[keyOf(d)]
 	switch {
 	case there:
@@ -152,20 +154,21 @@ func (w *Writer) enter(d ocispec.Descriptor) error {
 	case len(w.index) == maxEntries:
 		return fmt.Errorf("a layout has at most %d images and signatures: export the images of fewer namespaces", maxEntries)
 	}
-	w.list(d)
+	w.appendEntry(d)
 	return nil
 }
 
-// list lists an image beside the others.
-func (w *Writer) list(d ocispec.Descriptor) {
+// appendEntry adds an entry after the others.
+func (w *Writer) appendEntry(d ocispec.Descriptor) {
 	w.named[keyOf(d)] = len(w.index)
 	w.index = append(w.index, d)
 }
 
-// keyOf is what tells an entry from others: its whole name, for many can have one tag, or its digest if it has no name.
+// keyOf returns the key of an entry: its full name, because many
+// entries can have the same tag, or its digest if it has no name.
 func keyOf(d ocispec.Descriptor) string { return cmp.Or(oci.ImageName(d), d.Digest.String()) }
 
-// write writes the parts of an artifact that are not there.
+// write writes the parts of an artifact that do not exist yet.
 func (w *Writer) write(ctx context.Context, s *registry.Source, moved func(int64)) error {
 	blobs, manifests := s.Parts()
 	for _, d := range blobs {
@@ -186,7 +189,7 @@ func (w *Writer) write(ctx context.Context, s *registry.Source, moved func(int64
 	return nil
 }
 
-// part writes a part, and reports whether it was read from its source.
+// part writes a part if it does not exist, and reports whether it was read from its source.
 func (w *Writer) part(ctx context.Context, s *registry.Source, d ocispec.Descriptor) (read bool, err error) {
 	if w.done[d.Digest] {
 		return false, ctx.Err()
@@ -202,7 +205,7 @@ func (w *Writer) part(ctx context.Context, s *registry.Source, d ocispec.Descrip
 	return read, nil
 }
 
-// copyPart writes a part that open opens.
+// copyPart writes the part that open returns.
 func copyPart(ctx context.Context, to sink, d ocispec.Descriptor, open func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)) error {
 	body, err := open(ctx, d)
 	if err != nil {
@@ -217,14 +220,14 @@ func copyPart(ctx context.Context, to sink, d ocispec.Descriptor, open func(cont
 	return err
 }
 
-// stopping is a reader that ends with an error once stop returns one, also where it reads a file.
+// stopping is a reader that fails once stop returns an error, even if it reads a file.
 type stopping struct {
 	stop   func() error
 	from   io.Reader
 	failed error
 }
 
-// Read reads, and remembers its error.
+// Read reads, and stores its error.
 func (s *stopping) Read(p []byte) (n int, err error) {
 	if err = s.stop(); err == nil {
 		n, err = s.from.Read(p)
@@ -235,7 +238,7 @@ func (s *stopping) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// intact reports whether a part of a layout that was there before is of its digest.
+// intact reports whether a part of the existing layout has its digest.
 func intact(ctx context.Context, l *oci.Layout, d ocispec.Descriptor) (bool, error) {
 	body, err := l.Blob(ctx, d)
 	if err == nil {
@@ -245,7 +248,7 @@ func intact(ctx context.Context, l *oci.Layout, d ocispec.Descriptor) (bool, err
 	return err == nil, ctx.Err()
 }
 
-// version is the text of the file oci-layout.
+// version returns the content of the file oci-layout.
 func version() *bytes.Reader {
 	return bytes.NewReader([]byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`))
 }

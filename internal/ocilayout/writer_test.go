@@ -31,7 +31,7 @@ const (
 
 func unwatched(int64) {}
 
-// mirror is a registry with an index of two platforms that is signed and has an SBOM, and an image.
+// mirror starts a registry with a signed index of two platforms that has an SBOM, and with an image.
 func mirror(t *testing.T) (*registrytest.Registry, *registry.Client) {
 	t.Helper()
 	r := registrytest.Start(t)
@@ -56,7 +56,7 @@ func mirror(t *testing.T) (*registrytest.Registry, *registry.Client) {
 	return r, c
 }
 
-// image finds an image with what is attached to it.
+// image reads an image and its satellites from the registry.
 func image(t *testing.T, c *registry.Client, name string) ocilayout.Image {
 	t.Helper()
 	repository := strings.TrimSuffix(name, ":1")
@@ -71,7 +71,7 @@ func image(t *testing.T, c *registry.Client, name string) ocilayout.Image {
 	return i
 }
 
-// create begins a layout, which is abandoned at the end of the test if it is not complete then.
+// create begins a layout, and abandons it at the end of the test if it is incomplete.
 func create(t *testing.T, name string, archive bool) *ocilayout.Writer {
 	t.Helper()
 	w, err := ocilayout.Create(name, archive)
@@ -82,7 +82,7 @@ func create(t *testing.T, name string, archive bool) *ocilayout.Writer {
 	return w
 }
 
-// write writes images into a layout, and returns how many blobs were read for it.
+// write writes images into a layout, and returns how many blobs were read from the registry.
 func write(t *testing.T, name string, archive bool, images ...ocilayout.Image) (copied int, err error) {
 	t.Helper()
 	w, err := ocilayout.Create(name, archive)
@@ -112,7 +112,7 @@ func open(t *testing.T, name string, archive bool) *oci.Layout {
 	return l
 }
 
-// named is an image of a layout by its whole name, with how much is attached to it.
+// named returns the digest of the image with a full name, and the number of its satellites.
 func named(t *testing.T, l *oci.Layout, name string) (digest string, satellites int) {
 	t.Helper()
 	for _, d := range l.Images {
@@ -138,7 +138,7 @@ func blobs(r *registrytest.Registry) int {
 	})
 }
 
-// breaks sends the beginning of a blob, and then the line breaks.
+// breaks sends the beginning of a blob and then breaks the connection.
 func breaks(w http.ResponseWriter, req *http.Request) bool {
 	if !strings.Contains(req.URL.Path, "/blobs/") {
 		return false
@@ -148,7 +148,7 @@ func breaks(w http.ResponseWriter, req *http.Request) bool {
 	panic(http.ErrAbortHandler)
 }
 
-// files are those of a folder, but for the blobs, and how many of these there are.
+// files returns the files of a folder except the blobs, and the number of blobs.
 func files(t *testing.T, folder string) (names []string, blobs int) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(folder), ".", func(path string, d fs.DirEntry, err error) error {
@@ -177,7 +177,8 @@ func forms(t *testing.T, do func(t *testing.T, name string, archive bool)) {
 	}
 }
 
-// What is written is read as it was, and is not read from the registry again.
+// The layout must contain everything of an image unchanged,
+// and a second run must not read it from the registry again.
 func TestAllOfAnImageIsInTheLayout(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, name string, archive bool) {
@@ -210,7 +211,7 @@ func TestAllOfAnImageIsInTheLayout(t *testing.T) {
 	})
 }
 
-// An archive has what was asked for last, a folder also what it had.
+// An archive contains only the images of the last run, a folder also the images it had before.
 func TestWhatIsThereBefore(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, name string, archive bool) {
@@ -230,7 +231,8 @@ func TestWhatIsThereBefore(t *testing.T) {
 	})
 }
 
-// A folder keeps the images of others who write the bare tag beside the whole name, as docker does, and replaces its own.
+// A folder keeps images of other programs that write the bare tag in addition to
+// the full name, as docker does, and replaces the image with the same full name.
 func TestAFolderKeepsOtherNames(t *testing.T) {
 	t.Parallel()
 	_, c := mirror(t)
@@ -270,7 +272,7 @@ func TestAFolderKeepsOtherNames(t *testing.T) {
 	}
 }
 
-// A run that ends early leaves what was there, and the next one goes on.
+// A run that ends early must leave the previous content, and the next run must continue from there.
 func TestARunThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, name string, archive bool) {
@@ -304,7 +306,7 @@ func TestARunThatEndsEarly(t *testing.T) {
 	})
 }
 
-// In one run, what an error has left of a part is written over.
+// In one run, a part that an error has left incomplete must be written again.
 func TestAddIsCalledAgain(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, name string, archive bool) {
@@ -325,7 +327,7 @@ func TestAddIsCalledAgain(t *testing.T) {
 	})
 }
 
-// A source that stops sending is one that does not answer, and not a run without an end.
+// If a source stops sending, the run must end with an error that the source does not answer.
 func TestASourceThatStopsSending(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, name string, archive bool) {
@@ -373,7 +375,7 @@ func TestAFolderGoesOn(t *testing.T) {
 	}
 }
 
-// What is damaged is written again.
+// A damaged part must be written again.
 func TestADamagedBlobIsReplaced(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, name string, archive bool) {
@@ -471,7 +473,7 @@ func TestWhatIsNotALayoutStays(t *testing.T) {
 	}
 }
 
-// Links in a folder that others have made lead nowhere else.
+// Links that others have made in a folder must not lead out of it.
 func TestNothingIsWrittenOutsideOfAFolder(t *testing.T) {
 	t.Parallel()
 	_, c := mirror(t)
@@ -491,7 +493,7 @@ func TestNothingIsWrittenOutsideOfAFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = write(t, folder, false, i)
-			if name == "Blob" { // the link itself is replaced
+			if name == "Blob" { // only the link is replaced
 				if err != nil {
 					t.Error(err)
 				}
@@ -505,7 +507,7 @@ func TestNothingIsWrittenOutsideOfAFolder(t *testing.T) {
 	}
 }
 
-// A full disk, or whatever else keeps a file from being written, is not an error of the source.
+// A full disk, or another reason why a file cannot be written, must not count as an error of the source.
 func TestWhatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	_, c := mirror(t)
@@ -537,7 +539,7 @@ func TestAStoppedRun(t *testing.T) {
 	})
 }
 
-// index.json is what others can read.
+// index.json must be readable for other programs.
 func TestIndex(t *testing.T) {
 	t.Parallel()
 	_, c := mirror(t)

@@ -18,7 +18,7 @@ func TestOneRegistryUnderTwoNames(t *testing.T) {
 		reason string
 		list   string
 		a, b   v1alpha1.ArtifactStore
-		want   []string // who is in doubt
+		want   []string // the stores that have a doubt
 	}{
 		"Doubt":     {"they may be one registry", "", aStore("a", "https://r.example/acme", here), aStore("b", "https://s.example/acme", both), []string{"a", "b"}},
 		"Above":     {"one reaches into the other", "", aStore("a", "https://r.example", here), aStore("b", "https://s.example/acme", here), []string{"a", "b"}},

@@ -1,14 +1,14 @@
-// Package place says which namespaces may have stores in which registry or part of one, and which stores may
-// be in the same registry under different names. It is pure: it reads objects and the administrator's list, and
-// asks neither the cluster nor a registry.
+// Package place decides which namespaces may have stores in which registry or part of one, and which stores may
+// be in the same registry under different names. It is pure: it works on objects and the administrator's list, and
+// reads neither the cluster nor a registry.
 //
 // Decision: the list is a file of the manager, rendered from the chart's values. Rejected: a cluster-scoped
-// kind, which every tenant's purge pod would need a right to read. A purge goes by the store's Ready condition
-// instead, which it reads again within 5 seconds before each deletion. An argument of its pod would be as old
-// as the pod.
+// kind, because the purge pod of every tenant would need a right to read it. A purge relies on the store's Ready condition
+// instead, which it reads again at most 5 seconds before each deletion. Rejected: an argument of the purge pod, because it
+// would be as old as the pod.
 //
-// Decision: stores that share an address are in doubt, and nothing of either is deleted. Rejected: to let one of
-// them win, because one address can serve many registries; a mark in the registry, because it needs writes
+// Decision: if stores share an address, nothing of any of them is deleted. Rejected: to let one of
+// them win, because one address can serve many registries. Rejected: a mark in the registry, because it needs writes
 // before anything is known of the registry.
 package place
 
@@ -28,20 +28,20 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Who may use places that no entry of the list names.
+// Allow and Deny say whether namespaces may use places that the list does not name.
 const (
 	Allow = "Allow"
 	Deny  = "Deny"
 )
 
-// file is how a list is written.
+// file is the format of a list.
 type file struct {
 	// Default is Allow or Deny; empty means Allow.
 	Default string `json:"default"`
 	Places  []struct {
 		// Registry is host[:port][/prefix], without a scheme.
 		Registry string `json:"registry"`
-		// Namespaces may be empty: then no namespace may use the place.
+		// Namespaces may use the place. If the list is empty, no namespace may.
 		Namespaces []string `json:"namespaces"`
 	} `json:"places"`
 }
@@ -52,14 +52,14 @@ type Rules struct {
 	entries []entry
 }
 
-// entry is a place and the namespaces that it is for, sorted.
+// entry is a place with the namespaces that may use it, sorted.
 type entry struct {
 	name       string
 	at         v1alpha1.RegistryLocation
 	namespaces []string
 }
 
-// Read reads a list from a file. Without a name it has no places.
+// Read reads a list from a file. If name is "", the list is empty.
 func Read(name string) (Rules, error) {
 	if name == "" {
 		return Rules{}, nil
@@ -75,8 +75,8 @@ func Read(name string) (Rules, error) {
 	return rules, nil
 }
 
-// Parse reads a list in YAML or JSON. Unknown fields, places that cannot be used, and places that are named twice
-// are errors, all of which are returned.
+// Parse reads a list in YAML or JSON. Unknown fields, invalid places,
+// and places that are named twice are errors. Parse returns all of them.
 func Parse(text []byte) (Rules, error) {
 	var f file
 	if len(bytes.TrimSpace(text)) == 0 {
@@ -105,8 +105,8 @@ func Parse(text []byte) (Rules, error) {
 	return rules, errors.Join(errs...)
 }
 
-// written is how a place is written: what a store's URL may have after its scheme, addresses of IPv6, and a dot at
-// the end of the host.
+// written matches the form of a place: what a store's URL may have
+// after its scheme, IPv6 addresses, and a dot at the end of the host.
 var written = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?)(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*/?$`)
 
 func newEntry(registry string, namespaces []string) (entry, error) {
@@ -139,10 +139,10 @@ func (r Rules) twice(e entry) error {
 	return nil
 }
 
-// Refusal says why a namespace may have no store at a place; nil if it may. The entry with the longest prefix that
-// contains the place decides. A place that contains one which the list keeps from the namespace is refused too,
-// since the store would reach into it. In the cluster's own registry a place that no entry contains is for the namespace
-// whose name its prefix begins with, so that no namespace can take another one's, whichever comes first.
+// Refusal returns why a namespace may not have a store at a place, or nil if it may. The entry with the longest prefix
+// that contains the place decides. A place that contains an entry for other namespaces is refused too, because the
+// store would reach into that entry's place. In the cluster's own registry, a place that no entry contains belongs to
+// the namespace that its prefix begins with, so that no namespace can take the place of another one by being first.
 func (r Rules) Refusal(namespace string, at v1alpha1.RegistryLocation) error {
 	governs, denied := r.governing(at), r.deny
 	if governs != nil {
@@ -170,8 +170,8 @@ func askAdministrator(namespace, where string) string {
 	return fmt.Sprintf("Use another registry or prefix, or ask an administrator to add namespace %s to %s (Helm: places.list)", namespace, where)
 }
 
-// governing is the entry with the longest prefix that contains a place; nil for none. There are no two, because no
-// place is named twice.
+// governing returns the entry with the longest prefix that contains a place, or
+// nil if there is none. There is at most one, because no place is named twice.
 func (r Rules) governing(at v1alpha1.RegistryLocation) *entry {
 	var best *entry
 	for i := range r.entries {
@@ -187,7 +187,7 @@ func (e *entry) admits(namespace string) bool {
 	return found
 }
 
-// maxNamed bounds how many namespaces a message names.
+// maxNamed is the maximum number of namespaces that a message names.
 const maxNamed = 5
 
 func (e *entry) whose() string {
@@ -202,14 +202,15 @@ func (e *entry) whose() string {
 	return "namespaces " + strings.Join(e.namespaces, ", ")
 }
 
-// Admits reports whether a store's namespace may use its place, or the store has none because its URL is invalid.
+// Admits reports whether a store's namespace may use its place. A
+// store without a place, because its URL is invalid, is admitted.
 func (r Rules) Admits(s *v1alpha1.ArtifactStore) bool {
 	at, err := s.Location()
 	return err != nil || r.Refusal(s.Namespace, at) == nil
 }
 
-// Winner is the store among others that s must yield to, as ArtifactStore.Winner, but for those that the list
-// does not admit, which win over nobody; nil for none.
+// Winner returns the store that s must yield to, or nil if there is none. It
+// is ArtifactStore.Winner without the stores that the list does not admit.
 func (r Rules) Winner(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	for i := range all {
 		if w := s.Winner(all[i : i+1]); w != nil && r.Admits(w) {

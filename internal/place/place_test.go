@@ -144,7 +144,7 @@ func TestAListThatIsWrongIsRefused(t *testing.T) {
 	}
 }
 
-// The chart refuses what the manager would refuse at its start.
+// The chart's schema rejects every place that the manager would reject at its start.
 func TestTheChartKnowsHowAPlaceIsWritten(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../charts/nfo/values.schema.json")
@@ -219,8 +219,8 @@ func TestTheRightfulNamespaceWins(t *testing.T) {
 	}
 }
 
-// The rule agrees, over all small lists and places, with asking it of every repository below the place. It does
-// not depend on the order of the list, nor on how places are written.
+// Refusal agrees, over all small lists and places, with asking the nearest entry for every repository
+// below the place. The result does not depend on the order of the list, nor on how places are written.
 func TestTheMostSpecificPlaceDecides(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -259,12 +259,12 @@ func TestTheMostSpecificPlaceDecides(t *testing.T) {
 	}
 }
 
-// spelt is one of the ways in which the host r is written.
+// spelt returns one of the ways to write the host r.
 func spelt(rng *rand.Rand) string { return []string{"r", "R", "r:443", "R.", "r.:0443"}[rng.IntN(5)] }
 
 func join(host, prefix string) string { return strings.TrimSuffix(host+"/"+prefix, "/") }
 
-// below are a path and those below it, down to a depth, over two names of which one begins like the other.
+// below returns a path and the paths below it, down to a depth, from two names of which one is a prefix of the other.
 func below(path string, depth int) []string {
 	all := []string{path}
 	if path != "" && len(strings.Split(path, "/")) >= depth {

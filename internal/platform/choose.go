@@ -8,13 +8,14 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// ErrNone is an image of which no child is of a listed platform.
+// ErrNone is returned for an image that has no child of a listed platform.
 var ErrNone = errors.New("the image has none of the platforms that are mirrored")
 
-// maxChildren bounds the children of an index from which is chosen. Of one with more, all are: no registry takes it.
+// maxChildren is the maximum number of children of an index to choose from.
+// Of a larger index all children are chosen; no registry accepts one.
 const maxChildren = 10_000
 
-// unknown is what builders write as the operating system and the architecture of attestations.
+// unknown is what builders write as the operating system and architecture of attestations.
 const unknown = "unknown"
 
 // dockerManifestList is the media type of Docker's indexes.
@@ -30,7 +31,7 @@ type child struct {
 		Variant      string `json:"variant"`
 	} `json:"platform"`
 	Annotations struct {
-		// Of is the image that an attestation is about, as BuildKit writes it.
+		// Of is the image that an attestation is about, as written by BuildKit.
 		Of digest.Digest `json:"vnd.docker.reference.digest"`
 	} `json:"annotations"`
 }
@@ -49,23 +50,23 @@ func (c child) isIndex() bool {
 	return c.MediaType == ocispec.MediaTypeImageIndex || c.MediaType == dockerManifestList
 }
 
-// Choice is which children of an index are mirrored.
+// Choice says which children of an index are mirrored.
 type Choice struct {
-	// Matched is true if a child is of a listed platform or may be, or if there is nothing to choose. Another index whose
-	// platform is not clear counts by its own children.
+	// Matched is true if a child is, or may be, of a listed platform, or if there is nothing to
+	// choose. A child index without a platform does not make it true, because its own children decide.
 	Matched bool
-	// Platforms are those that the index names, each once and in its order.
+	// Platforms are the platforms that the index names, each once and in the order of the index.
 	Platforms []string
 
 	left map[digest.Digest]bool
 }
 
-// Has reports whether a child of the index is chosen. One that Choose has not found in it is: who finds it reads the
-// index otherwise.
+// Has reports whether a child of the index is chosen. A digest that Choose did not find in the
+// index counts as chosen, because a caller that found it has parsed the index differently.
 func (c Choice) Has(d digest.Digest) bool { return !c.left[d] }
 
-// Choose says which children of an index, given by its bytes, are mirrored. All are if the list is empty, if the index
-// cannot be read in this regard, or if no image in it is chosen otherwise.
+// Choose returns which children of an index, given by its bytes, are mirrored. It chooses all if
+// the list is empty, if the index cannot be parsed, or if no child would be chosen otherwise.
 func (l List) Choose(index []byte) Choice {
 	all := Choice{Matched: true}
 	if len(l) == 0 {
@@ -89,7 +90,7 @@ func (l List) Choose(index []byte) Choice {
 func (l List) choose(children []child) Choice {
 	c := Choice{Platforms: platformsOf(children)}
 	chosen := map[digest.Digest]bool{}
-	images := map[digest.Digest]bool{} // what an attestation of this index can be about
+	images := map[digest.Digest]bool{} // the images that an attestation of this index can be about
 	for _, one := range children {
 		switch {
 		case one.known():
@@ -114,7 +115,7 @@ func (l List) choose(children []child) Choice {
 	return c
 }
 
-// others are the children that are not chosen.
+// others returns the children that are not chosen.
 func others(children []child, chosen map[digest.Digest]bool) map[digest.Digest]bool {
 	left := map[digest.Digest]bool{}
 	for _, one := range children {
@@ -125,7 +126,7 @@ func others(children []child, chosen map[digest.Digest]bool) map[digest.Digest]b
 	return left
 }
 
-// platformsOf are the platforms that an index names.
+// platformsOf returns the platforms that an index names.
 func platformsOf(children []child) []string {
 	var names []string
 	seen := map[string]bool{}

@@ -1,14 +1,14 @@
 // Package platform chooses which children of an image index are mirrored.
 //
-// Contract: a [List] is what the chart's value mirror.platforms says. [List.Choose] is pure: it reads the bytes of one
-// index and says which of its children belong to the copy. The manager copies these, and the registry answers for an
-// index of the mirror if these are there. Both call Choose, so that a copy which is complete for one is complete for the
-// other. What is unclear is chosen.
+// Contract: a [List] is the chart's value mirror.platforms. [List.Choose] is pure: it reads the bytes of one
+// index and returns which of its children belong to the copy. The manager copies these, and the registry serves an
+// index of the mirror if these exist. Both call Choose, so that a copy that is complete for one is complete for the
+// other. A child whose platform is unclear is chosen.
 //
-// Decision: a child without a platform is chosen, unless it is an attestation of a child that is not. Rejected: to leave
-// out what has no platform, because artifacts, and images of old tools, have none.
+// Decision: a child without a platform is chosen, unless it is an attestation of a child that is not chosen. Rejected: to
+// leave out every child without a platform, because artifacts, and images of old tools, have none.
 //
-// Decision: an index in which no child is of a listed platform is chosen whole. The copy refuses it, and the registry
-// answers for it only if somebody has pushed all of it. Rejected: to require nothing of it, because the registry would
-// then answer for an index of which it has nothing.
+// Decision: of an index in which no child is of a listed platform, all children are chosen. The mirror refuses to copy such
+// an index, and the registry serves it only if all of it was pushed. Rejected: to require no child, because the registry
+// would then serve an index of which it has nothing.
 package platform

@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// Most is the largest number of platforms in a List.
+// Most is the maximum number of platforms in a List.
 const Most = 16
 
-// form is what a platform looks like. The operating systems and architectures are those of Kubernetes nodes.
+// form matches a platform. The operating systems and architectures are those of Kubernetes nodes.
 var form = regexp.MustCompile(`^(linux|windows)/(386|amd64|arm|arm64|loong64|mips64le|ppc64le|riscv64|s390x)(/v[0-9]{1,2})?$`)
 
-// Platform is an operating system, an architecture and, for some, a variant, as Go and the OCI image-spec call them.
+// Platform is an operating system, an architecture and, for some architectures,
+// a variant, in the terms of Go and the OCI image specification.
 type Platform struct{ OS, Architecture, Variant string }
 
-// String is the platform as os/architecture or os/architecture/variant.
+// String returns the platform as os/architecture or os/architecture/variant.
 func (p Platform) String() string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
@@ -25,10 +26,10 @@ func (p Platform) String() string {
 	return s
 }
 
-// List is a list of platforms; empty for all. It is the value of a flag.
+// List is a list of platforms; an empty list means all. It can be the value of a flag.
 type List []Platform
 
-// Parse reads platforms such as linux/amd64 and linux/arm64/v8. Its error says which one is invalid.
+// Parse parses platforms such as linux/amd64 and linux/arm64/v8. Its error says which one is invalid.
 func Parse(names []string) (List, error) {
 	var l List
 	for _, name := range names {
@@ -46,7 +47,7 @@ func Parse(names []string) (List, error) {
 	return l, nil
 }
 
-// String is the platforms with commas; "" for all.
+// String returns the platforms separated by commas, or "" for all.
 func (l List) String() string {
 	names := make([]string, len(l))
 	for i, p := range l {
@@ -55,7 +56,7 @@ func (l List) String() string {
 	return strings.Join(names, ",")
 }
 
-// Set takes a list with commas in place of what was there; "" for all. With Type and String it makes *List the value of a flag.
+// Set replaces the list by one separated by commas; "" means all. Set, Type and String make *List the value of a flag.
 func (l *List) Set(text string) (err error) {
 	var names []string
 	if text != "" {
@@ -65,11 +66,11 @@ func (l *List) Set(text string) (err error) {
 	return err
 }
 
-// Type is what help texts call the value.
+// Type returns the name of the value's type in help texts.
 func (*List) Type() string { return "platforms" }
 
-// matches reports whether a platform is listed. A listed platform without a variant stands for all variants, and an image
-// without one is of each: registries often leave it out.
+// matches reports whether a platform is listed. A listed platform without a variant matches all variants.
+// An image without a variant matches each listed one, because registries often omit the variant.
 func (l List) matches(p Platform) bool {
 	return slices.ContainsFunc(l, func(one Platform) bool {
 		return one.OS == p.OS && one.Architecture == p.Architecture && (one.Variant == "" || p.Variant == "" || one.Variant == p.Variant)

@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// entry is a child of an index: its name stands for its digest, of for what it attests.
+// entry is a child of an index. Its digest is derived from name, and of is the name of the child that it attests.
 type entry struct{ name, platform, of, mediaType string }
 
 func indexOf(t *testing.T, entries []entry) []byte {
@@ -118,7 +118,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// What a reader of the same bytes finds, and Choose does not, is chosen: encoding/json takes \u017f for an s.
+// A child that another parser finds in the same bytes, but Choose does not, is chosen: encoding/json takes \u017f for an s.
 func TestChooseKeepsWhatOthersRead(t *testing.T) {
 	l := List{{OS: "linux", Architecture: "amd64"}}
 	a, b := digest.FromString("a"), digest.FromString("b")
@@ -142,7 +142,7 @@ func TestChooseKeepsWhatOthersRead(t *testing.T) {
 	}
 }
 
-// What cannot be read is chosen.
+// A child that cannot be parsed is chosen.
 func TestChooseWhatIsUnclear(t *testing.T) {
 	l := List{{OS: "linux", Architecture: "amd64"}}
 	d := digest.FromString("arm")

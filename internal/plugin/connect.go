@@ -18,8 +18,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Connect makes an uncached client for the cluster that the flags name. Warnings of the API server go to
-// standard error, as with kubectl.
+// Connect returns an uncached client for the cluster of the flags. Warnings
+// of the API server are written to standard error, as kubectl does.
 func Connect(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) (client.Client, error) {
 	kube, err := flags.ToRESTConfig()
 	if err != nil {
@@ -42,7 +42,7 @@ func Connect(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOSt
 	return api, nil
 }
 
-// ConnectFor connects to the cluster, for a resource of the namespace that the flags name.
+// ConnectFor connects to the cluster of the flags. It returns the namespace of the flags, and the kind of a resource's name.
 func ConnectFor(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, resource string) (api client.Client, namespace, kind string, err error) {
 	if namespace, _, err = config.ToRawKubeConfigLoader().Namespace(); err != nil {
 		return nil, "", "", &Error{Code: ExitFailed, Err: fmt.Errorf("finding the namespace: %w", err)}
@@ -54,19 +54,19 @@ func ConnectFor(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	return api, namespace, kind, err
 }
 
-// kinds are those that can be asked for.
+// kinds are the kinds that a user can ask for.
 var kinds = []string{
 	v1alpha1.KindArtifactStore, v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition,
 	v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone, v1alpha1.KindArtifact,
 }
 
-// kindOf is the kind that a person means by a resource's name in the plural, singular or short.
+// kindOf returns the kind for a resource's name in the plural, singular or short form.
 func kindOf(config *genericclioptions.ConfigFlags, resource string) (string, error) {
 	mapper, err := config.ToRESTMapper()
 	if err != nil {
 		return "", &Error{Code: ExitFailed, Err: fmt.Errorf("asking the cluster for its kinds: %w", err)}
 	}
-	// As kubectl reads it: am.v1alpha1.nfo.dev, or am.nfo.dev.
+	// Like kubectl, it accepts am.v1alpha1.nfo.dev and am.nfo.dev.
 	full, short := schema.ParseResourceArg(strings.ToLower(resource))
 	kind, err := mapper.KindFor(short.WithVersion(""))
 	if err != nil && full != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// clusterOf are kubectl's flags for an API server that has manifests and pods, and warns of what is old.
+// clusterOf returns kubectl's flags for an API server that serves manifests and pods, and sends deprecation warnings.
 func clusterOf(t *testing.T) *genericclioptions.ConfigFlags {
 	t.Helper()
 	version := metav1.GroupVersionForDiscovery{GroupVersion: v1alpha1.GroupVersion.String(), Version: v1alpha1.GroupVersion.Version}
@@ -53,7 +53,7 @@ func clusterOf(t *testing.T) *genericclioptions.ConfigFlags {
 	return flags
 }
 
-// A resource is named as kubectl takes it, and is one that this plugin is about.
+// A resource is named in any form that kubectl accepts, and must be one of nfo's.
 func TestConnectFor(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -149,7 +149,7 @@ func TestFullNamesOfImages(t *testing.T) {
 	}
 }
 
-// A document for programs means what it says, whatever characters it has, and leads to no terminal here.
+// JSON keeps its meaning whatever characters its strings have, and contains none that controls a terminal.
 func TestWriteJSON(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -1,6 +1,5 @@
-// Package plugin has what the commands of kubectl nfo share.
+// Package plugin has what the commands of kubectl nfo have in common.
 //
-// Contract: [Error] is how a command ends the program with a code of its own, [Connect] how it reaches the cluster that
-// kubectl's flags name, and [ParseImage] how it reads an image that a person writes. What goes to a terminal goes
-// through package terminal.
+// Contract: [Error] ends the program with an exit code, [Connect] connects to the cluster of kubectl's flags, and
+// [ParseImage] parses an image on the command line. Output for a terminal is written through package terminal.
 package plugin

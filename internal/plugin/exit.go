@@ -2,14 +2,14 @@ package plugin
 
 import "fmt"
 
-// Exit codes.
+// The exit codes.
 const (
 	ExitFailed    = 1
 	ExitUsage     = 2
 	ExitNotMapped = 3
 )
 
-// Error ends the program with a code of its own. Without an error all has been said.
+// Error ends the program with an exit code. If Err is nil, the command has printed everything already.
 type Error struct {
 	Code int
 	Err  error
@@ -24,7 +24,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Usage is an error in the command line.
+// Usage returns an error for a wrong command line.
 func Usage(format string, args ...any) error {
 	return &Error{Code: ExitUsage, Err: fmt.Errorf(format, args...)}
 }

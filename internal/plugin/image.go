@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// ImageReference names something in a registry: by tag or, when it has one, by digest.
+// ImageReference refers to content in a registry by its digest if it has one, else by its tag.
 type ImageReference struct {
 	Written          string
 	Host, Repository string
@@ -17,8 +17,7 @@ type ImageReference struct {
 	Digest           digest.Digest
 }
 
-// ParseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. It has no default host and no
-// default tag.
+// ParseImage parses HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no default tag.
 func ParseImage(s string) (ImageReference, error) {
 	i := ImageReference{Written: s}
 	ref, err := imageref.Parse(s)
@@ -45,7 +44,7 @@ func ParseImage(s string) (ImageReference, error) {
 	return i, nil
 }
 
-// Full is the image with its host, and what it has of a tag and a digest.
+// Full returns the image with its host, and its tag and digest if it has them.
 func (i ImageReference) Full() string {
 	s := i.Host + "/" + i.Repository
 	if i.Tag != "" {

@@ -7,7 +7,7 @@ import (
 
 const digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-// What is deleted or explained is named in full: a default host or tag would be another image than the one that was meant.
+// An image must be given in full: a default host or tag could select another image than the user meant.
 func TestParseImage(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Mirror reads the store of the mirror, which is in the operator's namespace.
+// Mirror reads the store of the mirror in the operator's namespace.
 func Mirror(ctx context.Context, api client.Reader, namespace string) (*v1alpha1.ArtifactStore, error) {
 	store := &v1alpha1.ArtifactStore{}
 	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.MirrorName}, store)

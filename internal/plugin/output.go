@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// Print writes an answer, in JSON if that is its output, and otherwise as text does. Errors are those of Printed.
+// Print writes an answer as JSON if output is "json", and otherwise with text. It returns the errors of Printed.
 func Print(out io.Writer, output string, answer any, text func(io.Writer) error) error {
 	if output == "json" {
 		return Printed(WriteJSON(out, answer))
@@ -19,7 +19,7 @@ func Print(out io.Writer, output string, answer any, text func(io.Writer) error)
 	return Printed(text(out))
 }
 
-// Printed is a failure if an answer could not be written, and nil if err is.
+// Printed returns the error for an answer that could not be written; nil if err is nil.
 func Printed(err error) error {
 	if err == nil {
 		return nil
@@ -27,15 +27,14 @@ func Printed(err error) error {
 	return &Error{Code: ExitFailed, Err: fmt.Errorf("printing: %w", err)}
 }
 
-// WriteJSON writes a document for programs. It means what v says, and shows nothing on a terminal that could
-// take it over.
+// WriteJSON writes v as JSON. Characters that could control a terminal are escaped, which keeps the meaning of the JSON.
 func WriteJSON(out io.Writer, v any) error {
 	e := json.NewEncoder(terminal.JSON(unwrap(out)))
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
 
-// unwrap returns the stream below the writer of texts.
+// unwrap returns the stream below a terminal.Writer.
 func unwrap(out io.Writer) io.Writer {
 	if w, ok := out.(*terminal.Writer); ok {
 		return w.Unwrap()
@@ -43,7 +42,7 @@ func unwrap(out io.Writer) io.Writer {
 	return out
 }
 
-// TerminalOf returns the terminal that a stream leads to; nil if it leads elsewhere.
+// TerminalOf returns the terminal that a stream writes to; nil if it writes elsewhere.
 func TerminalOf(out io.Writer) *os.File {
 	if file, ok := unwrap(out).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return file
@@ -51,8 +50,8 @@ func TerminalOf(out io.Writer) *os.File {
 	return nil
 }
 
-// DataOut is where an object goes that is printed in a format of kubectl: another program may read it, and gets every
-// byte; a person at a terminal gets what can be shown.
+// DataOut returns the writer for an object printed in one of kubectl's formats. Another program
+// gets every byte of the object; a terminal gets only characters that are safe to show.
 func DataOut(out io.Writer, format string) io.Writer {
 	switch {
 	case format == "json":

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// Another program gets every byte of an object, a terminal what it can be shown.
+// Another program gets every byte of an object; a terminal gets only safe characters.
 func TestDataOut(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string]string{"yaml": "x\u202e", "json": `x\u202e`, "name": "x?", "": "x?"} {

@@ -13,7 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// What Helm has pushed is the same chart only if it is signed as the source is: else a provenance would never be published.
+// TestSameChart would find a chart with a provenance taken for the chart
+// without it that Helm pushed: its provenance would never be published.
 func TestSameChart(t *testing.T) {
 	t.Parallel()
 	archive, other := oci.Blob{MediaType: chart.ContentMediaType, Data: []byte("chart")}, oci.Blob{MediaType: chart.ContentMediaType, Data: []byte("other")}
@@ -57,7 +58,7 @@ func TestSameChart(t *testing.T) {
 			p := &publication{target: &target{manifest: &v1alpha1.ArtifactManifest{}, client: c}}
 			i := &item{repository: "acme/upf", entry: v1alpha1.ManifestArtifact{ArtifactName: "upf", ArtifactVersion: "1"}}
 			i.candidate = &candidate{chart: true, read: func(context.Context) (*registry.Source, error) { return source, nil }}
-			if err := p.lookAtTag(t.Context(), i); err != nil || i.sameContent != tc.want {
+			if err := p.inspectTag(t.Context(), i); err != nil || i.sameContent != tc.want {
 				t.Errorf("%s: it is the same: %t, %v, want %t", tc.reason, i.sameContent, err, tc.want)
 			}
 		})

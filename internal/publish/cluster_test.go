@@ -18,14 +18,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-// kubeconfig are the flags of a user who has a bearer token; "" for another login.
+// kubeconfig returns the flags of a user with a bearer token; "" stands for a user who logs in another way.
 func kubeconfig(bearer string) *genericclioptions.ConfigFlags {
 	flags, server := genericclioptions.NewConfigFlags(false), "https://127.0.0.1:1"
 	flags.APIServer, flags.BearerToken = &server, &bearer
 	return flags
 }
 
-// push pushes the artifact new:1 of the manifest m, and says what advice follows a refusal.
+// push pushes the artifact new:1 of the manifest m, and returns the advice that follows a refusal.
 func push(t *testing.T, f *publishFlags, c *plugintest.Cluster) (advice string, err error) {
 	t.Helper()
 	target, err := f.find(t.Context(), c.API, client.ObjectKey{Namespace: "p", Name: "m"})
@@ -46,7 +46,7 @@ func push(t *testing.T, f *publishFlags, c *plugintest.Cluster) (advice string, 
 	return target.denied(), err
 }
 
-// A push to the cluster's own registry needs no login that was stored before.
+// A push to the cluster's own registry needs no stored login.
 func TestPublishToTheClustersRegistry(t *testing.T) {
 	const mine = "my-own-token"
 	for name, tc := range map[string]struct {
@@ -87,7 +87,7 @@ func TestPublishToTheClustersRegistry(t *testing.T) {
 	}
 }
 
-// A port-forward is another address of the registry, and its certificate must be for that address.
+// A port-forward reaches the registry at another address, and the registry's certificate must be valid for that address.
 func TestPublishThroughAnotherAddress(t *testing.T) {
 	plugintest.Homeless(t)
 	c := plugintest.NewCluster(t, func(s *v1alpha1.ArtifactStore) { s.Status.URL = "https://nfo-registry.nfo-system.svc/p" })
@@ -104,7 +104,7 @@ func TestPublishThroughAnotherAddress(t *testing.T) {
 	}
 }
 
-// The registry is a source too, by the name in the store's status and by the address.
+// A source can be in the cluster's registry too, given by the host in the store's status or by --registry-address.
 func TestSourcesInTheClustersRegistry(t *testing.T) {
 	plugintest.Homeless(t)
 	c := plugintest.NewCluster(t, func(s *v1alpha1.ArtifactStore) { s.Status.URL = "https://nfo-registry.nfo-system.svc/p" })

@@ -7,8 +7,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
-// TestCommand: a wrong command line is wrong usage, whatever the cluster is; a cluster that does not answer is a failure,
-// and says that nothing was pushed if anything was to be.
+// TestCommand checks that a wrong command line exits as wrong usage whatever the state of the cluster, and
+// that an unreachable cluster exits as a failure, with "nothing was pushed" if the command line has sources.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

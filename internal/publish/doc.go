@@ -1,17 +1,19 @@
-// Package publish pushes artifacts to where a manifest lists them, or images to where nodes find them in the mirror.
+// Package publish pushes artifacts to the repositories where a manifest lists
+// them, or images into the mirror under the names by which nodes pull them.
 //
-// Contract: [NewCommand] is `kubectl nfo publish`. It plans before it writes: which file, layout or image is which entry
-// of the manifest, what is there already, what would be overwritten. Then it copies, with signatures and whatever else
-// is attached, and verifies what it copied.
+// Contract: [NewCommand] is `kubectl nfo publish`. It plans before it writes: which file, layout or image
+// is for which entry of the manifest, what the registry already has, and which tags would be overwritten.
+// Then it copies the artifacts with their signatures and other satellites, and verifies what it copied.
 //
 // Invariants held here:
 //
-//   - I1: a tag that is at another digest is overwritten only when that is asked for.
-//   - Of what goes into the mirror, the Artifact that holds it is made before anything is pushed.
+//   - I1: a tag that is at another digest is overwritten only if the user asks for that.
+//   - The Artifact that holds an image in the mirror is created before anything of the image is pushed.
 //
-// Decision: nothing is followed out of what was named, and no login is sent unencrypted to a host that --plain-http
-// does not name. Rejected: to trust files because they are local; publishers pass on what others gave them.
+// Decision: the command reads no file outside of the sources that the command line names, and
+// sends no login unencrypted, except to this machine and to the hosts of --plain-http. Rejected:
+// trusting files because they are local. Publishers pass on files that others gave them.
 //
-// Decision: an Artifact of an image that goes into the mirror, and that nothing has used, is deleted and made anew, so
-// that its grace begins anew. Rejected: to write its status, which is the operator's alone.
+// Decision: when an image is pushed into the mirror and its Artifact exists but is unused, the Artifact is deleted and
+// created anew, so that its grace period starts anew. Rejected: resetting its status. Only the operator writes status.
 package publish

@@ -14,12 +14,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// tries: a registry that does not answer is asked again after 1 s and 2 s. What it has by then is not
-// sent again.
+// tries are three attempts, 1 s and 2 s apart, for a registry that does not
+// answer. An attempt does not send again what the registry already has.
 var tries = wait.Backoff{Steps: 3, Duration: time.Second, Factor: 2}
 
-// execute pushes one artifact after the other, and verifies what was pushed. It goes on after a
-// failure; each item says what became of it.
+// execute pushes one artifact after the other, then verifies those that
+// it pushed. It continues after a failure; each item records its result.
 func (p *publication) execute(ctx context.Context, bars *progress.Progress) {
 	for _, i := range p.items {
 		if i.source != nil {
@@ -46,7 +46,8 @@ func (p *publication) conclude(ctx context.Context, i *item, err error) {
 	}
 }
 
-// push pushes one artifact. One that is there is looked at, and what is missing of it is pushed.
+// push pushes one artifact. If its tag is at the right digest already,
+// push verifies the content and pushes what is missing of it.
 func (p *publication) push(ctx context.Context, i *item, bars *progress.Progress) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -83,7 +84,7 @@ func (p *publication) push(ctx context.Context, i *item, bars *progress.Progress
 func (p *publication) copy(ctx context.Context, i *item, bar *progress.Bar) error {
 	var over digest.Digest
 	if i.result == resultOverwrite {
-		over = i.there.Digest
+		over = i.current.Digest
 	}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
@@ -99,7 +100,7 @@ func (p *publication) copy(ctx context.Context, i *item, bar *progress.Bar) erro
 		}
 		return true, last
 	})
-	if wait.Interrupted(err) && last != nil { // all tries are over
+	if wait.Interrupted(err) && last != nil { // all tries failed
 		return last
 	}
 	return err
@@ -122,12 +123,12 @@ func (p *publication) verify(ctx context.Context, i *item) error {
 		return err
 	}
 	if i.result == resultPresent {
-		return nil // its satellites were looked at
+		return nil // inspectSatellites found which satellites exist already
 	}
 	return p.verifySatellites(ctx, i)
 }
 
-// outcome is the error that the command ends with.
+// outcome returns the error that the command ends with.
 func (p *publication) outcome(ctx context.Context) error {
 	var errs []error
 	asked, done, unverified, missing, moved := 0, 0, 0, 0, 0
@@ -166,7 +167,8 @@ func (p *publication) outcome(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// advice is what to do after failures. What cannot be read, or is refused, will be so the next time too.
+// advice suggests the same command again, unless every failure is
+// a refusal or unreadable content: those would fail the same way.
 func advice(failures []error) string {
 	lasts := func(err error) bool {
 		return errors.Is(err, registry.ErrUnreadable) || errors.Is(err, registry.ErrDenied)

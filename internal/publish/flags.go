@@ -89,7 +89,7 @@ const publishExample = `  # What is missing?
   # Take what 'kubectl nfo images --export site.tar' has exported elsewhere into the mirror
   kubectl nfo publish --mirror oci-archive:site.tar -n ran --service-account loader`
 
-// publishFlags are the command line of `kubectl nfo publish`.
+// publishFlags holds the flags of `kubectl nfo publish`.
 type publishFlags struct {
 	logins.Flags
 	overwrite, dryRun, quiet bool
@@ -97,13 +97,13 @@ type publishFlags struct {
 	withoutSatellites        bool
 	mirror, keep             bool
 	mirrorNamespace          string
-	// mirrorNamespaceGiven: the flag is on the command line.
+	// mirrorNamespaceGiven is set if the flag is on the command line.
 	mirrorNamespaceGiven bool
 	output               string
 	streams              genericiooptions.IOStreams
 }
 
-// NewCommand makes `kubectl nfo publish`.
+// NewCommand returns the command `kubectl nfo publish`.
 func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &publishFlags{Flags: logins.Flags{Config: config}, streams: streams}
 	cmd := &cobra.Command{
@@ -147,7 +147,7 @@ func (f *publishFlags) register(cmd *cobra.Command) {
 	set.StringVarP(&f.output, "output", "o", "table", "table or json")
 }
 
-// check refuses flags that exclude each other.
+// check refuses invalid flags and flags that exclude each other.
 func (f *publishFlags) check() error {
 	switch {
 	case f.output != "table" && f.output != "json":
@@ -204,10 +204,10 @@ func (f *publishFlags) open(ctx context.Context, manifest string) (*target, erro
 	return f.target(ctx, manifest)
 }
 
-// publish looks at everything, decides, pushes unless it is a dry run, and says what became of it.
+// publish reads the sources and the tags, decides, pushes unless it is a dry run, and reports the results.
 func (f *publishFlags) publish(ctx context.Context, p *publication, named []sourceArgument) error {
 	p.withoutSatellites = f.withoutSatellites
-	if err := p.lookAtAll(ctx); err != nil {
+	if err := p.inspectAll(ctx); err != nil {
 		return unpushed(&plugin.Error{Code: plugin.ExitFailed, Err: err}, named)
 	}
 	if err := p.decide(f.overwrite); err != nil {
@@ -234,7 +234,7 @@ func (f *publishFlags) publish(ctx context.Context, p *publication, named []sour
 	return nil
 }
 
-// unpushed says of an error that it came before anything was pushed, if anything was to be.
+// unpushed adds to an error that nothing was pushed, if the command line has sources.
 func unpushed(err error, sources []sourceArgument) error {
 	if len(sources) == 0 {
 		return err

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// An Artifact that is made anew is not lost on the way, nor is the annotation that keeps its copy.
+// If renewing an Artifact is interrupted or fails, the Artifact must not be lost, nor the annotation that keeps its copy.
 func TestAnArtifactIsNotLostWhenItIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	down := apierrors.NewServiceUnavailable("one moment")
@@ -58,8 +58,8 @@ func TestAnArtifactIsNotLostWhenItIsMadeAnew(t *testing.T) {
 	}
 }
 
-// failing is an API server that fails to create and to delete Artifacts some times, which lands or does not, and whose user
-// interrupts the command when it deletes one.
+// failing is an API server that fails the first requests to create and to delete Artifacts. If lands is set, it
+// carries the requests out all the same. If interrupt is set, the user interrupts the command at the deletion.
 type failing struct {
 	client.Client
 	creates, deletes int

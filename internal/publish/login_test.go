@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// A source in the store's own registry is read as the store is: with a login or without one.
+// A source in the store's own registry is read over the store's connection: with its login, or without one.
 func TestLoginOfSources(t *testing.T) {
 	plugintest.LoggedIn(t, "r.example.com", "s.example.com")
 	store := registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example.com", Prefix: "acme"}}
@@ -59,7 +59,7 @@ func TestLoginOfSecret(t *testing.T) {
 	}
 }
 
-// A push that is refused says what to do, as a look that is refused does.
+// A refused push gives the same advice as a refused read.
 func TestIfDenied(t *testing.T) {
 	t.Parallel()
 	denied, down := errors.Join(registry.ErrDenied), errors.Join(registry.ErrUnavailable)

@@ -10,26 +10,25 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// identity is what a source says that it is.
+// identity is a name and version that a source gives for itself.
 type identity struct{ name, version string }
 
-// labelled is a source and what it is matched by.
+// labelled is a source, and what it is matched with entries by.
 type labelled struct {
-	// written is the source in messages.
+	// written is the source as messages show it.
 	written string
-	// entry is NAME:VERSION if the command line says it. Then nothing else counts.
+	// entry is NAME:VERSION if the command line gives it. Then nothing else is compared.
 	entry string
 	// identities are tried in order.
 	identities []identity
-	// version stands for the only entry of that version, if no identity fits one; "" for none.
+	// version, unless it is "", selects the only entry of that version if no identity fits an entry.
 	version string
 }
 
 // maxNamed is how many entries of a manifest, or images of a layout, an error lists.
 const maxNamed = 20
 
-// match finds the entry of each source, by their indices. Its error says all that is wrong, and lists
-// the manifest's entries.
+// match returns, for each source, the index of its entry. Its error has all mismatches, and lists the manifest's entries.
 func match(entries []v1alpha1.ManifestArtifact, sources []labelled) ([]int, error) {
 	matched := make([]int, len(sources))
 	taken := map[int]string{}
@@ -76,7 +75,7 @@ func (s labelled) fitting(entries []v1alpha1.ManifestArtifact) []int {
 		return find(func(a v1alpha1.ManifestArtifact) bool { return entryName(a) == s.entry })
 	}
 	for _, is := range s.identities {
-		// The name of an artifact that lies at the store's own path can have several segments.
+		// The name of an artifact at the store's own path can have several segments.
 		if found := find(func(a v1alpha1.ManifestArtifact) bool {
 			return path.Base(a.ArtifactName) == is.name && a.ArtifactVersion == is.version
 		}); len(found) > 0 {
@@ -89,7 +88,7 @@ func (s labelled) fitting(entries []v1alpha1.ManifestArtifact) []int {
 	return find(func(a v1alpha1.ManifestArtifact) bool { return a.ArtifactVersion == s.version })
 }
 
-// described is a source with what it says that it is.
+// described returns the source as written, with the names that it gives for itself.
 func (s labelled) described() string {
 	var names []string
 	for _, is := range s.identities {

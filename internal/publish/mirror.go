@@ -20,19 +20,20 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// mirrorTarget is the mirror, as what is published to.
+// mirrorTarget is the mirror as the target of a publication.
 type mirrorTarget struct {
 	api   client.Client
 	store *v1alpha1.ArtifactStore
-	// namespace is where the Artifacts are made.
+	// namespace is where the Artifacts are created.
 	namespace string
-	// blobs are where in the mirror blobs are that were pushed, from where they are mounted into other repositories.
+	// blobs has a repository of the mirror for each blob that was
+	// pushed, from which it can be mounted into other repositories.
 	blobs map[digest.Digest]string
-	// fading are the images whose Artifacts nothing uses for a time already.
+	// fading are images whose Artifacts were unused before, so that their grace period is already running.
 	fading []string
 }
 
-// openMirror finds the mirror, and logs in to its registry.
+// openMirror finds the store of the mirror, and logs in to its registry.
 func (f *publishFlags) openMirror(ctx context.Context) (*target, error) {
 	failed := func(err error) (*target, error) { return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err} }
 	namespace, _, err := f.Config.ToRawKubeConfigLoader().Namespace()
@@ -62,7 +63,7 @@ func (f *publishFlags) findMirror(ctx context.Context, api client.Client, namesp
 	return t, f.openCluster(ctx, api, t, store)
 }
 
-// itemsOf says which image of the mirror each source is. Its error says all that is wrong.
+// itemsOf returns one item for each source: its image in the mirror. Its error has all faults.
 func (t *target) itemsOf(found []candidate) ([]*item, error) {
 	var all []*item
 	var errs []error
@@ -88,7 +89,7 @@ func (t *target) itemsOf(found []candidate) ([]*item, error) {
 	return all, nil
 }
 
-// image is the image that a source is: what the command line says, or else the first whole name that it has.
+// image returns the image for a source: the one on the command line, or else the first full name that the source has.
 func (c *candidate) image() (rewrite.Image, error) {
 	if c.chart {
 		return rewrite.Image{}, fmt.Errorf("%s is a chart, and the mirror has images: publish it for a manifest", c.written)
@@ -110,23 +111,23 @@ func (c *candidate) image() (rewrite.Image, error) {
 	return rewrite.Image{}, fmt.Errorf("%s does not say which image it is, with the host of its registry: write HOST/REPOSITORY:TAG=%s", c.written, c.written)
 }
 
-// decideMirrored says what is to be done for an image of the mirror.
+// decideMirrored returns what is to be done for an image of the mirror.
 func (i *item) decideMirrored(overwrite bool) (result, error) {
 	want := i.want().Digest
 	switch {
 	case i.untagged && i.image.Digest != want.String():
 		return resultFailed, fmt.Errorf("%s is %s", i.candidate.written, want)
-	case i.there.Digest == want:
+	case i.current.Digest == want:
 		return resultPresent, nil
-	case i.there.Digest == "":
+	case i.current.Digest == "":
 		return resultPush, nil
 	case !overwrite:
-		return resultFailed, fmt.Errorf("the mirror has %s at this tag, and %s is %s: --overwrite replaces it, for the pods of all namespaces", i.there.Digest, i.candidate.written, want)
+		return resultFailed, fmt.Errorf("the mirror has %s at this tag, and %s is %s: --overwrite replaces it, for the pods of all namespaces", i.current.Digest, i.candidate.written, want)
 	}
 	return resultOverwrite, nil
 }
 
-// hold makes the Artifacts that hold what is pushed into the mirror, before anything is pushed.
+// hold creates the Artifacts that hold the images in the mirror, before anything is pushed.
 func (p *publication) hold(ctx context.Context, keep bool) error {
 	if p.target.mirror == nil {
 		return nil
@@ -143,9 +144,9 @@ func (p *publication) hold(ctx context.Context, keep bool) error {
 	return nil
 }
 
-// hold makes an Artifact. One that is there and that nothing uses is made anew, so that a purge does not count the time
-// before, unless pods may be sent to the mirror by what its status says: while the source does not answer, nothing would
-// write that again.
+// hold creates an Artifact. If an unused one exists, hold deletes it and creates it anew, so that a
+// purge does not count the time before. It leaves the Artifact alone if its state is Present, which
+// lets pods use the mirror: while the source does not answer, nothing would record that state again.
 func (m *mirrorTarget) hold(ctx context.Context, a *v1alpha1.Artifact) error {
 	err := m.api.Create(ctx, a.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -169,36 +170,36 @@ func (m *mirrorTarget) hold(ctx context.Context, a *v1alpha1.Artifact) error {
 	return m.renew(ctx, &there, a)
 }
 
-// errPurged: a purge has claimed an Artifact.
+// errPurged is the error for an Artifact that a purge has claimed.
 var errPurged = errors.New("a purge is removing its copy; run the same command again in a minute")
 
-// renewal is how long each request of renew may take.
-const renewal = 10 * time.Second
+// renewTimeout is the timeout of each request of renew.
+const renewTimeout = 10 * time.Second
 
-// renew deletes an Artifact and makes it again. An interruption does not end it in between, nor does one error: an Artifact
-// that stays deleted holds nothing, and the annotation that keeps its copy would be lost with it.
+// renew deletes an Artifact and creates it anew. Neither an interruption nor one failed request ends it in between:
+// an Artifact that stays deleted holds nothing, and the annotation that keeps its copy would be lost with it.
 func (m *mirrorTarget) renew(ctx context.Context, there, a *v1alpha1.Artifact) error {
 	whole := context.WithoutCancel(ctx)
 	request := func(send func(context.Context) error) error {
-		ctx, end := context.WithTimeout(whole, renewal)
+		ctx, end := context.WithTimeout(whole, renewTimeout)
 		defer end()
 		return send(ctx)
 	}
-	deleted := request(func(ctx context.Context) error { // unless a purge has claimed it meanwhile
+	deleted := request(func(ctx context.Context) error { // the preconditions fail if a purge has claimed it
 		return client.IgnoreNotFound(m.api.Delete(ctx, there, client.Preconditions{UID: &there.UID, ResourceVersion: &there.ResourceVersion}))
 	})
 	if apierrors.IsConflict(deleted) {
 		return errPurged
 	}
 	var made error
-	_ = wait.ExponentialBackoffWithContext(whole, tries, func(context.Context) (bool, error) { // made is why
+	_ = wait.ExponentialBackoffWithContext(whole, tries, func(context.Context) (bool, error) { // the error is in made
 		made = request(func(ctx context.Context) error { return m.api.Create(ctx, a.DeepCopy()) })
 		return made == nil || apierrors.IsAlreadyExists(made), nil
 	})
 	switch {
 	case apierrors.IsAlreadyExists(made) && deleted != nil:
-		return deleted // it was not
-	case apierrors.IsAlreadyExists(made): // by a request whose answer was lost, or by the manager for a pod that came meanwhile
+		return deleted // the existing Artifact is the old one
+	case apierrors.IsAlreadyExists(made): // by a request whose answer was lost, or by the manager for a new pod
 		return request(func(ctx context.Context) error {
 			if err := m.api.Get(ctx, client.ObjectKeyFromObject(a), there); err != nil {
 				return err
@@ -213,7 +214,7 @@ func (m *mirrorTarget) renew(ctx context.Context, there, a *v1alpha1.Artifact) e
 	return nil
 }
 
-// leave lets an Artifact be as it is, but for the annotation that keeps its copy.
+// leave keeps an Artifact as it is, and adds the annotation that keeps its copy if keep is set.
 func (m *mirrorTarget) leave(ctx context.Context, there *v1alpha1.Artifact, keep bool) error {
 	switch {
 	case there.Kept():
@@ -233,7 +234,7 @@ func (m *mirrorTarget) leave(ctx context.Context, there *v1alpha1.Artifact, keep
 	return err
 }
 
-// advise says what else is needed for pods to use what was pushed, and for it to stay.
+// advise tells the user what else is needed for pods to use the pushed images, and for the images to stay.
 func (p *publication) advise(out io.Writer) {
 	m := p.target.mirror
 	if m != nil && len(m.fading) > 0 {
@@ -246,7 +247,7 @@ func (p *publication) advise(out io.Writer) {
 		"On a site that does not reach the source, have an administrator set the chart's value mirror.rewrite to Always")
 }
 
-// known is where in the mirror a blob is; "" if that is not known.
+// known returns a repository of the mirror that has a blob; "" if none is known.
 func (p *publication) known(d digest.Digest) string {
 	if p.target.mirror == nil {
 		return ""
@@ -254,7 +255,7 @@ func (p *publication) known(d digest.Digest) string {
 	return p.target.mirror.blobs[d]
 }
 
-// remember notes where in the mirror the blobs of an image are.
+// remember records the repository of an image for each of its blobs.
 func (p *publication) remember(i *item) {
 	if p.target.mirror == nil {
 		return
@@ -264,7 +265,7 @@ func (p *publication) remember(i *item) {
 	}
 }
 
-// name is an item in messages: the entry, or the image.
+// name returns an item as messages show it: the entry, or the image.
 func (i *item) name() string {
 	if i.image.Host != "" {
 		return i.image.String()
@@ -272,12 +273,12 @@ func (i *item) name() string {
 	return entryName(i.entry)
 }
 
-// reference is what an item is asked for by: its digest, or its tag.
+// reference returns the digest of an item that is given by digest, or else its tag.
 func (i *item) reference() string {
 	return cmp.Or(i.image.Digest, i.entry.ArtifactVersion)
 }
 
-// at is where an item belongs: host, repository, and tag or digest.
+// at returns where an item belongs: host, repository, and tag or digest.
 func (p *publication) at(i *item) string {
 	separator := ":"
 	if strings.Contains(i.reference(), ":") {

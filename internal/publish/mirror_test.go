@@ -30,10 +30,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// ci may push into the mirror, too.
+// ci is an account that may push into the mirror, too.
 const ci = "p:ci"
 
-// site is a cluster with a mirror, and a registry that somebody reaches.
+// site is a cluster with a mirror, and a registry to copy from.
 type site struct {
 	*plugintest.Cluster
 	t      *testing.T
@@ -42,7 +42,7 @@ type site struct {
 	out    bytes.Buffer
 	says   bytes.Buffer
 	change func(*publishFlags)
-	stall  time.Duration // 0 for that of the command
+	stall  time.Duration // 0: the command's default
 }
 
 func newSite(t *testing.T, policy v1alpha1.RewritePolicy) *site {
@@ -59,7 +59,7 @@ func newSite(t *testing.T, policy v1alpha1.RewritePolicy) *site {
 	return s
 }
 
-// load runs the command for the namespace ran.
+// load runs the command in the namespace ran.
 func (s *site) load(args ...string) error {
 	s.t.Helper()
 	s.out.Reset()
@@ -92,7 +92,7 @@ func (s *site) load(args ...string) error {
 	return f.publish(s.t.Context(), p, named)
 }
 
-// at is the digest that nodes get for an image, "" for none.
+// at returns the digest that nodes get for an image, "" if the mirror does not have it.
 func (s *site) at(image string) string {
 	s.t.Helper()
 	i, err := rewrite.Parse(image)
@@ -150,7 +150,7 @@ func (s *site) uploads() int {
 	})
 }
 
-// Under which name an image comes into the mirror, from wherever it comes.
+// Each kind of source comes into the mirror under the name by which pods use the image.
 func TestIntoTheMirror(t *testing.T) {
 	const upf, port = "r.example.com/acme/upf:1", "r.example.com:5000/acme/upf:1"
 	for name, tc := range map[string]struct {
@@ -308,7 +308,7 @@ func TestWhatTheMirrorDoesNotTake(t *testing.T) {
 
 func write(file, text string) { _ = os.WriteFile(file, []byte(text), 0o600) }
 
-// spoil does something to a layer of a layout.
+// spoil applies a change to the file of a layer in a layout.
 func (s *site) spoil(folder string, do func(file string) error) {
 	s.t.Helper()
 	l, err := oci.OpenLayout(folder)
@@ -326,7 +326,7 @@ func (s *site) spoil(folder string, do func(file string) error) {
 	}
 }
 
-// traversing is an archive with a layout in it whose digests are paths.
+// traversing writes an archive with a layout whose digests are paths out of it.
 func traversing(name string) string {
 	file, err := os.Create(name)
 	if err != nil {
@@ -359,7 +359,7 @@ func TestOverwriteInTheMirror(t *testing.T) {
 	}
 }
 
-// The Artifact is there before anything is pushed, and its grace begins then.
+// The Artifact exists before anything is pushed, and its grace period starts at that time.
 func TestWhatIsPushedIsHeld(t *testing.T) {
 	const upf = "r.example.com/acme/upf:1"
 	since := metav1.NewTime(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -369,7 +369,7 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 		keep    bool
 		kept    bool
 		anew    bool
-		fades   bool // which is said
+		fades   bool // and the command says so
 		says    string
 		pushed  bool
 		refuses bool // the API server
@@ -425,7 +425,7 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 	}
 }
 
-// refusing is an API server that takes no Artifact.
+// refusing is an API server that refuses to create Artifacts.
 type refusing struct{ client.Client }
 
 func (r refusing) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {

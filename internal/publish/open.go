@@ -25,7 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-// maxProvenanceBytes bounds the signature of a chart, which repeats its Chart.yaml.
+// maxProvenanceBytes is the largest provenance file that is read; it repeats the chart's Chart.yaml.
 const maxProvenanceBytes = 4 << 20
 
 // The lines that a clear-signed text and its signature begin and end with.
@@ -35,20 +35,20 @@ const (
 	signatureEnds     = "-----END PGP SIGNATURE-----"
 )
 
-// candidate is a source that has been opened.
+// candidate is an opened source.
 type candidate struct {
 	labelled
-	// images are the whole names that it may have as an image, those that are the surer first.
+	// images are the full names that it may have as an image, the most certain first.
 	images []string
 	// read reads its manifests.
 	read func(context.Context) (*registry.Source, error)
-	// satellites finds what is attached to it; nil if nothing can be.
+	// satellites finds what is attached to it; nil if nothing can be attached.
 	satellites func(context.Context, *registry.Source) ([]registry.Satellite, error)
-	// chart: it is an archive of Helm's.
+	// chart is set for a Helm chart archive.
 	chart bool
 }
 
-// opener opens sources, and holds what has to be closed when all is done.
+// opener opens sources, and keeps the layouts and clients to close at the end.
 type opener struct {
 	flags   *publishFlags
 	target  *target
@@ -65,7 +65,7 @@ func (o *opener) close() {
 	}
 }
 
-// open opens all sources, and says at once all that is wrong.
+// open opens all sources. Its error has the faults of all of them.
 func (o *opener) open(ctx context.Context, arguments []sourceArgument) ([]candidate, error) {
 	var all []candidate
 	var errs []error
@@ -88,7 +88,7 @@ func (o *opener) open(ctx context.Context, arguments []sourceArgument) ([]candid
 	return all, nil
 }
 
-// chart reads a chart as `helm push` does, with the provenance that lies beside it.
+// chart reads a chart as `helm push` does, with the provenance file beside it.
 func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, error) {
 	file, err := files.Open(s.chart)
 	if err != nil {
@@ -119,9 +119,8 @@ func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, erro
 	}}, nil
 }
 
-// readProvenance reads the provenance file that `helm package --sign` writes beside a chart; nil if there is
-// none. Only a clear-signed text counts as one: anything else that has its name, such as a private key or a link
-// to one, is an error.
+// readProvenance reads the provenance file that `helm package --sign` writes beside a chart; nil if none exists. Only
+// a clear-signed text is accepted: any other file of that name, such as a private key or a link to one, is an error.
 func readProvenance(chart string) ([]byte, error) {
 	name := filepath.Base(chart) + ".prov"
 	data, err := files.ReadBeside(chart, name, maxProvenanceBytes)
@@ -148,7 +147,7 @@ func isClearSigned(data []byte) bool {
 	return begins && signed && ends && !bytes.Contains(rest, []byte("-----"))
 }
 
-// layout opens a layout: all its images, or the one that is named.
+// layout opens a layout: all its images, or the one with the given tag.
 func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, error) {
 	open := oci.OpenLayout
 	if s.layout.archive {
@@ -170,7 +169,8 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 		c.satellites = func(ctx context.Context, of *registry.Source) ([]registry.Satellite, error) {
 			return l.Satellites(ctx, image, of)
 		}
-		// A mirror of chosen platforms exports no others; the mirror that takes the image in says whether it needs them.
+		// A mirror that stores chosen platforms exports only those. The
+		// mirror that takes the image in knows whether it needs the others.
 		selection := registry.Selection{Sparse: o.target.mirror != nil}
 		c.read = func(ctx context.Context) (*registry.Source, error) { return l.SourceWith(ctx, image, selection) }
 		c.identities, c.version = identities(s.layout.path, image)
@@ -191,8 +191,9 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 	return found, nil
 }
 
-// chosen are the images of a layout that a tag names or, without one, all that are attached to no other. Where some have
-// names, the others must be parts of these, which oras lists too: an image must not be left out because nobody has named it.
+// chosen returns the images of a layout that have a given tag or, without a tag, all that are
+// attached to no other. If some images have names, those without must be parts of named images,
+// which oras lists too: an image must not be left out because its layout gives it no name.
 func chosen(ctx context.Context, l *oci.Layout, of *layoutArgument) ([]ocispec.Descriptor, error) {
 	var all, unnamed []ocispec.Descriptor
 	for _, image := range l.Images {
@@ -224,7 +225,7 @@ func chosen(ctx context.Context, l *oci.Layout, of *layoutArgument) ([]ocispec.D
 	return all, err
 }
 
-// imageNames says which names a layout gives its images.
+// imageNames lists the names that a layout gives its images.
 func imageNames(images []ocispec.Descriptor) string {
 	var names []string
 	for _, d := range images {
@@ -238,7 +239,7 @@ func imageNames(images []ocispec.Descriptor) string {
 	return "it has " + v1alpha1.FirstOf(names, maxNamed)
 }
 
-// identities are what the names of an image in a layout can mean.
+// identities returns the names and versions that the names of an image in a layout can mean.
 func identities(layout string, image ocispec.Descriptor) (all []identity, version string) {
 	for _, key := range []string{oci.ImageNameAnnotation, ocispec.AnnotationRefName} {
 		ref, err := imageref.Parse(image.Annotations[key])
@@ -246,8 +247,8 @@ func identities(layout string, image ocispec.Descriptor) (all []identity, versio
 			all = append(all, identity{path.Base(imageref.Path(named)), named.Tag()})
 		}
 	}
-	// skopeo writes oci:upf:1.0.0 as an image 1.0.0 in the folder upf. An image that says its whole name is that one alone,
-	// wherever it is, also where docker writes the bare tag beside the name.
+	// skopeo writes oci:upf:1.0.0 as an image 1.0.0 in the folder upf. The folder's name is used
+	// only for an image without a full name: docker writes the bare tag beside the full name.
 	if tag := image.Annotations[ocispec.AnnotationRefName]; len(all) == 0 && tag != "" && !strings.ContainsAny(tag, "/:@") {
 		version = tag
 		base := filepath.Base(filepath.Clean(layout))
@@ -274,7 +275,7 @@ func (o *opener) image(ctx context.Context, s sourceArgument) ([]candidate, erro
 	return []candidate{found}, nil
 }
 
-// client is one for the registry of sources. The store's own registry is spoken to as the store says.
+// client returns the client for a registry of sources. The store's own registry is reached with the store's configuration.
 func (o *opener) client(ctx context.Context, host string) (*registry.Client, error) {
 	if c, ok := o.clients[host]; ok {
 		return c, nil
@@ -286,7 +287,7 @@ func (o *opener) client(ctx context.Context, host string) (*registry.Client, err
 		config = o.target.config
 		config.Location.Prefix = ""
 	}
-	if _, err := o.flags.Stored(ctx, &config); err != nil { // without one it is the store's, if it is the store's host
+	if _, err := o.flags.Stored(ctx, &config); err != nil { // with none, the store's login applies to its host
 		return nil, err
 	}
 	c, err := registry.Open(config)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A real one, as gpg signs it.
+// provenanceFile is a provenance signed with gpg.
 const provenanceFile = "testdata/upf-1.0.0.tgz.prov"
 
 func TestReadProvenance(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// What somebody has put into a layout is pushed, or it is said that it is not.
+// An image in a layout is either pushed or named in an error.
 func TestNoImageOfALayoutIsLeftOut(t *testing.T) {
 	const upf, sbom = "r.example.com/acme/upf:1", "r.example.com/acme/sbom:1"
 	unnamed := func(d *ocispec.Descriptor) {
@@ -33,7 +33,7 @@ func TestNoImageOfALayoutIsLeftOut(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		reason string
-		of     string // the repository that the second image is of
+		of     string // the repository of the second image
 		edit   func(*ocispec.Descriptor)
 		tag    string
 		says   string
@@ -75,7 +75,7 @@ func TestNoImageOfALayoutIsLeftOut(t *testing.T) {
 	}
 }
 
-// relist changes the entries of a layout.
+// relist changes the entries in a layout's index.
 func relist(folder string, edit func(*ocispec.Descriptor)) error {
 	file := filepath.Join(folder, ocispec.ImageIndexFile)
 	text, err := os.ReadFile(file)
@@ -95,7 +95,7 @@ func relist(folder string, edit func(*ocispec.Descriptor)) error {
 	return err
 }
 
-// A layout that lacks platforms is taken in by a mirror that does not need them, and by no other.
+// Only a mirror that does not need the missing platforms accepts a layout that lacks them.
 func TestAMirrorTakesInChosenPlatforms(t *testing.T) {
 	amd64 := platform.List{{OS: "linux", Architecture: "amd64"}}
 	s := newSite(t, v1alpha1.RewriteAlways)
@@ -143,7 +143,7 @@ func TestAMirrorTakesInChosenPlatforms(t *testing.T) {
 	if err != nil || all.Size != source.Size {
 		t.Fatalf("the mirror has something else: %v", err)
 	}
-	// The whole image can be pushed where one is that lacks a platform.
+	// The complete image can be pushed over the partial one.
 	if err := s.load("r.example/acme/upf:1=" + s.from.Host + "/acme/upf:1"); err != nil {
 		t.Fatal(err)
 	}

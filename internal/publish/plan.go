@@ -18,52 +18,52 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// looksAtOnce is how many entries are looked at at a time.
-const looksAtOnce = 8
+// inspectConcurrency is how many entries are read from the registry concurrently.
+const inspectConcurrency = 8
 
-// publication is what is done for a manifest.
+// publication is the plan and the progress of one publish command.
 type publication struct {
 	target *target
-	// withoutSatellites: signatures and what else is attached to images stay where they are.
+	// withoutSatellites leaves signatures and other satellites of images behind.
 	withoutSatellites bool
-	// items are the manifest's entries, in its order.
+	// items are the manifest's entries in its order, or the images for the mirror.
 	items []*item
-	// stall is in what time 64 KiB of a blob have to move.
+	// stall is the time in which 64 KiB of a blob must be transferred.
 	stall time.Duration
 }
 
-// item is one entry of a manifest.
+// item is one entry of a manifest, or one image for the mirror.
 type item struct {
 	entry      v1alpha1.ManifestArtifact
 	repository string
-	// image is that of an item of the mirror, of which the entry is made.
+	// image is set for an item of the mirror; entry is derived from it.
 	image rewrite.Image
-	// gone: what a sealed entry was recorded at is not in the registry any more.
+	// gone is set if the digest that a sealed entry was recorded at is no longer in the registry.
 	gone bool
-	// untagged: it is pushed without its tag, which only the manager moves, or has none.
+	// untagged is set if the item is pushed without its tag: it has none, or only the manager may move it.
 	untagged bool
-	// recorded is the digest that the operator keeps for the entry, seen the one that it has last seen, which
-	// it buries once another is there; "" for none.
+	// recorded is the digest that the operator protects for the entry. seen is the digest that the manager
+	// saw last, for which it writes a tombstone once the tag is at another one. "" stands for none.
 	recorded, seen digest.Digest
-	// foreign: the repository is not the manifest's own, and what is overwritten there is not recorded.
+	// foreign is set if the repository is not the manifest's own: no tombstone is written for what is overwritten there.
 	foreign bool
 	// candidate is nil if no source is for the entry.
 	candidate *candidate
 	source    *registry.Source
 	// satellites are attached to the source.
 	satellites []satellite
-	// there is what the tag is at; no digest if it is not there.
-	there ocispec.Descriptor
-	// sameContent: what is there is the same chart with the same provenance, which Helm has pushed with annotations of its own.
+	// there is the content that the tag is at; its digest is empty if the tag does not exist.
+	current ocispec.Descriptor
+	// sameContent is set if the registry has the same chart with the same provenance, pushed by Helm with other annotations.
 	sameContent bool
 
 	result result
 	err    error
-	// unverified: there was no time for it.
+	// unverified is set if an interruption came before the verification.
 	unverified bool
 }
 
-// result is what became of an entry, or with --dry-run would.
+// result is the result for an entry, or with --dry-run the result that it would have.
 type result string
 
 const (
@@ -78,15 +78,16 @@ const (
 	resultInterrupted result = "Interrupted"
 )
 
-// want is what the tag is to be at: what is there already, or the source.
+// want returns what the tag is to be at: the source, or what the
+// registry has if there is no source or the content is the same.
 func (i *item) want() ocispec.Descriptor {
 	if i.source == nil || i.sameContent {
-		return i.there
+		return i.current
 	}
 	return i.source.Root.Descriptor
 }
 
-// newPublication matches sources with entries, or with images of the mirror.
+// newPublication matches sources with entries, or with images for the mirror.
 func newPublication(t *target, found []candidate) (*publication, error) {
 	p := &publication{target: t, stall: registry.PatientStall}
 	if t.mirror != nil {
@@ -118,17 +119,17 @@ func newPublication(t *target, found []candidate) (*publication, error) {
 	return p, nil
 }
 
-// lookAtAll looks at every source and every tag. It writes nothing.
-func (p *publication) lookAtAll(ctx context.Context) error {
+// inspectAll reads every source and every tag. It writes nothing.
+func (p *publication) inspectAll(ctx context.Context) error {
 	looks, ctx := errgroup.WithContext(ctx)
-	looks.SetLimit(looksAtOnce)
+	looks.SetLimit(inspectConcurrency)
 	for _, i := range p.items {
-		looks.Go(func() error { return p.look(ctx, i) })
+		looks.Go(func() error { return p.inspect(ctx, i) })
 	}
 	return looks.Wait()
 }
 
-// decide says what is to be done for each entry. The error says all that may not be done.
+// decide sets what is to be done for each entry. Its error has all refusals.
 func (p *publication) decide(overwrite bool) error {
 	var errs []error
 	for _, i := range p.items {
@@ -148,21 +149,21 @@ func (p *publication) decide(overwrite bool) error {
 	return nil
 }
 
-func (p *publication) look(ctx context.Context, i *item) error {
-	if err := p.lookAtTag(ctx, i); err != nil {
+func (p *publication) inspect(ctx context.Context, i *item) error {
+	if err := p.inspectTag(ctx, i); err != nil {
 		return err
 	}
-	return p.lookAtSatellites(ctx, i)
+	return p.inspectSatellites(ctx, i)
 }
 
-func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
+func (p *publication) inspectTag(ctx context.Context, i *item) (err error) {
 	if i.candidate != nil {
 		if i.source, err = i.candidate.read(ctx); err != nil {
 			return err
 		}
 	}
-	i.there, err = p.target.client.Resolve(ctx, i.repository, i.reference())
-	if err == nil && p.target.sealed() && i.recorded != "" && i.there.Digest != i.recorded {
+	i.current, err = p.target.client.Resolve(ctx, i.repository, i.reference())
+	if err == nil && p.target.sealed() && i.recorded != "" && i.current.Digest != i.recorded {
 		_, lost := p.target.client.Resolve(ctx, i.repository, i.recorded.String())
 		i.gone = errors.Is(lost, registry.ErrNotFound)
 	}
@@ -171,19 +172,19 @@ func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
 		return nil
 	case errors.Is(err, registry.ErrDenied):
 		return fmt.Errorf("%w; %s", err, p.target.denied())
-	case err != nil || i.source == nil || !i.candidate.chart || i.there.Digest == i.source.Root.Descriptor.Digest:
+	case err != nil || i.source == nil || !i.candidate.chart || i.current.Digest == i.source.Root.Descriptor.Digest:
 		return err
 	}
-	m, err := p.target.client.Manifest(ctx, i.repository, i.there.Digest)
+	m, err := p.target.client.Manifest(ctx, i.repository, i.current.Digest)
 	i.sameContent = err == nil && sameChart(m, i.source.Root)
 	if errors.Is(err, registry.ErrUnreadable) {
-		return nil // what is there is not a chart
+		return nil // the tag is at something other than a chart
 	}
 	return err
 }
 
-// sameChart reports whether two manifests are of one chart, with the same provenance or both without. Helm writes them with
-// annotations and an order of its own.
+// sameChart reports whether two manifests are of one chart, with the same provenance
+// or both without. Helm chooses annotations and the order of layers itself.
 func sameChart(one, other registry.Manifest) bool {
 	layers := func(m registry.Manifest) (all []string) {
 		for _, d := range m.Blobs[1:] { // the first is its config
@@ -195,14 +196,14 @@ func sameChart(one, other registry.Manifest) bool {
 	return one.ConfigMediaType() == chart.ConfigMediaType && other.ConfigMediaType() == chart.ConfigMediaType && slices.Equal(layers(one), layers(other))
 }
 
-// decide says what is to be done for an entry. The error says why nothing may be, and what to do.
+// decide returns what is to be done for an entry. Its error says why nothing may be done, and what to do instead.
 func (i *item) decide(sealed, overwrite bool) (result, error) {
 	if i.image.Host != "" {
 		return i.decideMirrored(overwrite)
 	}
-	moved := sealed && i.recorded != "" && i.there.Digest != "" && i.there.Digest != i.recorded
+	moved := sealed && i.recorded != "" && i.current.Digest != "" && i.current.Digest != i.recorded
 	switch {
-	case i.source == nil && i.there.Digest == "":
+	case i.source == nil && i.current.Digest == "":
 		return resultMissing, nil
 	case i.source == nil && moved:
 		return resultMoved, nil
@@ -212,29 +213,29 @@ func (i *item) decide(sealed, overwrite bool) (result, error) {
 	want := i.want().Digest
 	const another = "make another manifest for what is new (a sealed one, artifactManifestState Uploaded, stays as it is)"
 	switch {
-	case i.there.Digest == want:
+	case i.current.Digest == want:
 		return resultPresent, nil
-	case i.there.Digest == "" && sealed && i.recorded != "" && i.recorded != want:
+	case i.current.Digest == "" && sealed && i.recorded != "" && i.recorded != want:
 		return resultFailed, fmt.Errorf("it was %s when the manifest was sealed, and %s is %s: push what it was, or %s", i.recorded, i.candidate.written, want, another)
-	case i.there.Digest == "":
+	case i.current.Digest == "":
 		return resultPush, nil
 	case moved && i.recorded == want && i.gone:
 		i.untagged = true
 		return resultPush, nil
 	case moved && i.recorded == want:
 		return resultFailed, fmt.Errorf("the manifest is sealed with %s, and the tag was moved to %s: the annotation %s=%s on the manifest puts it back, with no upload",
-			want, i.there.Digest, v1alpha1.AnnotationRestoreDigest, want)
+			want, i.current.Digest, v1alpha1.AnnotationRestoreDigest, want)
 	case sealed:
-		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: %s", i.there.Digest, i.candidate.written, want, another)
+		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: %s", i.current.Digest, i.candidate.written, want, another)
 	}
 	return i.replace(overwrite)
 }
 
-// replace says whether the tag of an entry that is not sealed may leave what it is at.
+// replace decides whether the tag of an entry that is not sealed may be overwritten.
 func (i *item) replace(overwrite bool) (result, error) {
-	is := fmt.Sprintf("the tag is at %s, and %s is %s", i.there.Digest, i.candidate.written, i.want().Digest)
+	is := fmt.Sprintf("the tag is at %s, and %s is %s", i.current.Digest, i.candidate.written, i.want().Digest)
 	switch {
-	case !i.foreign && i.seen != i.there.Digest:
+	case !i.foreign && i.seen != i.current.Digest:
 		return resultFailed, fmt.Errorf("%s: the manager has not seen yet what is there, so that nothing would keep it. "+
 			"Wait until status.artifacts of the manifest has that digest (seconds while something is missing, else up to 5 minutes), then run this with --overwrite", is)
 	case !overwrite && i.foreign:

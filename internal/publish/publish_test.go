@@ -191,7 +191,7 @@ func TestDecide(t *testing.T) {
 		"UnsealedRecorded": {reason: "an unsealed one can change", source: "a", recorded: "b", want: resultPush},
 		"HelmPushed":       {reason: "the same chart, by helm push", source: "a", there: "b", sameContent: true, sealed: true, want: resultPresent},
 	} {
-		i := &item{there: ocispec.Descriptor{Digest: at(tc.there)}, recorded: at(tc.recorded), seen: at(tc.seen), foreign: tc.foreign, sameContent: tc.sameContent, candidate: &candidate{}}
+		i := &item{current: ocispec.Descriptor{Digest: at(tc.there)}, recorded: at(tc.recorded), seen: at(tc.seen), foreign: tc.foreign, sameContent: tc.sameContent, candidate: &candidate{}}
 		if tc.source != "" {
 			i.source = &registry.Source{Root: registry.Manifest{Descriptor: ocispec.Descriptor{Digest: at(tc.source)}}}
 		}

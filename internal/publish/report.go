@@ -11,23 +11,23 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/progress"
 )
 
-// row is what is said of one entry.
+// row is the output for one entry.
 type row struct {
 	Artifact string `json:"artifact"`
-	// At is where it belongs: host, repository and tag.
+	// At is where the artifact belongs: host, repository, and tag or digest.
 	At string `json:"at"`
-	// Digest is what the tag is at or, with --dry-run, would be; "" if it is missing.
+	// Digest is what the tag is at or, with --dry-run, would be at; "" if it is missing.
 	Digest string `json:"digest,omitempty"`
 	Result result `json:"result"`
-	// Satellites is how many signatures, attestations and SBOMs go with it.
+	// Satellites is the number of signatures, attestations and SBOMs that go with the artifact.
 	Satellites int `json:"satellites,omitempty"`
-	// Message is the error of what failed, and what is to be known of what was done.
+	// Message is the error of a failure, or what a user must know about a result.
 	Message string `json:"message,omitempty"`
 
 	says string
 }
 
-// rows are the entries that sources were given for, and those that are missing; without sources all.
+// rows returns the entries that have sources and those that are missing or moved; without sources all entries.
 func (p *publication) rows() []row {
 	all := []row{}
 	for _, i := range p.items {
@@ -59,7 +59,7 @@ func (p *publication) sources() int {
 	return n
 }
 
-// says is a result for people.
+// says describes an item's result in words.
 func (i *item) says() string {
 	if i.unverified {
 		return "pushed, not verified"
@@ -80,21 +80,21 @@ func (i *item) says() string {
 	case resultPush:
 		return i.withSatellites(fmt.Sprintf("would be pushed (%s)", progress.Size(i.size())))
 	case resultOverwrite:
-		return i.withSatellites(fmt.Sprintf("would be pushed (%s) over %s", progress.Size(i.size()), i.there.Digest))
+		return i.withSatellites(fmt.Sprintf("would be pushed (%s) over %s", progress.Size(i.size()), i.current.Digest))
 	case resultPushed:
 		if i.withoutTag() {
 			return fmt.Sprintf("pushed without its tag, which comes back with the annotation %s=%s", v1alpha1.AnnotationRestoreDigest, i.recorded)
 		}
 		return i.withSatellites("pushed")
 	case resultOverwritten:
-		return i.withSatellites("overwrote " + i.there.Digest.String())
+		return i.withSatellites("overwrote " + i.current.Digest.String())
 	case resultInterrupted:
 		return "interrupted"
 	}
 	return "failed"
 }
 
-// withoutTag reports whether an entry was pushed, and has a tag that is elsewhere.
+// withoutTag reports whether an entry was pushed while its tag stayed at another digest.
 func (i *item) withoutTag() bool {
 	return i.result == resultPushed && i.untagged && i.image.Host == ""
 }

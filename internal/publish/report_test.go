@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// A program reads in the message what a person reads in the table, where that is more than the result.
+// The JSON message has what the table says beyond the result.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	signature, old := digest.FromString("signature"), digest.FromString("old")
@@ -46,7 +46,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// The signatures of a sealed manifest stay as they are, and no others are replaced unless that is asked for.
+// The signatures of a sealed manifest are never replaced; those of others are replaced only with --overwrite.
 func TestAttachable(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -69,7 +69,7 @@ func TestAttachable(t *testing.T) {
 	}
 }
 
-// What was not verified is not done.
+// A pushed artifact that was not verified does not count as done.
 func TestAnInterruptionIsAFailure(t *testing.T) {
 	t.Parallel()
 	interrupted, interrupt := context.WithCancel(t.Context())

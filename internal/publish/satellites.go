@@ -14,13 +14,14 @@ import (
 // satellite is a signature, an attestation or an SBOM that goes with an artifact.
 type satellite struct {
 	registry.Satellite
-	// there: the store's registry has it already. over is the digest that its tag is at there otherwise, "" for none.
+	// there is set if the store's registry has it already. over is the digest
+	// that its tag is at in that registry, if it is another one; "" for none.
 	there bool
 	over  digest.Digest
 }
 
-// lookAtSatellites finds what is attached to an entry's source, and looks which of it the store's registry has.
-func (p *publication) lookAtSatellites(ctx context.Context, i *item) error {
+// inspectSatellites finds what is attached to an entry's source, and checks which satellites the store's registry has.
+func (p *publication) inspectSatellites(ctx context.Context, i *item) error {
 	if p.withoutSatellites || i.candidate == nil || i.candidate.satellites == nil || i.sameContent {
 		return nil
 	}
@@ -29,7 +30,7 @@ func (p *publication) lookAtSatellites(ctx context.Context, i *item) error {
 		return fmt.Errorf("%w; --without-signatures copies the image alone", err)
 	}
 	for _, s := range found {
-		one, err := p.lookAtSatellite(ctx, i, s)
+		one, err := p.inspectSatellite(ctx, i, s)
 		if err != nil {
 			return err
 		}
@@ -38,12 +39,12 @@ func (p *publication) lookAtSatellites(ctx context.Context, i *item) error {
 	return nil
 }
 
-func (p *publication) lookAtSatellite(ctx context.Context, i *item, s registry.Satellite) (satellite, error) {
+func (p *publication) inspectSatellite(ctx context.Context, i *item, s registry.Satellite) (satellite, error) {
 	there, over, err := p.target.client.Standing(ctx, i.repository, s)
 	return satellite{Satellite: s, there: there, over: over}, err
 }
 
-// attachable says why the satellites of an entry may not be pushed, and what to do.
+// attachable returns an error if the satellites of an entry may not be pushed, with what to do instead.
 func (i *item) attachable(sealed, overwrite bool) error {
 	for _, s := range i.satellites {
 		is := fmt.Sprintf("the tag %s of a signature is at %s, and %s has another one", s.Tag, s.over, i.candidate.written)
@@ -58,7 +59,7 @@ func (i *item) attachable(sealed, overwrite bool) error {
 	return nil
 }
 
-// replaced are the digests of the signatures and other satellites that those of an entry replace.
+// replaced returns the digests of the satellites in the registry that those of an entry replace.
 func (i *item) replaced() (all []string) {
 	for _, s := range i.satellites {
 		if s.over != "" {
@@ -68,7 +69,7 @@ func (i *item) replaced() (all []string) {
 	return all
 }
 
-// unattached are the satellites that the store's registry does not have.
+// unattached returns the satellites that the store's registry lacks.
 func (i *item) unattached() []*satellite {
 	var all []*satellite
 	for n := range i.satellites {
@@ -79,7 +80,7 @@ func (i *item) unattached() []*satellite {
 	return all
 }
 
-// size is the bytes of an entry and of the satellites that have to be pushed.
+// size returns the bytes of an entry and of the satellites that must be pushed.
 func (i *item) size() int64 {
 	n := i.source.Size
 	for _, s := range i.unattached() {
@@ -88,7 +89,7 @@ func (i *item) size() int64 {
 	return n
 }
 
-// attach copies the satellites that are not there. What is attached to a satellite comes after it.
+// attach copies the missing satellites. A satellite of a satellite is copied after its subject.
 func (p *publication) attach(ctx context.Context, i *item, bar *progress.Bar) error {
 	for _, s := range i.unattached() {
 		if err := p.target.client.CopyWith(ctx, i.repository, s.Source, bar.Add, p.copyOptions()); err != nil {
@@ -101,14 +102,14 @@ func (p *publication) attach(ctx context.Context, i *item, bar *progress.Bar) er
 	return nil
 }
 
-// verifySatellites checks that each is complete, and is found at its tag or among the referrers of its subject.
+// verifySatellites checks that each satellite is complete, and is found at its tag or among the referrers of its subject.
 func (p *publication) verifySatellites(ctx context.Context, i *item) error {
 	for _, s := range i.satellites {
 		if err := p.target.client.VerifyWith(ctx, i.repository, s.Tag, s.Source.Root.Descriptor, registry.Selection{Of: i.source}); err != nil {
 			return err
 		}
 		if s.Tag != "" {
-			continue // its tag is where it is found
+			continue // it is found at its tag
 		}
 		attached, err := p.target.client.Attached(ctx, i.repository, s.Satellite)
 		if err == nil && !attached {
@@ -121,7 +122,7 @@ func (p *publication) verifySatellites(ctx context.Context, i *item) error {
 	return nil
 }
 
-// withSatellites adds to a result for people how many satellites go with the entry, and which they replace.
+// withSatellites adds to a result in words how many satellites go with the entry, and which ones they replace.
 func (i *item) withSatellites(says string) string {
 	switch n := len(i.satellites); n {
 	case 0:

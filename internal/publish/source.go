@@ -13,10 +13,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
-// sourceArgument is a source as it stands on the command line.
+// sourceArgument is a source as written on the command line.
 type sourceArgument struct {
 	written string
-	// entry is NAME:VERSION, or the image for the mirror, if it is said.
+	// entry is NAME:VERSION, or the image for the mirror, if the command line gives it.
 	entry string
 	// One of these three is set.
 	chart  string
@@ -24,7 +24,7 @@ type sourceArgument struct {
 	image  *plugin.ImageReference
 }
 
-// layoutArgument is a layout, and the name of one image in it, or "".
+// layoutArgument is a layout, and the name of one image in it or "".
 type layoutArgument struct {
 	path    string
 	archive bool
@@ -38,7 +38,7 @@ const (
 
 var entryPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 
-// parseSources reads sources, before each of which there may be what it is for and an equals sign, if that is one.
+// parseSources parses sources. isEntry reports whether the text before an equals sign is an entry or image.
 func parseSources(args []string, isEntry func(string) bool) ([]sourceArgument, error) {
 	var all []sourceArgument
 	var errs []error
@@ -59,10 +59,10 @@ func isImage(text string) bool {
 	return err == nil && hostLike(host)
 }
 
-// hostLike tells a registry's host from the first part of a path, as docker does.
+// hostLike distinguishes a registry's host from the first segment of a path, as docker does.
 func hostLike(host string) bool { return host == "localhost" || strings.ContainsAny(host, ".:") }
 
-// parseSource reads [NAME:VERSION=]SOURCE.
+// parseSource parses [NAME:VERSION=]SOURCE.
 func parseSource(arg string, isEntry func(string) bool) (sourceArgument, error) {
 	s := sourceArgument{written: arg}
 	if left, right, ok := strings.Cut(arg, "="); ok && isEntry(left) && !isLayout(left) {
@@ -113,8 +113,8 @@ func (s *sourceArgument) setLayout(arg string) error {
 	return nil
 }
 
-// setImage takes an image reference, whose host has to be said: a mistyped file name should not become
-// an image of docker.io.
+// setImage parses an image reference, which must include its host:
+// a mistyped file name must not become an image of docker.io.
 func (s *sourceArgument) setImage(arg string) error {
 	host, _, _ := strings.Cut(arg, "/")
 	if !strings.Contains(arg, "/") || !hostLike(host) {

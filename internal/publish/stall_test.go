@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// A registry that stops sending ends a try, of the image or of its signature, and not the command.
+// A registry that stops sending the image or its signature makes one try fail, not the whole command.
 func TestASourceThatStopsSending(t *testing.T) {
 	const upf = "r.example.com/acme/upf:1"
 	for name, of := range map[string]string{"Image": "", "Signature": "sha256:"} {

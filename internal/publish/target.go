@@ -19,20 +19,20 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// target is where a manifest's artifacts belong.
+// target is the registry to publish to, and the manifest to publish for.
 type target struct {
 	manifest *v1alpha1.ArtifactManifest
 	config   registry.Config
 	client   *registry.Client
-	// withheld: the person has a login for the registry, which was not used because it would be sent in clear.
+	// withheld is set if the user has a login for the registry that was not used, because it would be sent unencrypted.
 	withheld bool
-	// own says how a store in the cluster's own registry is logged in to; nil for another store.
+	// own has the login for the cluster's own registry; nil for another store.
 	own *logins.Cluster
-	// mirror is set if that is what is published to; then no manifest.
+	// mirror is set if the target is the mirror; then the manifest is empty.
 	mirror *mirrorTarget
 }
 
-// repository is that of an entry.
+// repository returns the repository of an entry.
 func (t *target) repository(a v1alpha1.ManifestArtifact) string {
 	return t.config.Location.Repository(t.manifest.Name, t.manifest.Spec.UploadPath, a.ArtifactName)
 }
@@ -41,7 +41,7 @@ func (t *target) sealed() bool {
 	return t.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded
 }
 
-// target finds a manifest, given as am/NAME, and the registry of its store.
+// target finds the manifest am/NAME, and opens the registry of its store.
 func (f *publishFlags) target(ctx context.Context, manifest string) (*target, error) {
 	resource, name, ok := strings.Cut(manifest, "/")
 	if !ok || name == "" || strings.Contains(name, "/") {
@@ -109,7 +109,7 @@ func (f *publishFlags) openCluster(ctx context.Context, api client.Client, t *ta
 	return err
 }
 
-// logIn decides which login the registry of the store is sent: that of its Secret, or the person's own.
+// logIn decides which login is sent to the store's registry: that of its Secret, or the user's own.
 func (f *publishFlags) logIn(ctx context.Context, t *target, fromSecret bool) (err error) {
 	switch host := t.config.Location.Host; {
 	case !fromSecret:
@@ -122,7 +122,7 @@ func (f *publishFlags) logIn(ctx context.Context, t *target, fromSecret bool) (e
 	return nil
 }
 
-// denied says what to do when the registry of the store has refused.
+// denied says what to do after a refusal by the store's registry.
 func (t *target) denied() string {
 	if t.own != nil {
 		return t.own.Denied
@@ -133,7 +133,7 @@ func (t *target) denied() string {
 	return fmt.Sprintf("log in with 'docker login %s' or 'podman login', or use --use-store-credentials", t.config.Location.Host)
 }
 
-// ifDenied says what to do if some of many failures are refusals; nil for none.
+// ifDenied says what to do if any of the failures is a refusal; nil if none is.
 func (t *target) ifDenied(failures []error) error {
 	if slices.ContainsFunc(failures, func(err error) bool { return errors.Is(err, registry.ErrDenied) }) {
 		return errors.New(t.denied())
@@ -141,7 +141,7 @@ func (t *target) ifDenied(failures []error) error {
 	return nil
 }
 
-// publishable refuses what the operator would not keep.
+// publishable refuses a manifest or store for which the operator would not protect what is pushed.
 func publishable(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore) error {
 	if m.DeletionTimestamp != nil {
 		return fmt.Errorf("%s is being deleted, and what is pushed for it would go with it: wait until it has gone, apply it again, and publish then",

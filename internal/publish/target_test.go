@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// at makes the store of a cluster one of another registry.
+// at turns the store of a cluster into one of another registry.
 func at(url, secret string) func(*v1alpha1.ArtifactStore) {
 	return func(s *v1alpha1.ArtifactStore) {
 		s.Spec.Registry, s.Status.URL, s.Status.CABundle = v1alpha1.RegistrySpec{URL: url}, "", nil
@@ -24,7 +24,7 @@ func at(url, secret string) func(*v1alpha1.ArtifactStore) {
 	}
 }
 
-// A store that does nothing, or whose Secret cannot be used, is published to by nobody.
+// Nothing is published to a store that is inert, or whose Secret cannot be used.
 func TestTargetsThatAreNotFound(t *testing.T) {
 	plugintest.Homeless(t)
 	not := func(reason, message string) func(*v1alpha1.ArtifactStore) {
@@ -60,7 +60,7 @@ func TestTargetsThatAreNotFound(t *testing.T) {
 	}
 }
 
-// withSecrets adds a Secret with a login for plain HTTP on r.example.com, and one without.
+// withSecrets adds a Secret with a login for r.example.com over plain HTTP, and an empty one.
 func withSecrets(t *testing.T, c *plugintest.Cluster) *plugintest.Cluster {
 	t.Helper()
 	push := &corev1.Secret{ObjectMeta: plugintest.Meta("push"), Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{
@@ -73,7 +73,7 @@ func withSecrets(t *testing.T, c *plugintest.Cluster) *plugintest.Cluster {
 	return c
 }
 
-// The Secret of a store is used where that was asked for, and the person's own login elsewhere.
+// The Secret of a store is used with --use-store-credentials, and the user's own login without.
 func TestTargetWithTheLoginOfItsSecret(t *testing.T) {
 	plugintest.Homeless(t)
 	for _, use := range []bool{true, false} {

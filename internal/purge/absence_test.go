@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// lie answers the next requests of a kind, and then none.
+// lie answers the next requests of a kind, as many as times says, and then no more.
 func lie(w *world, times int, kind func(*http.Request) bool, answer http.HandlerFunc) *atomic.Int64 {
 	left := &atomic.Int64{}
 	left.Store(int64(times))
@@ -44,8 +44,8 @@ func read(path string) func(*http.Request) bool {
 	return func(r *http.Request) bool { return r.Method != http.MethodDelete && strings.Contains(r.URL.Path, path) }
 }
 
-// Whatever a registry says wrongly once or twice, nothing that is kept is lost, and what may go goes in
-// the end.
+// If a registry gives a wrong answer once or twice, nothing that
+// is kept is lost, and what may be deleted is deleted in the end.
 func TestI2WrongAnswers(t *testing.T) {
 	t.Parallel()
 	noTags := func(w http.ResponseWriter, _ *http.Request) {
@@ -72,7 +72,7 @@ func TestI2WrongAnswers(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, nil)
 				left := lie(w, times, tc.kind(w), tc.answer)
-				_, _ = w.run() // it may fail, and loses nothing
+				_, _ = w.run() // it may fail, but loses nothing
 				if left.Load() >= int64(times) {
 					t.Fatal("nothing was asked that could be answered wrongly")
 				}
@@ -92,7 +92,8 @@ func TestI2WrongAnswers(t *testing.T) {
 	}
 }
 
-// A list of tags that is wrongly empty, purge after purge, deletes nothing that a tag was seen at before a grace is over.
+// If the list of tags is wrongly empty in many purges, a digest
+// that had a tag is not deleted before its grace period has ended.
 func TestI2EmptyListInManyPurges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -123,7 +124,7 @@ func TestI2EmptyListInManyPurges(t *testing.T) {
 	w.shows(nil, []string{"tagged"})
 }
 
-// What deletes a digest looks first, and learns that it does not exist: nothing was deleted.
+// If the registry says right before a deletion that the digest does not exist, the purge must not count it as deleted.
 func TestI2DeletionOfWhatSeemsMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -143,7 +144,7 @@ func TestI2DeletionOfWhatSeemsMissing(t *testing.T) {
 	w.shows(nil, gone)
 }
 
-// A deletion whose answer is lost was done by us all the same.
+// If the answer to a deletion is lost, the purge must count the digest as deleted.
 func TestLostAnswerIsNoAbsence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -161,7 +162,7 @@ func TestLostAnswerIsNoAbsence(t *testing.T) {
 	}
 }
 
-// A store remembers what did not resolve, as long as that is so, and forgets it when it resolves.
+// A store records a reference that does not resolve, and drops it once it resolves.
 func TestI2UnresolvedIsRemembered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -198,7 +199,7 @@ func TestI2UnresolvedIsRemembered(t *testing.T) {
 	w.shows([]string{"tagged"}, nil)
 }
 
-// A list that is empty although objects exist is found out: by the names that statuses and tombstones have.
+// An empty list although objects exist is detected by the names in statuses and tombstones.
 func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
 	t.Parallel()
 	held := aManifest(func(m *v1alpha1.ArtifactManifest) {
@@ -208,7 +209,7 @@ func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
 	tests := map[string]struct {
 		reason  string
 		objects []client.Object
-		empty   client.ObjectList // whose list is empty
+		empty   client.ObjectList // the kind whose list is empty
 		want    error
 	}{
 		"manifests":        {"the manifest was applied again", []client.Object{aManifest(lists("1.0.0"))}, &v1alpha1.ArtifactManifestList{}, reading.ErrContradiction},
@@ -255,7 +256,7 @@ func TestSkewStopsThePurge(t *testing.T) {
 	w.shows(append(gone, stayed...), nil)
 }
 
-// Grace is compared with the API server's time, whatever the host's clock says.
+// Grace periods are compared with the API server's time. The test finds a purge that uses the host's clock.
 func TestGraceIsTheAPIServersTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -267,7 +268,7 @@ func TestGraceIsTheAPIServersTime(t *testing.T) {
 	w.shows(stayed, gone)
 }
 
-// Tombstones that were restored without their status are taken up again, with a full grace from now.
+// Tombstones that were restored from a backup without their status get a status again, with a full grace period from now.
 func TestReviveForgottenTombstones(t *testing.T) {
 	t.Parallel()
 	forget := func(tag, name string) func(*v1alpha1.Tombstone) {
@@ -316,7 +317,7 @@ func TestReviveForgottenTombstones(t *testing.T) {
 	w.shows([]string{"live", "tagged"}, []string{"image"})
 }
 
-// A restore that failed, and whose manifest went then, does not keep its digests for ever.
+// A restore that failed, and whose manifest was then deleted, does not keep its digests forever.
 func TestAbandonedRestores(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -325,7 +326,7 @@ func TestAbandonedRestores(t *testing.T) {
 		o := w.tombstone(name, in(repo, v1alpha1.TombstoneRestoring, hours, image, w.digest[image].String()))
 		o.Summarise()
 		o.Status.Conditions[0].LastTransitionTime = *ago(1)
-		if hours == 0 { // its tag was not seen gone before the restore claimed it
+		if hours == 0 { // its tag was not seen to be missing before the restore claimed it
 			o.Status.Artifacts[0].UntaggedAt = nil
 		}
 		w.must(w.raw.Create(t.Context(), o))

@@ -16,23 +16,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// ErrAccount is why a purge does not begin: its user may not act as the store's purge account, or that account
-// does not exist.
+// ErrAccount is wrapped if a purge does not begin because its user may not
+// act as the store's purge account, or because that account does not exist.
 var ErrAccount = errors.New("cannot run as the store's purge account")
 
-// UserName is the user name of the ServiceAccount that purges a store. The policy nfo-tombstones lets it write
-// tombstones.
+// UserName returns the user name of the ServiceAccount that purges
+// a store. The policy nfo-tombstones allows it to write tombstones.
 func UserName(store client.ObjectKey) string {
 	return userPrefix(store.Namespace) + cronjob.ObjectName(store.Name)
 }
 
 func userPrefix(namespace string) string { return "system:serviceaccount:" + namespace + ":" }
 
-// Impersonation returns the user that a purge of the store has to impersonate so that it may write tombstones:
-// the store's purge account, or "" if the client's own user is a purge account of that namespace already, or
-// the API server does not allow users to ask who they are. It changes nothing. Errors wrap ErrAccount if the
-// user may not impersonate the account or the account does not exist, and ErrRefused if the store does not
-// exist.
+// Impersonation returns the user that a purge of the store must impersonate to be allowed to write tombstones: the
+// store's purge account. It returns "" if the client's own user is already a purge account of that namespace, or
+// if the API server does not allow users to ask for their name. It changes nothing. Errors wrap ErrAccount if the
+// user may not impersonate the account or the account does not exist, and ErrRefused if the store does not exist.
 func Impersonation(ctx context.Context, api client.Client, store client.ObjectKey) (string, error) {
 	self := &authenticationv1.SelfSubjectReview{}
 	switch err := api.Create(ctx, self); {
@@ -62,7 +61,7 @@ func Impersonation(ctx context.Context, api client.Client, store client.ObjectKe
 	return UserName(store), nil
 }
 
-// notAllowed says which right is missing and what to do without it.
+// notAllowed says which right is missing, and what to do without it.
 func notAllowed(user string, store client.ObjectKey) error {
 	return fmt.Errorf("%w: user %q lacks the verb impersonate on serviceaccounts %q in the namespace %q. "+
 		"Only that account may write tombstones. Ask an administrator for the right, start a purge in the cluster "+
@@ -70,7 +69,8 @@ func notAllowed(user string, store client.ObjectKey) error {
 		ErrAccount, user, cronjob.ObjectName(store.Name), store.Namespace)
 }
 
-// accountExists tells why the store's purge account does not exist. A user who may not read it is not held up.
+// accountExists returns an error if the store's purge account
+// does not exist. If the user may not read it, there is no error.
 func accountExists(ctx context.Context, api client.Reader, store client.ObjectKey) error {
 	key := client.ObjectKey{Namespace: store.Namespace, Name: cronjob.ObjectName(store.Name)}
 	err := api.Get(ctx, key, &corev1.ServiceAccount{})

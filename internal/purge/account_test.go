@@ -22,14 +22,14 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// asked is an API server that knows one user.
+// asked is an API server with one user.
 type asked struct {
 	user    string
 	allowed bool
 	objects []client.Object
-	// Errors of the answers, nil for none.
+	// The errors that the API server answers with; nil for none.
 	self, access, account error
-	// attributes are what was asked whether it is allowed; nil if that was not asked.
+	// attributes are the attributes of the access review; nil if none was created.
 	attributes *authorizationv1.ResourceAttributes
 }
 

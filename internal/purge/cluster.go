@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// read reads the cluster, and of a store that selects workloads what they run.
+// read reads the cluster, and what the workloads run if the store selects any.
 func (cfg Config) read(ctx context.Context, key client.ObjectKey) (plan.Cluster, error) {
 	c, err := cfg.readCluster(ctx, key, reading.Running{})
 	if err != nil || c.Store == nil || c.Store.Spec.Workloads == nil || c.Store.Spec.Mirror != nil {
@@ -24,7 +24,7 @@ func (cfg Config) read(ctx context.Context, key client.ObjectKey) (plan.Cluster,
 	return cfg.readCluster(ctx, key, run)
 }
 
-// readCluster reads the cluster, uncached, beside what was read of its workloads.
+// readCluster reads the cluster, uncached, and adds what was read of its workloads.
 func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run reading.Running) (plan.Cluster, error) {
 	objects, err := reading.ReadObjects(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
 	if err != nil {
@@ -37,7 +37,7 @@ func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run rea
 	return c, nil
 }
 
-// readRunning reads what the workloads run that a store selects.
+// readRunning reads what the workloads run that the store selects.
 func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (reading.Running, error) {
 	r := reading.Running{Begun: cfg.Clock.Now(), Generation: store.Generation}
 	if store.Spec.Workloads == nil {

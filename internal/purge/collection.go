@@ -19,18 +19,19 @@ const (
 	usualTell = 10 * time.Second
 )
 
-// collection is one that a purge has asked the cluster's own registry for.
+// collection is a collection that a purge asked the cluster's own registry for.
 type collection struct {
 	registry Registry
 	store    *v1alpha1.ArtifactStore
-	number   int64 // 0 if it was not asked for
-	// message is what the report said before.
+	number   int64 // 0 if the registry was not asked for one
+	// message is the message that the report had before the purge asked.
 	message string
 }
 
-// askToCollect asks the cluster's own registry to collect if anything was deleted, by this purge or by one before that
-// could not ask. It may also ask after the purge was asked to stop. A failure is reported and does not fail the purge:
-// what was deleted is deleted. It does not ask while there is a doubt: what was deleted can be undone until a collection.
+// askToCollect asks the cluster's own registry for a collection if this purge, or an earlier
+// one that could not ask, has deleted anything. It also asks if the purge was asked to stop. A
+// failure to ask is reported, but does not fail the purge, because the deletions succeeded. It
+// does not ask while there is a doubt, because a deletion can be undone until a collection.
 func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage.Measurement, report *Report, doubt error) collection {
 	c := collection{registry: reg, store: store, message: report.Message}
 	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.Owed) {
@@ -56,12 +57,12 @@ func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha
 	return c
 }
 
-// notFreed says why the disk may be as full as before.
+// notFreed says why the disk may still be as full as before.
 func notFreed(err error) string {
 	return fmt.Sprintf("The disk may not be freed yet: %s.", strings.TrimSuffix(v1alpha1.Clip(oneLine(err), maxMessage/2), "."))
 }
 
-// add appends a sentence to a message, unless that says why the purge failed.
+// add sets the message of a report to message and a sentence, unless the report says why the purge failed.
 func (r *Report) add(message, sentence string) {
 	if r.Outcome != v1alpha1.PurgeSucceeded && r.Outcome != v1alpha1.PurgeBelowThreshold {
 		return
@@ -72,8 +73,9 @@ func (r *Report) add(message, sentence string) {
 	r.Message = strings.TrimSpace(message + sentence)
 }
 
-// awaitCollection waits for the end of a collection, if it is to, and records what that has freed. It is called under
-// the Lease: a purge that began meanwhile would measure a disk that is about to be freed. An error is that of recording.
+// awaitCollection waits until the collection ends, if the purge is configured to, and
+// records how many bytes it freed. It is called under the Lease, because another purge
+// would measure a disk that is about to be freed. An error means that recording failed.
 func (cfg Config) awaitCollection(ctx context.Context, c collection, report *Report) error {
 	if c.number == 0 || cfg.WaitForCollection <= 0 {
 		return nil
@@ -85,7 +87,7 @@ func (cfg Config) awaitCollection(ctx context.Context, c collection, report *Rep
 	} else {
 		report.add(c.message, "")
 		cfg.Log.Info("The registry has collected", "collection", c.number, "freedBytes", state.Freed)
-		if !state.DryRun { // which another one was that was asked for later
+		if !state.DryRun { // a collection that was asked for later may be a dry run
 			report.Freed = &state.Freed
 		}
 		cfg.measureAgain(ctx, c, report)
@@ -93,7 +95,7 @@ func (cfg Config) awaitCollection(ctx context.Context, c collection, report *Rep
 	return cfg.recordCollection(ctx, c.store, *report)
 }
 
-// measureAgain measures the disk after a collection. Where it cannot, what was measured before stays.
+// measureAgain measures the disk after a collection. If it cannot, the usage stays as it was measured before.
 func (cfg Config) measureAgain(ctx context.Context, c collection, report *Report) {
 	if report.Usage == nil || report.Usage.Source != v1alpha1.UsageRegistry {
 		return
@@ -106,12 +108,12 @@ func (cfg Config) measureAgain(ctx context.Context, c collection, report *Report
 	report.Usage = after
 }
 
-// await asks until the collection has ended, or the time is over. It goes on while the registry cannot be reached.
+// await polls until the collection has ended or the time is over. It continues while the registry cannot be reached.
 func (cfg Config) await(ctx context.Context, c collection) (registry.Collection, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.WaitForCollection, fmt.Errorf("it has not ended after %s", cfg.WaitForCollection))
 	defer cancel()
 	reported := time.Now()
-	var failed error // the last answer
+	var failed error // the last error of polling
 	for {
 		state, err := c.registry.Collection(ctx, client.ObjectKeyFromObject(c.store))
 		switch {

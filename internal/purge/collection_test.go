@@ -26,14 +26,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// clusterWorld is a world whose registry is the one that nfo ships.
+// clusterWorld is a world with nfo's own registry.
 type clusterWorld struct {
 	*world
 	dir      string
 	registry *serve.Registry
 }
 
-// newClusterWorld has no collection that runs before collects is called.
+// newClusterWorld returns a world whose registry runs no collection before collects is called.
 func newClusterWorld(t *testing.T, change func(*v1alpha1.ArtifactStore)) *clusterWorld {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func newClusterWorld(t *testing.T, change func(*v1alpha1.ArtifactStore)) *cluste
 	return w
 }
 
-// collects makes the registry collect when it is asked, and all that is in it old enough.
+// collects makes the registry collect when asked, and everything in it old enough.
 func (w *clusterWorld) collects() {
 	w.t.Helper()
 	w.age()
@@ -70,7 +70,7 @@ func (w *clusterWorld) collects() {
 	w.t.Cleanup(func() { stop(); w.must(<-ended) })
 }
 
-// age makes all that is in the registry two days old.
+// age makes everything in the registry two days old.
 func (w *clusterWorld) age() {
 	w.t.Helper()
 	age(w.t, w.dir)
@@ -82,7 +82,7 @@ func (w *clusterWorld) config(wait time.Duration) Config {
 	return cfg
 }
 
-// onDisk reports whether the bytes of an image manifest are.
+// onDisk reports whether the bytes of an image manifest are on disk.
 func (w *clusterWorld) onDisk(name string) bool {
 	w.t.Helper()
 	_, err := os.Stat(filepath.Join(w.dir, layout.BlobPath(w.digest[name])))
@@ -92,7 +92,7 @@ func (w *clusterWorld) onDisk(name string) bool {
 	return err == nil
 }
 
-// asked counts how often a collection was asked for.
+// asked returns how often a collection was asked for.
 func (w *world) asked() int {
 	return w.Count(func(r *http.Request) bool {
 		return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/nfo/")
@@ -135,7 +135,7 @@ func TestAPurgeFreesTheDisk(t *testing.T) {
 	}
 }
 
-// What was deleted counts as free until the collection that was asked for has ended, and then what the disk says counts.
+// What was deleted counts as free until the requested collection has ended. After that, only the usage of the disk counts.
 func TestAPurgeThatDoesNotWait(t *testing.T) {
 	t.Parallel()
 	w := newClusterWorld(t, nil)
@@ -169,7 +169,7 @@ func TestAPurgeThatDoesNotWait(t *testing.T) {
 	}
 }
 
-// Whatever becomes of the collection, the purge has done its part, and says that the disk may be as full as before.
+// If the collection fails, the purge succeeds and says that the disk may be as full as before.
 func TestACollectionThatFailsIsNoFailureOfThePurge(t *testing.T) {
 	t.Parallel()
 	refuse := func(method string, status int, body string) func(http.ResponseWriter, *http.Request) bool {
@@ -199,7 +199,7 @@ func TestACollectionThatFailsIsNoFailureOfThePurge(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// Usage is not asked for, which would need the same answers.
+			// With accounted usage, the purge does not ask the registry for usage, which would get the same answers.
 			w := newClusterWorld(t, func(s *v1alpha1.ArtifactStore) {
 				s.Spec.Purge.Usage, s.Spec.Capacity = v1alpha1.UsageAccounted, resource.NewQuantity(1<<40, resource.BinarySI)
 			})
@@ -221,7 +221,7 @@ func TestACollectionThatFailsIsNoFailureOfThePurge(t *testing.T) {
 	}
 }
 
-// A purge that could not ask leaves it to the next one, which has nothing to delete.
+// If a purge could not ask for the collection, the next purge asks, even if it has nothing to delete.
 func TestTheNextPurgeAsksAgain(t *testing.T) {
 	t.Parallel()
 	w := newClusterWorld(t, nil)
@@ -247,7 +247,7 @@ func TestTheNextPurgeAsksAgain(t *testing.T) {
 	}
 }
 
-// A purge that is stopped while it waits has recorded what it did, and tells how far the collection is until then.
+// A purge that is stopped while it waits has recorded what it did, and logs the progress of the collection until then.
 func TestAPurgeIsStoppedWhileItWaits(t *testing.T) {
 	t.Parallel()
 	w := newClusterWorld(t, nil)
@@ -277,18 +277,18 @@ func TestAPurgeIsStoppedWhileItWaits(t *testing.T) {
 	}
 }
 
-// writer is called with each line of a log.
+// writer is a log that calls a function with each line.
 type writer func(line []byte)
 
 func (w writer) Write(p []byte) (int, error) { w(p); return len(p), nil }
 
-// Threshold and target are compared with the real disk.
+// Threshold and target are compared with the usage of the real disk.
 func TestSweepByRegistry(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		reason            string
 		threshold, target int32
-		intercept         string // an answer to questions for usage
+		intercept         string // answer to requests for usage
 		outcome           v1alpha1.PurgeOutcome
 		deleted           int
 		says              string
@@ -329,7 +329,7 @@ func TestSweepByRegistry(t *testing.T) {
 	}
 }
 
-// No other registry is asked for what only this one has.
+// Other registries get no requests that only the cluster's own registry supports.
 func TestOtherRegistriesAreNotAsked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Capacity = resource.NewQuantity(1<<40, resource.BinarySI) })

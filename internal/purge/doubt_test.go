@@ -19,7 +19,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// I2: what the registry was asked to delete and nobody could verify is taken back. If it cannot be, nothing is collected.
+// I2: a requested deletion that could not be verified is withdrawn. If it cannot be withdrawn, no collection is asked for.
 func TestI2WhatCannotBeVerifiedIsNotCollected(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -52,7 +52,7 @@ func TestI2WhatCannotBeVerifiedIsNotCollected(t *testing.T) {
 			}
 			w.mustHave("nobody could look", "overwritten")
 			asked.Store(false)
-			if !tt.refused { // the next collection does not take it either
+			if !tt.refused { // the next collection must not delete it either
 				_, err = Run(t.Context(), w.config(time.Minute))
 				w.must(err)
 				w.mustHave("it was taken back", "overwritten")
@@ -87,7 +87,7 @@ func TestI2WhatCannotBeVerifiedIsNotCollectedFromTheMirror(t *testing.T) {
 	w.shows("nobody could look", append(looseGone, looseStayed...), nil)
 }
 
-// I3: what is used again after its verification, and before the collection is asked for, stays.
+// I3: a digest is kept that is used again after its verification and before the collection is asked for.
 func TestI3WhatIsNamedBeforeTheCollectionStays(t *testing.T) {
 	t.Parallel()
 	w := newUntaggedWorld(t)
@@ -99,11 +99,11 @@ func TestI3WhatIsNamedBeforeTheCollectionStays(t *testing.T) {
 	if !ok {
 		t.Fatal("the client does not watch")
 	}
-	var mu sync.Mutex // several tombstones go at the same time
+	var mu sync.Mutex // several tombstones are deleted at the same time
 	cfg.Client = interceptor.NewClient(api, interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 		mu.Lock()
 		defer mu.Unlock()
-		var m v1alpha1.ArtifactManifest // when its tombstone goes, all is verified
+		var m v1alpha1.ArtifactManifest // when its tombstone is deleted, everything is verified
 		w.must(w.raw.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "other"}, &m))
 		m.Status.Artifacts[1].Digest = w.digest["overwritten"].String()
 		w.must(w.raw.Update(ctx, &m))
@@ -127,7 +127,7 @@ func TestI3WhatIsUsedBeforeTheCollectionStaysInTheMirror(t *testing.T) {
 	var asked, reads atomic.Int64
 	w.hooks.onAsk = func(digest.Digest) { asked.Store(1) }
 	w.onRead = func(int) {
-		if asked.Load() > 0 && reads.Add(1) == 2 { // the first one verifies
+		if asked.Load() > 0 && reads.Add(1) == 2 { // the first reading verifies
 			w.use("ran", w.pinnedAt(w.digest["dropped"]))
 		}
 	}

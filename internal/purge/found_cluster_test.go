@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// app is the repository of the live manifest in a world with what has no tag.
+// app is the repository of the live manifest in a world with untagged digests.
 const app = "acme/other/app"
 
 // age makes all files two days old.
@@ -30,7 +30,7 @@ func age(t *testing.T, dir string) {
 	t.Helper()
 	then := time.Now().Add(-48 * time.Hour)
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) { // a registry that runs probes the volume
+		if errors.Is(err, fs.ErrNotExist) { // a running registry creates and deletes files to probe the volume
 			return nil
 		}
 		if err != nil || e.IsDir() {
@@ -46,8 +46,9 @@ func age(t *testing.T, dir string) {
 	}
 }
 
-// newUntaggedWorld is the cluster's own registry with a live manifest, an image whose tag was overwritten, one by digest
-// that the manifest has recorded, a tagged index, and a repository that no manifest has.
+// newUntaggedWorld returns a world with the cluster's own registry. It has a live
+// manifest, an image whose tag was overwritten, an untagged image that the manifest
+// has recorded, a tagged index, and a repository that belongs to no manifest.
 func newUntaggedWorld(t *testing.T) *clusterWorld {
 	t.Helper()
 	w := newClusterWorld(t, nil)
@@ -73,7 +74,7 @@ func newUntaggedWorld(t *testing.T) *clusterWorld {
 	return w
 }
 
-// purges runs a purge, and waits for the collection that it asks for.
+// purges runs a purge and waits for the collection that it asks for.
 func (w *clusterWorld) purges() Report {
 	w.t.Helper()
 	report, err := Run(w.t.Context(), w.config(time.Minute))
@@ -94,7 +95,7 @@ func (w *clusterWorld) mustHave(reason string, names ...string) {
 	}
 }
 
-// indexByDigest pushes an index of an image by digest.
+// indexByDigest pushes an index of an image, by digest.
 func (w *clusterWorld) indexByDigest(name, of string) {
 	w.t.Helper()
 	child, err := w.client.Manifest(w.t.Context(), app, w.digest[of])
@@ -109,7 +110,7 @@ func (w *clusterWorld) indexByDigest(name, of string) {
 func TestAnOverwrittenDigestGoesAfterItsGrace(t *testing.T) {
 	t.Parallel()
 	w := newUntaggedWorld(t)
-	report, err := Run(t.Context(), w.config(0)) // nothing collects yet
+	report, err := Run(t.Context(), w.config(0)) // no collection runs yet
 	w.must(err)
 	if got := w.verdict(report, "overwritten"); got != "" || len(w.foundTombstones()) != 0 {
 		t.Errorf("it may still be a part of a push, and is %q", got)
@@ -137,12 +138,12 @@ func TestAnOverwrittenDigestGoesAfterItsGrace(t *testing.T) {
 	}
 }
 
-// What was found is pushed again by digest: it is not taken, and a later purge that finds it gives it another grace.
+// A found digest that is pushed again by digest is not deleted. If a later purge finds it again, it gets a new grace period.
 func TestFoundIsPushedAgain(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		reason string
-		// again pushes it again, at once or right before its deletion.
+		// again pushes the digest again, before the purge or right before its deletion.
 		again  func(w *clusterWorld)
 		during bool
 	}{
@@ -182,7 +183,7 @@ func TestFoundIsPushedAgain(t *testing.T) {
 	}
 }
 
-// A purge is killed at each of its writes. Nothing that is used goes, and what was found goes in the end.
+// A purge is killed at each of its writes. Nothing that is used is lost, and the found digests are deleted in the end.
 func TestI4FoundInTheClustersRegistryIsResumed(t *testing.T) {
 	t.Parallel()
 	for left := range 60 {
@@ -204,13 +205,13 @@ func TestI4FoundInTheClustersRegistryIsResumed(t *testing.T) {
 			t.Fatalf("after a crash at write %d it is still there: %+v", left, w.foundTombstones())
 		}
 		if err == nil {
-			return // no later write follows
+			return // the purge has no further write
 		}
 	}
 	t.Error("the run never ended by itself")
 }
 
-// I2: while the registry does not say what it needs, what was found stays, and its tombstone too.
+// I2: while the registry does not list unreferenced digests, found digests and their tombstone are kept.
 func TestI2FoundIsKeptWithoutTheList(t *testing.T) {
 	t.Parallel()
 	w := newUntaggedWorld(t)
@@ -234,8 +235,7 @@ func TestI2FoundIsKeptWithoutTheList(t *testing.T) {
 	}
 }
 
-// An index that was found is pushed again by digest. Its children stay with it, also those that a tombstone of a release
-// would let go.
+// A found index is pushed again by digest. Its children stay with it, even one that a tombstone of a release would delete.
 func TestI1FoundThatIsPushedAgainKeepsItsParts(t *testing.T) {
 	t.Parallel()
 	for _, during := range []bool{false, true} {
@@ -251,7 +251,7 @@ func TestI1FoundThatIsPushedAgainKeepsItsParts(t *testing.T) {
 			w.purges()
 			released := w.tombstone("t9", in(app, v1alpha1.TombstoneUntagged, 30, "0.9.0", m.Children[0].Digest.String()))
 			released.Spec.RegistryURL, released.Spec.Manifest.Name = "https://"+v1alpha1.ClusterRegistryHost+"/acme", "other"
-			released.Name = "a" + released.Name // its reason comes first
+			released.Name = "a" + released.Name // the first tombstone by name gives the reason
 			w.must(w.raw.Create(t.Context(), released))
 			w.clock.SetTime(now.Add(25 * time.Hour))
 			again := func() { w.tag(app, index.Digest.String(), "found index") }
@@ -273,8 +273,8 @@ func TestI1FoundThatIsPushedAgainKeepsItsParts(t *testing.T) {
 	}
 }
 
-// What was found is pushed again, or asked for and not collected, while its tombstone has another entry in its grace. Found
-// once more, it has a grace of its own, and goes in the end.
+// A found digest is pushed again, or its deletion was requested and not done, while another entry of its tombstone
+// is in its grace period. If a purge finds the digest again, it gets a new grace period, and is deleted in the end.
 func TestFoundOnceMoreGoesInTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, state := range []v1alpha1.TombstoneState{v1alpha1.TombstoneRestored, v1alpha1.TombstonePurged} {

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// acr is a world whose registry has a list of what it stores, and a live manifest.
+// acr returns a world with a live manifest and with a registry that can list image manifests.
 func acr(t *testing.T, change func(*v1alpha1.ArtifactStore)) *world {
 	t.Helper()
 	w := newWorld(t, change)
@@ -96,7 +96,8 @@ func TestFoundGetsATombstoneAndAFullGrace(t *testing.T) {
 	}
 }
 
-// A push whose layers and children are there before its tag.
+// A push may upload layers and children before it sets its tag. The
+// test finds a purge that keeps their grace period running after that.
 func TestFoundIsForgottenOnceItIsInUse(t *testing.T) {
 	t.Parallel()
 	w := acr(t, nil)
@@ -128,7 +129,7 @@ func TestI8FoundInADryRunWritesNothing(t *testing.T) {
 	}
 }
 
-// A crash between the tombstone and its time leaves an entry that the next run ends.
+// A crash between writing a tombstone and beginning its grace period leaves an entry that the next run completes.
 func TestI4FoundIsResumed(t *testing.T) {
 	t.Parallel()
 	for left := range 40 {
@@ -143,7 +144,7 @@ func TestI4FoundIsResumed(t *testing.T) {
 			t.Fatalf("after a crash at write %d: %+v", left, found)
 		}
 		if err == nil {
-			return // no later write follows
+			return // the purge has no further write
 		}
 	}
 	t.Error("the run never ended by itself")
@@ -166,7 +167,7 @@ func TestUndoLostIsTold(t *testing.T) {
 	w := newWorld(t, nil)
 	grace, err := w.client.Manifest(t.Context(), repo, w.digest["grace"])
 	w.must(err)
-	w.must(w.client.Delete(t.Context(), repo, w.digest["grace"])) // the registry's own collection
+	w.must(w.client.Delete(t.Context(), repo, w.digest["grace"])) // as the registry's own collection would
 	_, err = w.run()
 	w.must(err)
 	var ts v1alpha1.Tombstone

@@ -17,19 +17,19 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// ErrRunning is why a purge does not begin: another purge of the store is running.
+// ErrRunning is wrapped if a purge does not begin because another purge of the store is running.
 var ErrRunning = errors.New("another purge of the store is running")
 
-// errLeaseLost ends a sweep that could not renew its lease in time.
+// errLeaseLost ends a sweep that could not renew its Lease in time.
 var errLeaseLost = errors.New("the lease was lost")
 
-// leaseTimes are how long what takes. A purge that died with the lease is seen to be dead within
-// duration and one retry, so that wait is a little more than these.
+// leaseTimes are the times of a Lease. The Lease of a purge that died can be taken
+// after duration and one retry, so wait is a little longer than both together.
 type leaseTimes struct{ duration, renew, retry, wait time.Duration }
 
 var usualTimes = leaseTimes{duration: 15 * time.Second, renew: 10 * time.Second, retry: 2 * time.Second, wait: 20 * time.Second}
 
-// lease is held while a store is swept (I13).
+// lease is the Lease that a purge holds while it sweeps a store (I13).
 type lease struct {
 	client   coordinationv1client.LeasesGetter
 	store    client.ObjectKey
@@ -38,11 +38,10 @@ type lease struct {
 	log      *slog.Logger
 }
 
-// hold runs act while it holds the lease. The context of act ends when the lease is lost; the
-// lease is released after act has returned, never before. Errors wrap ErrRunning when somebody
-// else keeps it.
+// hold runs act while it holds the Lease. The context of act ends when the Lease is lost. The Lease
+// is released only after act has returned. Errors wrap ErrRunning if another purge holds the Lease.
 func (l lease) hold(ctx context.Context, act func(context.Context) error) error {
-	// Not ctx: what is asked to stop still has the lease until its last write.
+	// Not ctx, because a purge that was asked to stop needs the Lease until its last write.
 	electing, stop := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
 	defer stop()
 	leading := make(chan context.Context, 1)
@@ -74,7 +73,7 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 		defer close(ended)
 		elector.Run(electing)
 	}()
-	defer func() { stop(); <-ended }() // the lease is released before hold returns
+	defer func() { stop(); <-ended }() // the Lease is released before hold returns
 
 	timeout := time.NewTimer(l.times.wait)
 	defer timeout.Stop()
@@ -91,12 +90,12 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 	}
 }
 
-// unheld says why the lease could not be had.
+// unheld returns why the Lease could not be taken.
 func (l lease) unheld(ctx context.Context, holder string) error {
 	if holder != "" && holder != l.identity {
 		return fmt.Errorf("%w: %s holds Lease %s/%s", ErrRunning, holder, l.store.Namespace, cronjob.LeaseName(l.store.Name))
 	}
-	// The elector keeps its errors to itself.
+	// The elector does not return its errors.
 	_, err := l.client.Leases(l.store.Namespace).Get(ctx, cronjob.LeaseName(l.store.Name), metav1.GetOptions{})
 	if err == nil {
 		err = errors.New("it cannot be written")

@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// What no tombstone concerns is read only where the store's usage is compared with something. What is deleted, and what is
-// noticed of undos that are lost, is the same.
+// Repositories without tombstones are read only if the store's usage is compared
+// with something. Both ways delete the same, and detect the same lost undos.
 func TestPurgeReadsOnlyWhatConcernsIt(t *testing.T) {
 	t.Parallel()
 	const live, grace = "acme/cnf/live", "acme/cnf/grace"

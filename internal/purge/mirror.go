@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// runMirror purges the mirror: what is in it belongs to Artifacts, and not to manifests.
+// runMirror purges the mirror, whose content belongs to Artifacts and not to manifests.
 func (cfg Config) runMirror(ctx context.Context, c plan.Cluster, reg Registry, report *Report) error {
 	if err := mirror.Refuse(c); err != nil {
 		return err
@@ -29,9 +29,9 @@ func (cfg Config) runMirror(ctx context.Context, c plan.Cluster, reg Registry, r
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, c.Store, reg, report) })
 }
 
-// purgeMirror plans anew, under the lease, acts, and records the run.
+// purgeMirror makes a new plan under the Lease, carries it out, and records the run.
 func (cfg Config) purgeMirror(ctx context.Context, store *v1alpha1.ArtifactStore, reg Registry, report *Report) error {
-	c, err := cfg.again(ctx, store)
+	c, err := cfg.readAgain(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,8 @@ func (cfg Config) mirrorEnv(key client.ObjectKey, store *v1alpha1.ArtifactStore,
 	}
 }
 
-// concludeMirror fills in what came of a plan of the mirror and an error of acting on it, and returns why the purge failed.
+// concludeMirror completes the report after a plan of the mirror,
+// which was carried out with err. It returns why the purge failed.
 func (r *Report) concludeMirror(store *v1alpha1.ArtifactStore, p *mirror.Plan, err error) error {
 	r.judged(p.Verdicts())
 	could := p.Reclaimable()

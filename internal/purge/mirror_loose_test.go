@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// looseWorld is a mirror world whose registry says what nothing in it references.
+// looseWorld is a mirror world whose registry lists unreferenced digests.
 type looseWorld struct {
 	*mirrorWorld
 	dir string
@@ -24,8 +24,8 @@ type looseWorld struct {
 
 var loosePlatforms = []string{"linux/amd64", "linux/arm64"}
 
-// newLooseWorld has, besides, a digest from before a tag moved, a copy by digest whose Artifact has gone, an index by
-// digest that is used, and one that is not, both with a child.
+// newLooseWorld adds to a mirror world a digest that a tag pointed at before, a copy by digest
+// whose Artifact was deleted, a used index by digest, and an unused one, both with a child.
 func newLooseWorld(t *testing.T) *looseWorld {
 	t.Helper()
 	w := &looseWorld{dir: t.TempDir()}
@@ -75,7 +75,7 @@ func (w *looseWorld) purges() Report {
 	return report
 }
 
-// unneeded are the digests of which the store says that nothing needs them.
+// unneeded returns the digests that the store's status records as unneeded.
 func (w *looseWorld) unneeded() map[string]bool {
 	w.t.Helper()
 	var s v1alpha1.ArtifactStore
@@ -91,7 +91,7 @@ func (w *looseWorld) unneeded() map[string]bool {
 	return all
 }
 
-// where is an image in whose repository each of the digests is.
+// where returns an image whose repository has the digest with a name.
 func where(name string) string {
 	if name == "before" || name == usedImage {
 		return usedImage
@@ -186,14 +186,14 @@ func TestADigestOfTheMirrorIsUsedOrPushedAgain(t *testing.T) {
 	}
 }
 
-// A copy of an index that was found is under way: its children are pushed again, then the index, then its tag. No part
-// of it goes while it is, whatever of it the registry lists. If a collection came before the index, the push is refused,
-// and done again with all parts.
+// A found index is being copied again: its children are pushed first, then the index, then
+// its tag. No part of it is deleted meanwhile, whatever the registry lists. If a collection
+// comes before the index, its push is refused, and the copy pushes all parts again.
 func TestR2ACopyThatIsUnderWayKeepsAllParts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		reason string
-		during bool // the index is pushed again right before its deletion, and else after it
+		during bool // the index is pushed again right before its deletion, or else after it
 	}{{"the index is pushed right before its deletion", true}, {"the index is pushed after its deletion was asked for", false}} {
 		t.Run(tt.reason, func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +207,7 @@ func TestR2ACopyThatIsUnderWayKeepsAllParts(t *testing.T) {
 			w.must(err)
 			child, err := w.client.Manifest(ctx, repository, w.digest["child of unused index"])
 			w.must(err)
-			w.must(w.client.Put(ctx, repository, child.Descriptor.Digest.String(), child)) // it is young, and not listed
+			w.must(w.client.Put(ctx, repository, child.Descriptor.Digest.String(), child)) // it is young, so the registry does not list it
 			push := func() {
 				pushErr := w.client.Put(ctx, repository, "2", index)
 				if errors.Is(pushErr, registry.ErrNotFound) && !tt.during {

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/platform"
 )
 
-// serves replaces the registry by one whose mirror needs these platforms.
+// serves replaces the registry by one whose mirror needs the given platforms.
 func (w *looseWorld) serves(platforms platform.List) {
 	w.t.Helper()
 	v, err := volume.Open(w.dir, volume.Options{})
@@ -30,7 +30,7 @@ func (w *looseWorld) serves(platforms platform.List) {
 	w.t.Cleanup(func() { stop(); w.must(<-ended) })
 }
 
-// without takes linux/arm64 from an index, as if it had never been copied.
+// without removes linux/arm64 from an index, as if it had never been copied.
 func (w *looseWorld) without(index string) {
 	w.t.Helper()
 	repository := v1alpha1.MirrorPrefix + "/" + pinnedName
@@ -43,8 +43,9 @@ func (w *looseWorld) without(index string) {
 	}
 }
 
-// A purge takes nothing of an index in use that has some of its platforms, also while the registry does not answer for it
-// because more platforms were chosen since, nor what a tag that nothing needs has in common with it; and it takes all that there is of one that nothing needs.
+// A purge deletes nothing of a used index of which only some platforms were copied, even if the
+// registry does not answer for the index because more platforms were chosen since. It keeps
+// what the index shares with an unneeded tag. It deletes everything of an unneeded index.
 func TestR2APurgeOfAMirrorOfChosenPlatforms(t *testing.T) {
 	t.Parallel()
 	amd64 := platform.List{{OS: "linux", Architecture: "amd64"}}
@@ -54,7 +55,7 @@ func TestR2APurgeOfAMirrorOfChosenPlatforms(t *testing.T) {
 			w := newLooseWorld(t)
 			w.without("used index")
 			w.without("unused index")
-			w.tag(v1alpha1.MirrorPrefix+"/"+pinnedName, "amd64-alone", "child of used index") // which no Artifact names
+			w.tag(v1alpha1.MirrorPrefix+"/"+pinnedName, "amd64-alone", "child of used index") // a tag that no Artifact references
 			w.serves(platforms)
 			used := w.pinnedAt(w.digest["used index"])
 			if w.there(used) != (platforms != nil) {

@@ -21,7 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
-// verdicts are those of a report, by Artifact or image.
+// verdictsOf returns the verdicts of a report, by Artifact or image.
 func verdictsOf(r Report) map[string]string {
 	all := map[string]string{}
 	for _, v := range r.Verdicts {
@@ -83,8 +83,8 @@ func TestThePurgeOfTheMirrorRemovesWhatNothingUses(t *testing.T) {
 	w.mustHave(usedImage, sharedImage, keptImage)
 }
 
-// Of a namespace with more uses than are told apart all stays of what it names, also the copies of others. What it does not
-// name goes.
+// If a namespace has too many uses to distinguish, everything at the places that
+// it references is kept, including the copies of others. Other places are purged.
 func TestI14AllOfAPlaceIsUsed(t *testing.T) {
 	t.Parallel()
 	orphan := mustParse(t, orphanImage)
@@ -105,7 +105,7 @@ func TestI14AllOfAPlaceIsUsed(t *testing.T) {
 	}
 }
 
-// What goes is kept in memory until it has been looked at again: waves are as small as that needs.
+// The image manifests of a wave are kept in memory until they are verified, so a wave has only as many as fit.
 func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
@@ -128,7 +128,7 @@ func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
 	}
 }
 
-// An index with more image manifests than can be at hand for putting them back stays, and so does all that it has. Others go.
+// An index whose image manifests do not fit in memory is kept with all its parts. Others are deleted.
 func TestAnImageThatCannotBeAtHandStays(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
@@ -161,7 +161,7 @@ func (w *mirrorWorld) push(image, mediaType string, content []byte, tags ...stri
 	return d
 }
 
-// padded is an image manifest of 3 MiB more, another one for each n.
+// padded returns an image manifest that is 3 MiB larger, and different for each n.
 func padded(t *testing.T, manifest []byte, n int) []byte {
 	t.Helper()
 	begins, ok := strings.CutSuffix(strings.TrimSpace(string(manifest)), "}")
@@ -209,7 +209,7 @@ func TestI8ADryRunOfTheMirrorWritesNothing(t *testing.T) {
 	}
 }
 
-// The purge of the mirror dies after each of its writes, and another one goes on: at no step is anything lost that is used.
+// The purge of the mirror dies after each of its writes, and another purge continues. At no step is a used image lost.
 func TestI4AnInterruptedPurgeOfTheMirrorIsTakenUp(t *testing.T) {
 	t.Parallel()
 	whole := newMirrorWorld(t)
@@ -249,7 +249,7 @@ func TestI4AnInterruptedPurgeOfTheMirrorIsTakenUp(t *testing.T) {
 	}
 }
 
-// What a purge that died has claimed is used again: it is given back, and copied again if its copy is not whole any more.
+// An image that a purge claimed before it died is used again. It is given back, and copied again if its copy is incomplete.
 func TestI4WhatWasClaimedIsGivenBackWhenItIsUsed(t *testing.T) {
 	t.Parallel()
 	whole := newMirrorWorld(t)
@@ -271,7 +271,7 @@ func TestI4WhatWasClaimedIsGivenBackWhenItIsUsed(t *testing.T) {
 			for _, image := range all {
 				a := w.now("ran", image)
 				switch {
-				case a == nil: // it had gone before it was used
+				case a == nil: // it was deleted before it was used
 				case a.Status.State == v1alpha1.MirrorPresent && !w.there(image):
 					t.Errorf("%s is Present, and its copy has gone", image)
 				case a.Status.State != v1alpha1.MirrorPresent && a.Status.State != v1alpha1.MirrorPending:
@@ -284,7 +284,7 @@ func TestI4WhatWasClaimedIsGivenBackWhenItIsUsed(t *testing.T) {
 	}
 }
 
-// A use of everything appears while the purge runs, before each of its readings.
+// A use of every image appears during the purge, before each of its readings.
 func TestI3AUseThatAppearsDuringThePurgeOfTheMirror(t *testing.T) {
 	t.Parallel()
 	for n := 1; n <= 3; n++ {
@@ -317,7 +317,7 @@ func TestI3AUseThatAppearsDuringThePurgeOfTheMirror(t *testing.T) {
 	}
 }
 
-// Another namespace begins to use an image while it is removed: its Artifact was Present without a copy of its own.
+// Another namespace begins to use an image while its copy is removed. Its Artifact was Present before, by the same copy.
 func TestI3AnotherArtifactOfTheImageAppears(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
@@ -336,7 +336,7 @@ func TestI3AnotherArtifactOfTheImageAppears(t *testing.T) {
 	}
 }
 
-// What cannot be put back is copied again.
+// What cannot be restored is copied again.
 func TestWhatCannotBePutBackIsCopiedAgain(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
@@ -406,7 +406,7 @@ func TestThePurgeOfTheMirrorStopsAtItsBounds(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		change func(*v1alpha1.PurgeSpec)
-		want   []string // of the verdicts of what may go, those unused longest first
+		want   []string // verdicts of what may be deleted, unused for longest first
 	}{
 		"MaxDeletions": {"the image that was unused longest goes", func(p *v1alpha1.PurgeSpec) { p.MaxDeletions = 1 }, []string{"delete Unneeded", "keep OverBudget", "keep OverBudget"}},
 		"Threshold":    {"nothing goes below it", func(p *v1alpha1.PurgeSpec) { p.ThresholdPercent = 90 }, []string{"keep NotNeeded", "keep NotNeeded", "keep NotNeeded"}},
@@ -430,7 +430,7 @@ func TestThePurgeOfTheMirrorStopsAtItsBounds(t *testing.T) {
 	}
 }
 
-// Images can share what they are made of in a repository, and a tag can have moved on since an Artifact was copied.
+// Images in a repository can share parts, and a tag can point at another digest than when its Artifact was copied.
 func TestOnlyWhatNothingElseLeadsToGoes(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
@@ -461,7 +461,7 @@ func TestAnArtifactThatChangedIsNotClaimed(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
 	w.onRead = func(at int) {
-		if at == 1 { // after the list of Artifacts
+		if at == 1 { // after Artifacts were listed
 			a := w.now("ran", unusedImage)
 			a.Status.CopiedPercent = new(int32(7))
 			w.must(w.raw.Status().Update(t.Context(), a))
@@ -492,8 +492,8 @@ func TestAClaimedArtifactSaysSo(t *testing.T) {
 	w.must(err)
 }
 
-// A rollback starts what an old ReplicaSet would start again, also where nothing has any grace and the manager has recorded
-// that nothing uses it. Only when the ReplicaSet has gone does its image go.
+// A rollback starts the images of an old ReplicaSet. They are kept even without a grace period and
+// although the manager has recorded that nothing uses them. An image is deleted only after its ReplicaSet.
 func TestI1ARollbackFindsItsImageAfterAPurge(t *testing.T) {
 	t.Parallel()
 	for name, as := range map[string]string{"Original": unusedImage, "Rewritten": "127.0.0.1:7439/" + unusedImage} {

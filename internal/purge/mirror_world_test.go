@@ -25,7 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// mirrorWorld is nfo's own registry with copies in it, a fake API server, and workloads that come and go.
+// mirrorWorld is nfo's own registry with copies in it, a fake API server, and workloads that change.
 type mirrorWorld struct {
 	*world
 	mu      sync.Mutex
@@ -42,9 +42,9 @@ const (
 	pinnedName, orphanImage            = "r.example/acme/pinned", "r.example/acme/orphan:1"
 )
 
-// newMirrorWorld has an image that may go, one that is used, one in grace, one that two namespaces have and one of them
-// uses, one that is kept by hand, an index with a signature that may go, one by digest that may go, and a tag that no
-// Artifact names.
+// newMirrorWorld has an unused image, a used one, one in its grace period, one that two
+// namespaces have and one of them uses, one with the annotation that keeps it, an unused
+// index with a signature, an unused image by digest, and a tag that no Artifact references.
 func newMirrorWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *mirrorWorld {
 	t.Helper()
 	return newMirrorWorldIn(t, t.TempDir(), change...)
@@ -100,7 +100,7 @@ func mustParse(t *testing.T, reference string) rewrite.Image {
 	return i
 }
 
-// copied pushes the copy of an image, by its tag.
+// copied pushes the copy of an image with its tag.
 func (w *mirrorWorld) copied(reference string) {
 	w.t.Helper()
 	i := w.imageOf(reference)
@@ -121,7 +121,7 @@ func (w *mirrorWorld) copiedIndex() {
 	w.digest[indexImage], w.digest["amd64"], w.digest["signature"] = index.Digest, m.Children[0].Digest, signature.Digest
 }
 
-// artifact is one that is Present, and unused for so many hours.
+// artifact returns an Artifact that is Present and has been unused for the given number of hours.
 func (w *mirrorWorld) artifact(namespace, reference string, unused int) *v1alpha1.Artifact {
 	a := &v1alpha1.Artifact{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.ArtifactName(reference), UID: types.UID(namespace + "/" + reference)},
@@ -137,7 +137,7 @@ func (w *mirrorWorld) artifact(namespace, reference string, unused int) *v1alpha
 	return a
 }
 
-// use lets a Deployment of a namespace use an image from now on.
+// use makes a Deployment of a namespace use an image.
 func (w *mirrorWorld) use(namespace, reference string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,7 +182,7 @@ func (w *mirrorWorld) run() (Report, error) {
 	return Run(w.t.Context(), w.config())
 }
 
-// there reports whether an image's copy can be pulled, by the name by which nodes pull it.
+// there reports whether an image's copy can be pulled, by the reference that nodes pull.
 func (w *mirrorWorld) there(reference string) bool {
 	w.t.Helper()
 	i := w.imageOf(reference)
@@ -210,7 +210,7 @@ func (w *mirrorWorld) digestThere(reference, name string) bool {
 	return err == nil
 }
 
-// now is an Artifact as it is; nil if it has gone.
+// now returns the stored Artifact; nil if it was deleted.
 func (w *mirrorWorld) now(namespace, reference string) *v1alpha1.Artifact {
 	w.t.Helper()
 	var a v1alpha1.Artifact
@@ -222,13 +222,13 @@ func (w *mirrorWorld) now(namespace, reference string) *v1alpha1.Artifact {
 	return &a
 }
 
-// later lets time pass.
+// later advances the clock.
 func (w *mirrorWorld) later(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }
 
-// pinnedImage is the image that is named by digest.
+// pinnedImage returns the image that is referenced by digest.
 func (w *mirrorWorld) pinnedImage() string { return w.pinnedAt(w.digest[w.pinned()]) }
 
-// shows fails the test unless all of these can be pulled.
+// mustHave fails the test unless all given images can be pulled.
 func (w *mirrorWorld) mustHave(references ...string) {
 	w.t.Helper()
 	for _, r := range references {
@@ -238,7 +238,7 @@ func (w *mirrorWorld) mustHave(references ...string) {
 	}
 }
 
-// refuseManifests answers every manifest that is put with 500.
+// refuseManifests answers every push of a manifest with 403.
 func refuseManifests(rw http.ResponseWriter, req *http.Request) bool {
 	if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/") {
 		return false

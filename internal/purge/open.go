@@ -14,15 +14,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Registry is what a purge needs of a registry.
+// Registry has the methods of a registry that a purge needs.
 type Registry interface {
 	sweep.Registry
 	mirror.Registry
-	// Collect asks the cluster's own registry to collect; registry.ErrUnsupported for any other registry.
+	// Collect asks the cluster's own registry for a collection. Any other registry: registry.ErrUnsupported.
 	Collect(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
 }
 
-// requests is how many requests to a store's registry run at the same time.
+// requests returns how many requests to a store's registry may run at the same time: 8 by default, 64 at most.
 func requests(s *v1alpha1.ArtifactStore) int {
 	const usual, most = 8, 64
 	if n := int(s.Spec.Purge.Concurrency); n > 0 {
@@ -31,7 +31,7 @@ func requests(s *v1alpha1.ArtifactStore) int {
 	return usual
 }
 
-// open opens a store's registry with the Secret that it names, read now, or the token for the cluster's own registry.
+// open opens a store's registry with the Secret that the store references, or with the token for the cluster's own registry.
 func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, token string, addresses registry.Addresses) (*registry.Client, error) {
 	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {

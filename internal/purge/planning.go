@@ -15,16 +15,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
-// planned is a plan and what it was made from.
+// planned is a plan, and what it was made from.
 type planned struct {
 	readings map[string]reading.Repository
 	verdicts []plan.Verdict
 	usage    usage.Measurement
 }
 
-// plan reads every repository in which something may go, or has no tag, and decides. It writes
-// nothing (I8). The error reports repositories that could not be read: they keep all, the plan is
-// whole.
+// plan reads every repository that has something that may be deleted or that is
+// untagged, and decides. It writes nothing (I8). The error lists repositories that
+// could not be read. Everything in them is kept, and the plan is complete without them.
 func (cfg Config) plan(ctx context.Context, c plan.Cluster, r *reading.Reader) (planned, error) {
 	todo := c.Todo()
 	p := planned{readings: make(map[string]reading.Repository, len(todo))}
@@ -52,14 +52,14 @@ func (cfg Config) plan(ctx context.Context, c plan.Cluster, r *reading.Reader) (
 			return nil
 		})
 	}
-	_ = g.Wait() // the errors are in errs: one repository does not stop another
+	_ = g.Wait() // the errors are in errs, so that one repository does not stop another
 	p.usage = usage.Meter{Store: c.Store, Volume: cfg.Volume, Reader: r}.Measure(ctx, c.Counted(!usage.ReadsAll(c.Store), p.readings), p.readings)
 	p.verdicts = plan.Ration(plan.Decide(c, p.readings), c.Store.Spec.Purge, p.usage)
 	return p, summed(errs)
 }
 
-// study reads a repository, if anything may go in it. That its list cannot be read hides what has
-// no tag and no tombstone, and concerns nothing else.
+// study reads a repository if something in it may be deleted. If the registry's list cannot be read,
+// only digests without a tag and a tombstone are unknown, so study continues and returns the error.
 func study(ctx context.Context, c plan.Cluster, r *reading.Reader, repository string, unreferenced map[string][]digest.Digest) (found reading.Repository, read bool, err error) {
 	listed, locked := unreferenced[repository], []digest.Digest(nil)
 	if !c.Store.InClusterRegistry() {
@@ -82,7 +82,7 @@ func study(ctx context.Context, c plan.Cluster, r *reading.Reader, repository st
 	return found, true, err
 }
 
-// summed is one error for many: the first in order, and how many there are.
+// summed joins many errors to one: the first in order, and how many more there are.
 func summed(errs []error) error {
 	if len(errs) <= 1 {
 		return errors.Join(errs...)

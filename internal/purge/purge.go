@@ -22,71 +22,71 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// Config says what to purge and with what.
+// Config is the configuration of a purge.
 type Config struct {
-	// Namespace and Store name the store.
+	// Namespace and Store identify the store.
 	Namespace, Store string
-	// DryRun plans and reports only. The store can ask for it too.
+	// DryRun only plans and reports. The store can also request a dry run.
 	DryRun bool
-	// Client reads and writes the API server itself, without a cache.
+	// Client reads from and writes to the API server, without a cache.
 	Client client.Client
-	// Secrets reads the Secret that the store names. Default: StoredSecrets of Client.
+	// Secrets reads the Secret that the store references. Default: StoredSecrets of Client.
 	Secrets SecretReader
-	// Leases is where the store's Lease is.
+	// Leases has the store's Lease.
 	Leases coordinationv1client.LeasesGetter
-	// RegistryToken is the file with the token by which a purge logs in to the cluster's own registry; "" for none.
+	// RegistryToken is the file with the token for logging in to the cluster's own registry; "" for none.
 	RegistryToken string
-	// AllowLoopback lets the store's registry be at a loopback address; see registry.Addresses.
+	// AllowLoopback allows a loopback address for the store's registry; see registry.Addresses.
 	AllowLoopback bool
-	// Open opens the store's registry. Default: with the credentials that the store names.
+	// Open opens the store's registry. Default: with the credentials that the store references.
 	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
-	// Workloads reads what the workloads run that a store selects. Default: stores that select any are not purged.
+	// Workloads reads what the workloads run that a store selects. Default: stores that select workloads are not purged.
 	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 	// Images reads which images the workloads of the cluster use, for the mirror. Default: the mirror is not purged.
 	Images func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error)
 	// Clock measures ages. Default: the real one.
 	Clock clock.PassiveClock
-	// Now tells the API server's time, which graces are compared with. Default: Clock's.
+	// Now returns the API server's time, with which grace periods are compared. Default: that of Clock.
 	Now func() time.Time
-	// Skew tells how far this host's clock is from the API server's; beyond apitime.MaxSkew nothing is
-	// purged. Default: not at all.
+	// Skew returns the difference between this host's clock and the API
+	// server's. If it exceeds apitime.MaxSkew, nothing is purged. Default: 0.
 	Skew func() time.Duration
-	// SecondLook is the least time between the two looks at a repository that a deletion needs. Default:
-	// registry.SecondLook.
+	// SecondLook is the least time between the two readings of a
+	// repository that a deletion needs. Default: registry.SecondLook.
 	SecondLook time.Duration
 	// WaitForCollection is how long the purge waits for the collection of the cluster's own registry that it asked for.
 	// Default: it does not wait.
 	WaitForCollection time.Duration
-	// Volume is where the registry's volume is mounted, for stores with usage Volume; "" nowhere.
+	// Volume is where the registry's volume is mounted, for stores with usage Volume; "" if it is not.
 	Volume string
-	// Identity of this run, as the Lease shows it; no two runs share one.
+	// Identity identifies this run in the Lease. Each run needs a different one.
 	Identity string
-	// Log takes a line for each step while the purge runs. Default: none.
+	// Log gets a line for each step while the purge runs. Default: none.
 	Log *slog.Logger
 
-	// acts: the purge is no dry run.
+	// acts is set if the purge is not a dry run.
 	acts  bool
 	times leaseTimes
-	late  time.Duration // of a sweep
-	// poll is the time between two questions about a collection, and tell that between two lines about it.
+	late  time.Duration // Late of a sweep
+	// poll is the interval at which the state of a collection is read, and tell the interval at which it is logged.
 	poll, tell time.Duration
 }
 
-// What errors of Run wrap, besides ErrRunning.
+// Errors that errors of Run wrap, in addition to ErrRunning.
 var (
-	// ErrRefused is why a purge does not begin, or ends: the store must not be purged now.
+	// ErrRefused is wrapped if the purge does not begin, or ends, because the store must not be purged now.
 	ErrRefused = plan.ErrRefused
-	// ErrPutBack is wrapped when something deleted turned out to be needed, and was put back.
+	// ErrPutBack is wrapped if something deleted turned out to be needed and was restored.
 	ErrPutBack = sweep.ErrPutBack
 )
 
-// eventEnded is the value of the key "event" of the line that ends a purge.
+// eventEnded is the value of the key "event" in the log line that ends a purge.
 const eventEnded = "PurgeEnded"
 
-// Run purges one store once. The report holds what was done also when there is an error. Errors
-// wrap ErrRunning when nothing was begun, and ErrRefused when the store must not be purged, which
-// may show during a sweep. After an error it can be run again. What a purge could not put back is in
-// the error, and stays in the tombstone as Lost.
+// Run purges one store once. The report says what was done, also when there is an error. Errors
+// wrap ErrRunning if another purge of the store is running, and ErrRefused if the store must not
+// be purged, which may turn out during the sweep. After an error, the purge can be run again.
+// Digests that a purge could not restore are in the error, and stay in the tombstone as Lost.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
 	key := client.ObjectKey{Namespace: cfg.Namespace, Name: cfg.Store}
@@ -163,8 +163,9 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, c.Store, reg, report) })
 }
 
-// again reads the cluster under the lease. A store that was made anew meanwhile is not the one whose registry was opened.
-func (cfg Config) again(ctx context.Context, store *v1alpha1.ArtifactStore) (plan.Cluster, error) {
+// readAgain reads the cluster under the Lease. It returns an error if the store was
+// recreated meanwhile, because the registry was opened for the former store.
+func (cfg Config) readAgain(ctx context.Context, store *v1alpha1.ArtifactStore) (plan.Cluster, error) {
 	c, err := cfg.read(ctx, client.ObjectKeyFromObject(store))
 	switch {
 	case err != nil:
@@ -181,9 +182,9 @@ func (cfg Config) lease(key client.ObjectKey) lease {
 	return lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
 }
 
-// sweep plans anew, under the lease, acts, and records the run.
+// sweep makes a new plan under the Lease, carries it out, and records the run.
 func (cfg Config) sweep(ctx context.Context, store *v1alpha1.ArtifactStore, reg Registry, report *Report) error {
-	c, err := cfg.again(ctx, store)
+	c, err := cfg.readAgain(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -203,5 +204,5 @@ func (cfg Config) sweep(ctx context.Context, store *v1alpha1.ArtifactStore, reg 
 	return errors.Join(err, cfg.record(ctx, c.Store, *report, learnt(err, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
 }
 
-// oneLine is an error as a report and a status show it.
+// oneLine returns an error as one line, for a report and a status.
 func oneLine(err error) string { return v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }

@@ -17,14 +17,14 @@ import (
 const (
 	// recordTimeout is how long a purge that was asked to stop may still write what it has done.
 	recordTimeout = 10 * time.Second
-	// recordTries bounds how often the result is written because somebody else wrote meanwhile.
+	// recordTries is how often the status is written at most if others change the store meanwhile.
 	recordTries = 5
-	// maxMessage bounds a message in a status, as the API does.
+	// maxMessage is the longest message in a status, in bytes, as in the API.
 	maxMessage = 1024
 )
 
-// record writes the run to the store's status, what was learnt of the registry, and what noted sets. Nothing else
-// of the store is written. It writes also when the purge was asked to stop.
+// record writes the run, whether the registry can delete, and what noted sets to the store's
+// status. It writes nothing else of the store. It writes also if the purge was asked to stop.
 func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, noted func(*v1alpha1.ArtifactStoreStatus)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
@@ -47,26 +47,27 @@ func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r R
 	return nil
 }
 
-// write stores what the run changed of a store's status. A store that has gone has none, and what was learnt of one registry
-// says nothing of a store that was made anew under the name.
+// write stores what the run changed in a store's status. It writes nothing if the store was
+// deleted, or recreated with the same name, because the new store may have another registry.
 func (cfg Config) write(ctx context.Context, store, was *v1alpha1.ArtifactStore) error {
 	for tries := 1; ; tries++ {
 		err := cfg.Client.Status().Patch(ctx, store, client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{}))
 		if !apierrors.IsConflict(err) || tries == recordTries {
 			return client.IgnoreNotFound(err)
 		}
-		var now v1alpha1.ArtifactStoreList // its account may list them alone
+		var now v1alpha1.ArtifactStoreList // the purge account may list stores, but not get them
 		if err := cfg.Client.List(ctx, &now, client.InNamespace(store.Namespace), client.MatchingFields{"metadata.name": store.Name}); err != nil {
 			return err
 		}
 		if len(now.Items) != 1 || now.Items[0].UID != store.UID {
 			return nil
 		}
-		was.ResourceVersion = now.Items[0].ResourceVersion // somebody else's change does not concern this one
+		was.ResourceVersion = now.Items[0].ResourceVersion // the patch contains only this purge's changes
 	}
 }
 
-// learnt is what a run that deleted some digests and ended with an error showed of the registry's deletion, "" for nothing.
+// learnt returns what a run shows about the registry's support for deletion; "" for
+// nothing. err is the error of the run, and deleted is how many digests it deleted.
 func learnt(err error, deleted int) v1alpha1.Support {
 	switch {
 	case errors.Is(err, registry.ErrUnsupported):
@@ -77,8 +78,8 @@ func learnt(err error, deleted int) v1alpha1.Support {
 	return ""
 }
 
-// recordCollection writes what is known after a collection into the record of the purge that asked for it. It writes
-// also when the purge was asked to stop.
+// recordCollection adds what is known after a collection to the record of the
+// purge that asked for it. It writes also if the purge was asked to stop.
 func (cfg Config) recordCollection(ctx context.Context, store *v1alpha1.ArtifactStore, r Report) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()

@@ -11,7 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// The registry was opened for the store as it was before the lease. One that is made anew meanwhile may be elsewhere.
+// The registry was opened for the store as it was before the Lease.
+// A store that is recreated meanwhile may have another registry.
 func TestAStoreThatIsMadeAnewBeforeTheLeaseIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -50,7 +51,7 @@ func TestI8ADryRunThatIsAskedForBeforeTheLease(t *testing.T) {
 	}
 }
 
-// What the manifests of a store keep is unknown once the store has gone: they may name one that was made anew.
+// Once the store is deleted, it is unknown what its manifests keep: they may reference a store that was recreated.
 func TestI2AStoreThatGoesWhileItIsPurged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -73,7 +74,7 @@ func TestI2AStoreThatGoesWhileItIsPurged(t *testing.T) {
 	}
 }
 
-// A tombstone that was deleted and recorded anew while its digests were deleted is another one, with a grace of its own.
+// A tombstone that is deleted and recorded anew while its digests are deleted is another tombstone, with a new grace period.
 func TestI4ATombstoneThatIsMadeAnewIsNotSettled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -98,7 +99,7 @@ func TestI4ATombstoneThatIsMadeAnewIsNotSettled(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	_, _ = w.run() // what is needed again was put back, which is a failure
+	_, _ = w.run() // ErrPutBack, because something needed was restored
 	now := &v1alpha1.Tombstone{}
 	w.must(w.get(now, "t1"))
 	if state, _ := w.state("t1", repo, "1.0.0"); !made || now.UID != "anew" || state != v1alpha1.TombstoneUntagged {

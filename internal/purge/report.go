@@ -21,34 +21,34 @@ import (
 
 // Report is what a purge decided and did.
 type Report struct {
-	// Store is namespace/name.
+	// Store is the store, as namespace/name.
 	Store string `json:"store"`
 	URL   string `json:"url,omitempty"`
-	// DryRun: nothing was written; a verdict says what would be done.
+	// DryRun: nothing was written. The verdicts say what a purge would do.
 	DryRun  bool                  `json:"dryRun"`
 	Started time.Time             `json:"started"`
 	Ended   time.Time             `json:"ended"`
 	Outcome v1alpha1.PurgeOutcome `json:"outcome"`
 	Message string                `json:"message,omitempty"`
-	// Deleted counts digests: those deleted, or in a dry run those that would be.
+	// Deleted is how many digests were deleted or, in a dry run, would be.
 	Deleted int `json:"deleted"`
-	// Kept counts candidates by reason.
+	// Kept is how many candidates are kept, by reason.
 	Kept map[plan.Reason]int `json:"kept,omitempty"`
-	// Reclaimed is how many bytes only the deleted digests reached, or would in a dry run.
+	// Reclaimed is how many bytes only the deleted digests used or, in a dry run, only the digests to be deleted.
 	Reclaimed int64 `json:"reclaimedBytes"`
-	// AtMost: the purge has not read the whole store, and blobs that repositories which it has not read hold too count in
-	// Reclaimed.
+	// AtMost: the purge did not read the whole store. Reclaimed
+	// also counts blobs that repositories that were not read share.
 	AtMost bool `json:"reclaimedAtMost,omitempty"`
-	// Freed is how many bytes the collection that the purge asked for freed on disk, in all stores of the registry; nil
-	// if it asked for none or did not wait for its end.
+	// Freed is how many bytes the collection that the purge asked for freed on disk, in all
+	// stores of the registry; nil if the purge asked for none or did not wait until it ended.
 	Freed *int64 `json:"freedBytes,omitempty"`
-	// Usage after the run; nil when it was not, or could not be measured.
+	// Usage is the usage after the run; nil if it was not, or could not be measured.
 	Usage *v1alpha1.StoreUsage `json:"usage,omitempty"`
-	// Verdicts, one for each candidate, by repository, parents first.
+	// Verdicts are the verdicts, one for each candidate, by repository, parents first.
 	Verdicts []plan.Verdict `json:"-"`
 }
 
-// kept is how many candidates are kept.
+// kept returns how many candidates are kept.
 func (r Report) kept() int {
 	n := 0
 	for _, k := range r.Kept {
@@ -57,7 +57,7 @@ func (r Report) kept() int {
 	return n
 }
 
-// judged fills in what the verdicts say.
+// judged sets what follows from the verdicts.
 func (r *Report) judged(vs []plan.Verdict) {
 	r.Verdicts, r.Deleted, r.Kept = vs, 0, map[plan.Reason]int{}
 	for _, v := range vs {
@@ -70,7 +70,8 @@ func (r *Report) judged(vs []plan.Verdict) {
 	}
 }
 
-// conclude fills in what came of a plan, and returns err, or why the plan was none.
+// conclude completes the report after a plan and, unless it is a dry run, a sweep.
+// ends are the verdicts after it. It returns err, or why the store must not be purged.
 func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []plan.Verdict, err error) error {
 	r.judged(ends)
 	r.AtMost = p.usage.Part
@@ -78,7 +79,8 @@ func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []plan.
 	return r.end(store, p.usage, plan.Reclaimable(p.verdicts, p.usage), err)
 }
 
-// end fills in how the purge ended, of which Reclaimed is known, and how many bytes could have been reclaimed.
+// end completes the report, of which Reclaimed is set already. mayGo is how many bytes
+// could have been reclaimed. It returns err, or an error if usage is needed and unknown.
 func (r *Report) end(store *v1alpha1.ArtifactStore, u usage.Measurement, mayGo int64, err error) error {
 	spec, went := store.Spec.Purge, r.Reclaimed
 	if r.DryRun {
@@ -105,14 +107,14 @@ func (r *Report) end(store *v1alpha1.ArtifactStore, u usage.Measurement, mayGo i
 	return err
 }
 
-// explainDenied says why the registry refused to delete digests that are kept for it.
+// explainDenied adds to the message why the registry refused to delete digests.
 func (r *Report) explainDenied(denied []error) {
 	if n := r.Kept[plan.Denied]; n > 0 && len(denied) > 0 && r.Outcome == v1alpha1.PurgeSucceeded {
 		r.Message = strings.TrimSpace(fmt.Sprintf("%s The registry refuses to delete %d of the digests that are kept, such as: %s.", r.Message, n, strings.TrimSuffix(oneLine(denied[0]), ".")))
 	}
 }
 
-// run is the report as the store's status has it.
+// run returns the report as the store's status records it.
 func (r Report) run(ended time.Time) *v1alpha1.PurgeRun {
 	run := v1alpha1.PurgeRun{
 		StartTime: metav1.NewTime(r.Started), CompletionTime: metav1.NewTime(ended), Outcome: r.Outcome,
@@ -124,7 +126,7 @@ func (r Report) run(ended time.Time) *v1alpha1.PurgeRun {
 	return &run
 }
 
-// Summary is the report in one sentence.
+// Summary returns the report in one sentence.
 func (r Report) Summary() string {
 	verb := "deleted"
 	if r.DryRun {
@@ -155,7 +157,7 @@ func (r Report) Summary() string {
 	return text
 }
 
-// WriteTable writes a line for each digest and the summary, for people.
+// WriteTable writes a line for each digest, and the summary, for a terminal.
 func (r Report) WriteTable(w io.Writer) error {
 	var rows strings.Builder
 	if len(r.Verdicts) > 0 {
@@ -184,7 +186,7 @@ func (r Report) WriteTable(w io.Writer) error {
 	return nil
 }
 
-// WriteJSON writes an object for each digest and one for the summary, a line each.
+// WriteJSON writes an object for each digest, and one for the summary, each on one line.
 func (r Report) WriteJSON(w io.Writer) error {
 	lines := json.NewEncoder(terminal.JSON(w))
 	for _, v := range r.Verdicts {

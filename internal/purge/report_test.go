@@ -97,7 +97,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// A report is read in a terminal, and has in it what a registry said.
+// A report is shown in a terminal and contains text from a registry. The test finds control characters that are not escaped.
 func TestReportsCanBeShown(t *testing.T) {
 	t.Parallel()
 	const hostile = "refused\x1b[2J\u202e\u2066\u009b31m"

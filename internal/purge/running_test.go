@@ -15,10 +15,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// selects is a store that counts workloads.
+// selects makes a store count workloads.
 func selects(s *v1alpha1.ArtifactStore) { s.Spec.Workloads = &v1alpha1.WorkloadsSpec{} }
 
-// ran is a reading of uses by one Deployment.
+// ran returns a reading of uses by one Deployment.
 func (w *world) ran(uses ...workload.Use) *workload.Reading {
 	all := map[workload.Use]bool{}
 	for _, u := range uses {
@@ -28,7 +28,7 @@ func (w *world) ran(uses ...workload.Use) *workload.Reading {
 	return workload.NewReading(w.clock.Now(), all)
 }
 
-// runWith purges while what runs is said by f, which is given how often it was asked.
+// runWith runs a purge. f returns what runs, and gets the number of the reading, from 1.
 func (w *world) runWith(f func(asked int) (*workload.Reading, error)) (Report, error) {
 	cfg, asked := w.config(), 0
 	cfg.Workloads = func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error) {
@@ -40,7 +40,7 @@ func (w *world) runWith(f func(asked int) (*workload.Reading, error)) (Report, e
 
 func TestI14WhatRunsIsNotPurged(t *testing.T) {
 	t.Parallel()
-	const tooMany = 1001 // digests of one repository
+	const tooMany = 1001 // digests in one repository
 	tests := map[string]struct {
 		reason      string
 		use         func(w *world) workload.Use
@@ -84,7 +84,7 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 	}
 }
 
-// A pod that names a digest came between the last look and the deletion.
+// A pod that references a digest starts between the evidence and the deletion.
 func TestI14WhatBeginsToRunDuringTheSweepIsPutBack(t *testing.T) {
 	t.Parallel()
 	t.Run("digest", func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestI14WhatBeginsToRunDuringTheSweepIsPutBack(t *testing.T) {
 	})
 }
 
-// putsBack purges while a use appears once an image is deleted.
+// putsBack runs a purge during which a use appears once an image is deleted.
 func (w *world) putsBack(use workload.Use) {
 	w.t.Helper()
 	t := w.t
@@ -133,7 +133,7 @@ func TestI2WhatCannotBeReadIsNotPurged(t *testing.T) {
 	}
 	w.shows(append(gone, stayed...), nil)
 
-	// Where it fails when the plan is made, the first wave is not begun.
+	// The readings for the plan succeed. If the next one fails, the first wave does not begin.
 	_, err = w.runWith(func(asked int) (*workload.Reading, error) {
 		if asked > 2 {
 			return failed(w), nil

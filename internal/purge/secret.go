@@ -16,10 +16,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// SecretReader returns a Secret by its name.
+// SecretReader returns the Secret with a name.
 type SecretReader func(context.Context, client.ObjectKey) (*corev1.Secret, error)
 
-// StoredSecrets reads Secrets from the API server.
+// StoredSecrets returns a reader of Secrets in the API server.
 func StoredSecrets(api client.Reader) SecretReader {
 	return func(ctx context.Context, name client.ObjectKey) (*corev1.Secret, error) {
 		secret := &corev1.Secret{}
@@ -30,8 +30,9 @@ func StoredSecrets(api client.Reader) SecretReader {
 	}
 }
 
-// MountedSecret reads the one Secret that is mounted as a volume at dir, whatever the name. A volume does not
-// tell the Secret's type, so the keys do. Errors wrap registry.ErrCredentials if there are no keys of a login.
+// MountedSecret returns a reader of the one Secret that is mounted as a volume at dir,
+// whatever name is asked for. A volume does not contain the Secret's type, so the keys
+// decide it. Errors wrap registry.ErrCredentials if no key of a login exists.
 func MountedSecret(dir string) SecretReader {
 	return func(_ context.Context, name client.ObjectKey) (*corev1.Secret, error) {
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}, Data: map[string][]byte{}}
@@ -56,12 +57,12 @@ func MountedSecret(dir string) SecretReader {
 	}
 }
 
-// readKey reads a file of at most the size of a Secret. In a volume it is a link, which is followed.
+// readKey reads a file up to the largest size of a Secret. In a volume the file is a symbolic link, which is followed.
 func readKey(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // only read
+	defer func() { _ = f.Close() }() // errors do not matter after reading
 	return files.Read(f, corev1.MaxSecretSize)
 }

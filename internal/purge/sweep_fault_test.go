@@ -105,7 +105,7 @@ func TestDeniedKeepsThePartsAndStopsNoOther(t *testing.T) {
 		return false
 	})
 	report, err := w.run()
-	w.must(err) // other digests were deleted, so that the login may delete
+	w.must(err) // other digests were deleted, so the login may delete
 	if !strings.Contains(report.Message, "immutable") || report.Kept[plan.Denied] != 5 {
 		t.Errorf("it does not say what was refused: %s", report.Summary())
 	}
@@ -115,7 +115,7 @@ func TestDeniedKeepsThePartsAndStopsNoOther(t *testing.T) {
 	}
 }
 
-// A login that may delete nothing is a failure; objects that the registry protects are not.
+// If a login may delete nothing, the purge fails. If the registry protects some digests, it does not fail.
 func TestNothingCanBeDeleted(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -175,8 +175,8 @@ func TestStoreRefusedDuringTheSweep(t *testing.T) {
 	}
 }
 
-// A deletion that the registry did not answer in time, and does later: until then nobody may
-// restore what it takes.
+// A deletion that the registry does not answer in time and carries out
+// later keeps its claim, so that the digest is not restored before.
 func TestI13UnansweredDeletionKeepsItsClaim(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -192,7 +192,7 @@ func TestI13UnansweredDeletionKeepsItsClaim(t *testing.T) {
 		if repository != repo {
 			return
 		}
-		if looks++; looks == 3 { // after the wait, to verify
+		if looks++; looks == 3 { // after the wait, for the verification
 			state, _ = w.state("t1", repo, "1.0.0")
 		}
 	}
@@ -215,7 +215,7 @@ func TestWaitsAsTheRegistryAsks(t *testing.T) {
 	w := newWorld(t, nil)
 	var asked atomic.Int64
 	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
-		// More tries than one call makes by itself.
+		// More than the retries of one call.
 		if r.Method != http.MethodDelete || asked.Add(1) > 6 {
 			return false
 		}
@@ -231,8 +231,8 @@ func TestWaitsAsTheRegistryAsks(t *testing.T) {
 	}
 }
 
-// Asked to stop while a deletion is under way: the registry does it all the same, so it is waited
-// for, counted, and looked after.
+// A purge is stopped during a deletion. The registry carries the deletion
+// out nevertheless, so the purge waits for it, counts it and verifies.
 func TestStoppedDuringADeletion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Concurrency = 1 })

@@ -37,7 +37,7 @@ func TestSweep(t *testing.T) {
 			t.Errorf("the verdict on %s is %q, want %q", name, got, verdict)
 		}
 	}
-	// The index of referrers has no name here; it goes with the signature.
+	// The index of referrers has no name here. It is deleted with the signature.
 	if report.Deleted != 6 || report.Outcome != v1alpha1.PurgeSucceeded {
 		t.Errorf("report: %s", report.Summary())
 	}
@@ -115,8 +115,8 @@ func TestI8DryRunWritesNothing(t *testing.T) {
 	}
 }
 
-// Whatever write is the last before the process dies, with or without effect: nothing that is
-// kept is lost, and the next purge ends the work.
+// The process dies at each write, with or without effect. Nothing
+// that is kept is lost, and the next purge completes the work.
 func TestI4CrashAtAnyStepIsResumed(t *testing.T) {
 	t.Parallel()
 	sequential := func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Concurrency = 1 }
@@ -134,11 +134,11 @@ func TestI4CrashAtAnyStepIsResumed(t *testing.T) {
 				}
 				w.shows(stayed, nil)
 				w.gate.open()
-				w.leases = clientgofake.NewClientset() // the dead one's lease has expired
+				w.leases = clientgofake.NewClientset() // the Lease of the dead purge has expired
 				_, err := w.run()
 				w.must(err)
 				w.shows(stayed, nil)
-				// What the dead one deleted is missing, and is given up a grace period later.
+				// What the dead purge deleted is missing, and its entries give it up a grace period later.
 				w.clock.SetTime(now.Add(20 * time.Hour))
 				_, err = w.run()
 				w.must(err)
@@ -263,7 +263,7 @@ func TestI3StaleEvidenceIsReadAgain(t *testing.T) {
 	w.hooks.onTags = func(repository string) { readings[repository]++ }
 	w.hooks.onDelete = func(_ string, x digest.Digest) {
 		w.clock.SetTime(w.clock.Now().Add(6 * time.Second))
-		if x == w.digest["index"] { // somebody needs a child of what is being deleted
+		if x == w.digest["index"] { // a client needs a child of the index that is being deleted
 			w.tag(web, "rescued", "amd64")
 		}
 	}
@@ -286,7 +286,7 @@ func TestI3HolderAppearsDuringTheSweep(t *testing.T) {
 	w := newWorld(t, nil)
 	reads := 0
 	w.hooks.onTags = func(string) {
-		// The plan reads each repository once, at the same time; then the sweep begins.
+		// The plan reads each repository once, in parallel. Then the sweep begins.
 		if reads++; reads == 2 {
 			w.must(w.raw.Create(t.Context(), aDefinition("late", "cnf", "")))
 		}
@@ -313,7 +313,7 @@ func TestMaxDeletionsOverSeveralRuns(t *testing.T) {
 			t.Errorf("run %d deleted %d digests, want 2: %s", run, report.Deleted, report.Summary())
 		}
 	}
-	// The children of an index that an earlier run deleted are found: the tombstone has them.
+	// The children of an index that an earlier run deleted are found, because the tombstone lists them.
 	w.shows(stayed, gone)
 	if state, reason := w.state("t1", web, "2.0.0"); state != "" {
 		t.Errorf("t1 is %s, %s", state, reason)

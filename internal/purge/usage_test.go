@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
-// The same store by what is accounted: what is used, what a purge frees, and where it stops.
+// The same store with accounted usage: what is used, what a purge frees, and where it stops.
 func TestSweepByUsage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Capacity = resource.NewQuantity(1<<40, resource.BinarySI) })
@@ -91,7 +91,7 @@ func TestSweepByVolume(t *testing.T) {
 	}
 }
 
-// One unreadable image hides how full the store is, and so what a threshold asks for.
+// If one image cannot be read, the usage is unknown, so a threshold cannot be evaluated.
 func TestI2UsageThatCannotBeReadIsUnknown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) {

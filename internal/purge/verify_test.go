@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// indexOf pushes, from outside, an index of a digest that is there.
+// indexOf pushes, as another client, an index of an existing digest.
 func (w *world) indexOf(repository, tag string, child digest.Digest) {
 	w.t.Helper()
 	m, err := w.client.Manifest(w.t.Context(), repository, child)
@@ -30,7 +30,7 @@ func (w *world) indexOf(repository, tag string, child digest.Digest) {
 	w.digest[tag] = index.Descriptor.Digest
 }
 
-// whole fails the test unless a tag and all children of its index are there.
+// whole fails the test unless a tag and all children of its index exist.
 func (w *world) whole(repository, tag string) {
 	w.t.Helper()
 	desc, err := w.client.Resolve(w.t.Context(), repository, tag)
@@ -49,7 +49,7 @@ func TestI1VerifyPutsBackWhatALatePushNeeds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.hooks.onDelete = func(_ string, x digest.Digest) {
-		if x == w.digest["amd64"] { // after the last look
+		if x == w.digest["amd64"] { // after the evidence was read
 			w.indexOf(web, "late", x)
 		}
 	}
@@ -95,7 +95,7 @@ func TestI1VerifyPutsBackAllWhenATagLeadsNowhere(t *testing.T) {
 	w := newWorld(t, nil)
 	deleted := false
 	w.hooks.onDelete = func(_ string, x digest.Digest) { deleted = deleted || x == w.digest["index"] }
-	// A registry that leaves tags behind: which digest the tag was set to cannot be known any more.
+	// A registry that leaves tags behind: it is no longer known which digest such a tag was set to.
 	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
 		if !deleted || !strings.HasPrefix(r.URL.Path, "/v2/"+web+"/tags/") {
 			return false
@@ -113,14 +113,14 @@ func TestI1VerifyPutsBackAllWhenATagLeadsNowhere(t *testing.T) {
 	}
 }
 
-// A manifest applied again, and its tag pushed again, while the deletion is under way.
+// A manifest is applied again, and its tag is pushed again, during the deletion.
 func TestI1VerifyPutsBackTheTagOfAManifestThatIsBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.hooks.onDelete = func(_ string, x digest.Digest) {
 		if x == w.digest["image"] {
 			w.must(w.raw.Create(context.WithoutCancel(t.Context()), aManifest(lists("1.0.0"))))
-			w.tag(repo, "1.0.0", "image") // it goes with the digest
+			w.tag(repo, "1.0.0", "image") // it is deleted with the digest
 		}
 	}
 	if _, err := w.run(); !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), "lists 1.0.0") {
@@ -132,8 +132,8 @@ func TestI1VerifyPutsBackTheTagOfAManifestThatIsBack(t *testing.T) {
 	}
 }
 
-// Two releases of one tag, both gone when the manifest is applied again: the tag is put back where a
-// restore would, at what was released last.
+// The digests of two releases of one tag are deleted while the manifest is applied again.
+// The tag is restored at the digest that was released last, as a restore would do.
 func TestI5VerifyPutsATagBackAtItsLastRelease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -181,7 +181,7 @@ func TestVerifySaysWhatItCouldNotPutBack(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	w.hooks.onDelete = nil
-	for range 2 { // the next run does not forget it
+	for range 2 { // the next run must not forget it
 		var ts v1alpha1.Tombstone
 		w.must(w.get(&ts, "t1"))
 		if e := ts.Entry(web, "2.0.0"); e.State != v1alpha1.TombstoneKept || !strings.HasPrefix(e.Reason, "Lost") || ts.Status.Conditions[0].Reason != v1alpha1.ReasonLost {
@@ -200,7 +200,7 @@ func TestI2VerifyThatCannotLookIsAnError(t *testing.T) {
 		if !strings.HasPrefix(r.URL.Path, "/v2/"+repo+"/tags/") {
 			return false
 		}
-		if looks.Add(1) < 3 { // to plan, to delete, to verify
+		if looks.Add(1) < 3 { // for the plan, the evidence, and the verification
 			return false
 		}
 		rw.WriteHeader(http.StatusForbidden)
@@ -212,14 +212,14 @@ func TestI2VerifyThatCannotLookIsAnError(t *testing.T) {
 	}
 }
 
-// The tag that kept an undo goes with its digest, and keeps nothing from a purge.
+// An undo tag is deleted with its digest, and protects nothing from a purge.
 func TestSweepRemovesUndoTags(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	tag := "nfo-undo-" + w.digest["image"].Encoded()[:12]
 	w.tag(repo, tag, "image")
 	w.tag(repo, "nfo-undo-"+w.digest["grace"].Encoded()[:12], "grace")
-	w.tag(repo, "nfo-undo-000000000000", "tagged") // not ours: the name is of another digest
+	w.tag(repo, "nfo-undo-000000000000", "tagged") // not nfo's tag: the name is of another digest
 	w.must(w.client.Untag(t.Context(), repo, "handmade"))
 	_, err := w.run()
 	w.must(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// spread adds manifests with a digest in each of some repositories, and returns their repositories.
+// spread adds manifests with a digest in each of several repositories, and returns the repositories.
 func (w *world) spread(manifests, artifacts int) (repositories []string) {
 	w.t.Helper()
 	for i := range manifests {
@@ -38,7 +38,7 @@ func (w *world) spread(manifests, artifacts int) (repositories []string) {
 	return repositories
 }
 
-// busy counts the requests under way, holds each for a moment, and notes how many there were.
+// busy counts running requests, delays each, and records the highest count.
 type busy struct {
 	mu        sync.Mutex
 	now, most int
@@ -90,11 +90,11 @@ func TestConcurrencyIsUsedOverAllRepositories(t *testing.T) {
 	}
 }
 
-// Restores wait for what is claimed: what is not swept yet is not.
+// A restore waits for claimed entries. The test finds a sweep that claims entries long before it deletes their digests.
 func TestI13OnlyWhatIsSweptIsClaimed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	const most = 4 * 8 // the first wave has four for each of a store's default of 8 requests
+	const most = 4 * 8 // the first wave has 4 for each of a store's default of 8 requests
 	w.spread(most, 2)
 	claimed := -1
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {

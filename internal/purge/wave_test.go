@@ -27,7 +27,7 @@ import (
 // oneAtATime makes the waves small: one request at a time.
 func oneAtATime(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Concurrency = 1 }
 
-// sweeps is a log that notes the number of the first manifest of each wave.
+// sweeps is a log that records the number of the first manifest of each wave.
 type sweeps struct {
 	mu    sync.Mutex
 	first []int
@@ -47,7 +47,7 @@ func (s *sweeps) Write(line []byte) (int, error) {
 	return len(line), err
 }
 
-// onDelete does something before each deletion that a registry is asked for.
+// onDelete calls f before each deletion that the registry is asked for.
 func (w *world) onDelete(f func(repository string)) {
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodDelete {
@@ -57,7 +57,7 @@ func (w *world) onDelete(f func(repository string)) {
 	})
 }
 
-// repositoryOf is the repository that a request is about.
+// repositoryOf returns the repository of a request.
 func repositoryOf(r *http.Request) string {
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
 	for _, kind := range []string{"/tags/", "/manifests/", "/referrers/", "/blobs/"} {
@@ -66,7 +66,7 @@ func repositoryOf(r *http.Request) string {
 	return path
 }
 
-// A restore waits for two waves at most.
+// A restore waits for at most two waves.
 func TestI13TwoWavesAtMostAreClaimed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
@@ -104,11 +104,11 @@ func TestI13TwoWavesAtMostAreClaimed(t *testing.T) {
 	w.shows(stayed, gone)
 }
 
-// While a wave is looked after, the next one is claimed.
+// While a wave is verified, the next one is claimed.
 func TestWavesOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
-	repositories := w.spread(2, 10) // each of them is more than the first waves may have
+	repositories := w.spread(2, 10) // each has more work than the first waves may have
 	var deleted, looked atomic.Bool
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if repositoryOf(r) != repositories[0] {
@@ -139,14 +139,14 @@ func TestWavesOverlap(t *testing.T) {
 	w.shows(stayed, gone)
 }
 
-// A repository that keeps all requests busy is not read beside the looks at others: it must be read within 5 s.
+// A repository that keeps all requests busy must be read within 5 s, so it is not read while others are verified.
 func TestI3ALargeRepositoryIsSweptAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
 	w.spread(1, 10)
 	const large = "acme/m1/large"
 	var entries []func(*v1alpha1.Tombstone)
-	for i := range 2 * 8 { // 8 digests take one of the two places that there are for a request
+	for i := range 2 * 8 { // 8 digests take one of the two places for a request
 		desc, err := registrytest.PushImage(t.Context(), w.Host, large, "", fmt.Sprint(i))
 		w.must(err)
 		entries = append(entries, in(large, v1alpha1.TombstoneUntagged, 50, fmt.Sprintf("1.0.%d", i), desc.Digest.String()))
@@ -159,7 +159,7 @@ func TestI3ALargeRepositoryIsSweptAlone(t *testing.T) {
 	w.Forget()
 	_, err := w.run()
 	w.must(err)
-	first, last := -1, -1 // requests: to the large repository while the others are swept, and to those
+	first, last := -1, -1 // first request to the large repository after others are deleted from, and last request to these
 	deleting := false
 	for i, r := range w.Requests() {
 		others := strings.HasPrefix(repositoryOf(r), "acme/m0/")
@@ -176,7 +176,7 @@ func TestI3ALargeRepositoryIsSweptAlone(t *testing.T) {
 	}
 }
 
-// What a late push needs is put back although the next wave is under way, and that one is not held up.
+// What a tag pushed during the deletion needs is restored while the next wave runs, and the next wave is not delayed.
 func TestI1VerifyBesideTheNextWave(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
@@ -201,7 +201,7 @@ func TestI1VerifyBesideTheNextWave(t *testing.T) {
 	}
 }
 
-// Whatever write of two waves is the last one, the next purges end the work, and nothing that is kept is lost.
+// The process dies at each write of two waves. The next purges complete the work, and nothing that is kept is lost.
 func TestI4CrashInOneOfTwoWavesIsResumed(t *testing.T) {
 	t.Parallel()
 	manifests := func(t *testing.T) (*world, []string) {
@@ -223,7 +223,7 @@ func TestI4CrashInOneOfTwoWavesIsResumed(t *testing.T) {
 			w.shows(stayed, nil)
 			w.gate.open()
 			for _, hours := range []time.Duration{0, 20, 25} {
-				w.leases = clientgofake.NewClientset() // the dead one's lease has expired
+				w.leases = clientgofake.NewClientset() // the Lease of the dead purge has expired
 				w.clock.SetTime(now.Add(hours * time.Hour))
 				_, err := w.run()
 				w.must(err)
@@ -244,11 +244,12 @@ func TestI4CrashInOneOfTwoWavesIsResumed(t *testing.T) {
 	}
 }
 
-// Of a manifest with many repositories the API server is asked once for each reading of the cluster, and not for each repository.
+// For each reading of the cluster, the API server is asked once for
+// a manifest with many repositories, and not once for each of them.
 func TestAManifestIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	// The look at a wave before would read the cluster once more while the manifest's own is swept.
+	// Without other manifests, because verifying an earlier wave would read the cluster during the sweep of this one.
 	w.must(w.raw.DeleteAllOf(t.Context(), &v1alpha1.Tombstone{}, client.InNamespace(namespace)))
 	w.spread(1, 12)
 	var mu sync.Mutex

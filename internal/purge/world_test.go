@@ -26,20 +26,20 @@ const web = "acme/cnf/web"
 
 var errCrashed = errors.New("the process is dead")
 
-// gate lets so many writes through, to the API server and to the registry together, and then
-// none: the process has died.
+// gate allows a number of writes, to the API server and to the
+// registry together. All later writes fail as if the process had died.
 type gate struct {
 	mu     sync.Mutex
-	left   int // below 0: no end
+	left   int // below 0: unlimited
 	lost   bool
 	writes int
 }
 
-// pass does a write, or not. With lost the last write is done and its answer never comes.
+// pass does a write if it is allowed. With lost, the last write is done and its answer is lost.
 func (g *gate) pass(ctx context.Context, write func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if ctx.Err() != nil { // the fake client does not look
+	if ctx.Err() != nil { // the fake client does not check it
 		return ctx.Err()
 	}
 	g.writes++
@@ -60,16 +60,16 @@ func (g *gate) open() {
 	g.left, g.lost = -1, false
 }
 
-// hooked is a registry with hooks before its calls.
+// hooked is a registry that calls hooks before its methods.
 type hooked struct {
 	Registry
 	gate     *gate
 	mu       sync.Mutex // one hook at a time
 	onTags   func(repository string)
 	onDelete func(repository string, x digest.Digest)
-	// onAsk is called before a deletion is asked for.
+	// onAsk is called before a deletion is requested.
 	onAsk func(x digest.Digest)
-	// onManifest can fail a reading.
+	// onManifest can make a reading fail.
 	onManifest func(x digest.Digest) error
 }
 
@@ -131,8 +131,8 @@ type world struct {
 	digest map[string]digest.Digest
 }
 
-// newWorld has, of manifest cnf, an image and an index with a signature that are released, an
-// image that somebody else tagged since, one in grace, and one that is alive.
+// newWorld has, in manifest cnf, a released image and a released index with a signature, an
+// image that was tagged again by another client, one in its grace period, and a live one.
 func newWorld(t *testing.T, change func(*v1alpha1.ArtifactStore), opts ...registrytest.Option) *world {
 	t.Helper()
 	w := &world{Registry: registrytest.Start(t, opts...), t: t, gate: &gate{left: -1}, clock: clocktesting.NewFakePassiveClock(now), digest: map[string]digest.Digest{}}
@@ -186,7 +186,7 @@ func (w *world) tombstone(name string, change ...func(*v1alpha1.Tombstone)) *v1a
 	return aTombstone(name, append(change, func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = w.URL("acme") })...)
 }
 
-// serve starts the API server with objects.
+// serve starts the fake API server with objects.
 func (w *world) serve(objects ...client.Object) {
 	w.t.Helper()
 	scheme := runtime.NewScheme()
@@ -251,7 +251,7 @@ func (w *world) has(name string) bool {
 	return false
 }
 
-// shows fails the test unless exactly these are there and these are not.
+// shows fails the test unless all of there exist and none of notThere does.
 func (w *world) shows(there, notThere []string) {
 	w.t.Helper()
 	for _, name := range there {
@@ -270,7 +270,7 @@ func (w *world) get(o client.Object, name string) error {
 	return w.raw.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, o)
 }
 
-// state is the state and reason of an entry, "" when the tombstone is gone.
+// state returns the state and reason of an entry, or "" if the tombstone was deleted.
 func (w *world) state(name, repository, tag string) (v1alpha1.TombstoneState, string) {
 	w.t.Helper()
 	var t v1alpha1.Tombstone
@@ -299,7 +299,7 @@ func (w *world) tag(repository, tag, name string) {
 	w.must(w.client.Put(w.t.Context(), repository, tag, m))
 }
 
-// verdict is what a report says of a digest.
+// verdict returns the verdict of a report on a digest.
 func (w *world) verdict(r Report, name string) string {
 	for _, v := range r.Verdicts {
 		if v.Digest == w.digest[name] {

@@ -11,19 +11,19 @@ import (
 // ChartCandidate is a chart in a registry.
 type ChartCandidate struct {
 	Name string
-	// Version is its version or its tag, in which Helm writes _ for +.
+	// Version is the chart's version or its tag. Helm writes + as _ in tags.
 	Version string
 }
 
-// ResolveChart finds the chart that a definition means by helmPackageName and
-// helmPackageVersionRange, as Helm does in an OCI registry: the version asked for, letter by letter,
-// if there is one, else the highest version in the range. A range without a pre-release takes no
-// pre-release. Versions that are not strict SemVer, such as v1.0.0 or 1.0, are found by their
-// letters alone. Of versions that differ in build metadata only, the last in order of letters is
-// taken. ok is false if none exists; the error is about the range.
+// ResolveChart finds the chart that a definition means by helmPackageName and helmPackageVersionRange, as Helm does in
+// an OCI registry. It prefers the version that equals the range character by character, and otherwise takes the
+// highest version in the range. A range without a pre-release matches no pre-release. Versions that are not strict
+// SemVer, such as v1.0.0 or 1.0, match only character by character. If versions differ only in build metadata, the one
+// with the last metadata in lexical order is taken. ok is false if no version matches; the error is about the range.
 func ResolveChart(name, versionRange string, candidates []ChartCandidate) (found ChartCandidate, ok bool, err error) {
 	asked, err := semver.NewConstraint(cmp.Or(versionRange, "*"))
-	// A tag need not be SemVer, and then its name is not a range, but it can be asked for.
+	// A version that is not SemVer, such as a tag "nightly", is not
+	// a valid range but can still match character by character.
 	var best *semver.Version
 	for _, c := range candidates {
 		if c.Name != name {

@@ -16,31 +16,31 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// DefinitionSettles is how long after the creation of a CustomResourceDefinition its objects may still
-// be on their way back, as when a cluster or a kind is restored.
+// DefinitionSettles is the time after the creation of a CustomResourceDefinition in which its
+// objects may still be missing, as while a cluster or a kind is being restored from a backup.
 const DefinitionSettles = 24 * time.Hour
 
 // ErrHoldersUnknown is wrapped when the objects that may hold a subject cannot be listed reliably.
 var ErrHoldersUnknown = errors.New("it is unknown what references this object")
 
-// DefinitionKind is the kind of a CustomResourceDefinition, for reading its metadata.
+// DefinitionKind is the kind of CustomResourceDefinitions. It is used to read their metadata.
 var DefinitionKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 
-// Definition is what the API server says of the CustomResourceDefinition of a kind.
+// Definition is what the API server reports of the CustomResourceDefinition of a kind.
 type Definition struct {
 	Created     time.Time
 	Terminating bool
-	// Restored is true when an administrator has said, by the annotation nfo.dev/objects-restored, that
-	// all its objects are there again.
+	// Restored is true if an administrator has confirmed, by the annotation
+	// nfo.dev/objects-restored, that all of its objects exist again.
 	Restored bool
 }
 
-// Definitions are those of some kinds. A kind that is not among them has none.
+// Definitions has the definitions of some kinds, by kind. A kind that is missing from it has no definition.
 type Definitions map[string]Definition
 
-// ReadDefinitions reads the definitions of kinds of the product from the API server itself. Read after
-// their objects were listed, they say what that list is worth: a definition that is not being deleted
-// now has been there, with all its objects, since it was created.
+// ReadDefinitions reads the definitions of nfo's kinds with r. Read after their
+// objects were listed, they decide whether the lists can be trusted: a definition that
+// is not being deleted now has existed, with all of its objects, since it was created.
 func ReadDefinitions(ctx context.Context, r client.Reader, kinds ...string) (Definitions, error) {
 	found := make([]*metav1.PartialObjectMetadata, len(kinds))
 	reads, ctx := errgroup.WithContext(ctx)
@@ -70,7 +70,7 @@ func ReadDefinitions(ctx context.Context, r client.Reader, kinds ...string) (Def
 	return all, nil
 }
 
-// BlankDefinition is an empty CustomResourceDefinition, to read the metadata of one into.
+// BlankDefinition is an empty CustomResourceDefinition to read metadata into.
 func BlankDefinition() *metav1.PartialObjectMetadata {
 	crd := &metav1.PartialObjectMetadata{}
 	crd.SetGroupVersionKind(DefinitionKind)
@@ -81,7 +81,7 @@ func definitionName(kind string) string {
 	return v1alpha1.Resource(kind) + "." + v1alpha1.GroupVersion.Group
 }
 
-// KindOf returns the kind of the product that a CustomResourceDefinition defines; "" for others.
+// KindOf returns the kind of nfo that a CustomResourceDefinition defines, or "" for other kinds.
 func KindOf(definition string) string {
 	for _, kind := range v1alpha1.Kinds() {
 		if definitionName(kind) == definition {
@@ -91,10 +91,9 @@ func KindOf(definition string) string {
 	return ""
 }
 
-// Doubt says why an object's absence from the lists of some kinds does not prove that it does not
-// exist, and what to do; "" when it does. since is when the object that they could reference was
-// created, now the API server's time. met is the creation of the latest object of a kind that was
-// seen to reference it, and zero if none was.
+// Doubt returns why an object's absence from the lists of some kinds does not prove that it does not exist, and what to do,
+// or "" if it does. since is when the object that they could reference was created, and now is the API server's time. met
+// returns the latest creation time of the objects of a kind that were seen to reference it, or zero if there were none.
 func (ds Definitions) Doubt(kinds []string, since, now time.Time, met func(kind string) time.Time) string {
 	for _, kind := range kinds {
 		name := definitionName(kind)
@@ -113,7 +112,7 @@ func (ds Definitions) Doubt(kinds []string, since, now time.Time, met func(kind 
 	return ""
 }
 
-// NeverMet is for Doubt when nobody has watched.
+// NeverMet is the met function of Doubt for callers that have not watched the objects.
 func NeverMet(string) time.Time { return time.Time{} }
 
 // HolderKindsOf returns the kinds whose objects can hold an object of a kind, sorted.
@@ -125,8 +124,8 @@ func HolderKindsOf(subject string) []string {
 	return kinds
 }
 
-// doubtful is an error for a doubt, nil for none.
-func doubtful(doubt string) error {
+// doubtError returns an error for a doubt, or nil if the doubt is "".
+func doubtError(doubt string) error {
 	if doubt == "" {
 		return nil
 	}

@@ -46,13 +46,13 @@ func TestI2AnEmptyListProvesSomethingOnlyWithItsDefinition(t *testing.T) {
 	}
 }
 
-// A manifest whose possible holders are unknown is not free, whatever the lists say.
+// A manifest whose possible holders are unknown must not be released, whatever the lists say.
 func TestI2LiveDoubts(t *testing.T) {
 	t.Parallel()
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: DefinitionKind.Group, Resource: "customresourcedefinitions"}, "x", errors.New("no right"))
 	rows := map[string]struct {
 		reason string
-		answer func(name string) error // of reading a definition
+		answer func(name string) error // what reading the definition of that name returns
 		change func(*metav1.PartialObjectMetadata)
 		going  bool
 		want   error

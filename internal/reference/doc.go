@@ -1,4 +1,4 @@
-// Package reference says who holds what in the cluster.
+// Package reference finds out which objects hold which other objects in the cluster.
 //
 // Contract: references are extracted from objects by pure functions (extract.go), kept in
 // the cache as field indexes (index.go), and found by one Finder (finder.go) that every
@@ -6,20 +6,19 @@
 //
 // Invariants:
 //
-//   - Names compare whole: a key is kind, namespace and name, joined by a separator that none
-//     of them can contain, so that cnfmanifest is not cnfmanifest2.
-//   - I2: a list that fails is an error, never "nobody holds it". Nor is a list that shows nobody where
-//     the CustomResourceDefinition of a kind that could hold is missing, being deleted, or younger than the
+//   - Names are compared as a whole: a key is kind, namespace and name, joined by a separator that none
+//     of them can contain, so that cnfmanifest never matches cnfmanifest2.
+//   - I2: a list that fails is an error and never means that there are no holders. A list without holders is an error too
+//     if the CustomResourceDefinition of a kind that could hold the subject is missing, being deleted, or younger than the
 //     subject (definition.go).
-//   - I1: a definition holds, besides what it names, the manifests in which its status says that images of
-//     its charts are (Kept).
-//   - I3: Finder.Live answers from lists begun after it was asked. Askers that wait
-//     together share one list.
+//   - I1: a definition holds the objects that it references, and also the manifests that contain images of its charts
+//     according to its status (Kept).
+//   - I3: Finder.Live answers from lists that began after it was called. Callers that wait at the same time share one list.
 //
-// Decision: the cache's field indexes are the graph between objects. Rejected: a graph of our
-// own kept up to date by watches, which would need locks and differ between replicas and
-// the purger.
+// Decision: the cache's field indexes are the graph between objects. Rejected: a separate graph kept up to date by watches,
+// because it would need locks and would differ between replicas and the purger.
 //
-// Decision: what is being deleted because its CustomResourceDefinition is has no holders. Rejected: to hold the
-// definition up, for nobody can take its deletion back, and it could not be applied again.
+// Decision: an object that is being deleted because its CustomResourceDefinition is being deleted has no holders. Rejected:
+// to block the deletion of the definition, because that deletion cannot be cancelled, and the definition could not be
+// applied again.
 package reference

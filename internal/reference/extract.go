@@ -10,26 +10,25 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Object names an object of the product's group. Its kind, namespace and name are whole names.
+// Object identifies an object of nfo's group, or a workload, by kind, namespace and name.
 type Object struct{ Kind, Namespace, Name string }
 
-// String names the object as messages do: resource/namespace/name.
+// String returns the object as messages name it: resource/namespace/name.
 func (o Object) String() string { return v1alpha1.ResourceID(o.Kind, o.Namespace, o.Name) }
 
 // Reference is one use of one object by another.
 type Reference struct {
-	// To is what is named: the subject.
+	// To is the object that is referenced: the subject.
 	To Object
-	// Artifact is the artifact concerned, "" for none. Version is a version or range, as given.
+	// Artifact is the artifact that is used, "" for none. Version is a version or range, as given.
 	Artifact, Version string
-	// Application is the application or template that names it, "" for none.
+	// Application is the application or template with the reference, "" for none.
 	Application string
-	// Part is what of a workload names it, such as "container web"; "" for other holders.
+	// Part is the part of a workload with the reference, such as "container web"; "" for other holders.
 	Part string
 }
 
-// Of returns what an object names, in the order of its spec. It is pure. Objects of other
-// kinds name nothing.
+// Of returns the references of an object, in the order of its spec. It is pure. Objects of other kinds have no references.
 func Of(o client.Object) []Reference {
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactManifest:
@@ -73,8 +72,8 @@ func ofDesign(o *v1alpha1.NetworkServiceDesignVersion) []Reference {
 	return refs
 }
 
-// ofSource completes r with what the source names. An object that got past validation with
-// both forms set names both: rather one holder too many.
+// ofSource returns r once for each object that the source references. If both forms are
+// set, despite validation, it returns both: a holder too many is safer than one too few.
 func ofSource(s v1alpha1.ArtifactSource, namespace string, r Reference) []Reference {
 	var refs []Reference
 	if s.ArtifactManifestRef != nil {
@@ -88,9 +87,9 @@ func ofSource(s v1alpha1.ArtifactSource, namespace string, r Reference) []Refere
 	return refs
 }
 
-// Kept returns what an object keeps: what it names, and the manifests besides in which images lie that
-// the charts of a definition need. Those are known from its status alone, so from when its charts have
-// been read. It is pure.
+// Kept returns the references by which an object holds others: those in its spec and, for
+// a definition, those to the manifests that contain the images of its charts. The latter
+// come from its status, so they are known once its charts have been read. Kept is pure.
 func Kept(o client.Object) []Reference {
 	refs := Of(o)
 	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
@@ -111,14 +110,14 @@ func Kept(o client.Object) []Reference {
 	return refs
 }
 
-// Pin is a digest that an application of a definition came to: its chart, or an image of that.
+// Pin is a digest that an application of a definition resolved to: its chart, or an image that the chart needs.
 type Pin struct {
 	Application string
-	// Manifest is the one that it is in, Repository where.
+	// Manifest is the manifest that contains the digest, and Repository the repository.
 	Manifest, Repository, Digest string
 }
 
-// Pins returns the digests that a definition came to, in the order of its status. It is pure.
+// Pins returns the digests that a definition resolved to, in the order of its status. It is pure.
 func Pins(d *v1alpha1.NetworkFunctionDefinitionVersion) []Pin {
 	var all []Pin
 	add := func(p Pin) {
@@ -145,30 +144,30 @@ func splitImage(image string) (name, version string) {
 	return name, tag
 }
 
-// Holder is an object that holds a subject, and by which of its references.
+// Holder is an object that holds a subject, with the references by which it does.
 type Holder struct {
 	Object
-	// Terminating is true when the holder is itself being deleted. It still holds.
+	// Terminating is true if the holder is being deleted. It holds the subject until it is gone.
 	Terminating bool
-	// References are those to the subject, in the order of the holder's spec.
+	// References are the holder's references to the subject, in the order of its spec.
 	References []Reference
 }
 
-// standing are the kinds whose objects need what they hold while they are being deleted: their deletion runs hooks, which
-// pull images.
+// standing has the kinds whose objects need what they hold while they
+// are being deleted: their deletion runs hooks, which pull images.
 var standing = []string{"HelmRelease", "HelmRelease.helm.toolkit.fluxcd.io", "Application.argoproj.io"}
 
-// Stands reports whether the holder keeps deletions from beginning. One that is being deleted releases it without
-// help, which the finalizer waits for, unless its deletion needs what it holds.
+// Stands reports whether the holder blocks a deletion from beginning. A holder that is being deleted does not block
+// it, because the finalizer waits until the holder is gone, unless the holder's own deletion needs the subject.
 func (h Holder) Stands() bool { return !h.Terminating || slices.Contains(standing, h.Kind) }
 
-// Runs reports whether the holder is a workload, and no object of the product.
+// Runs reports whether the holder is a workload rather than an object of nfo's kinds.
 func (h Holder) Runs() bool { return Runs(h.Kind) }
 
-// Runs reports whether a kind of holders is one of workloads.
+// Runs reports whether a kind of holders is a kind of workloads.
 func Runs(kind string) bool { return !slices.Contains(v1alpha1.Kinds(), kind) }
 
-// holderOf returns o as a holder of the subject, if it holds it.
+// holderOf returns o as a holder of the subject. It returns false if o does not hold the subject.
 func holderOf(o client.Object, kind string, subject client.Object) (Holder, bool) {
 	h := Holder{Object: Object{kind, o.GetNamespace(), o.GetName()}, Terminating: !o.GetDeletionTimestamp().IsZero()}
 	for _, r := range Kept(o) {
@@ -180,8 +179,8 @@ func holderOf(o client.Object, kind string, subject client.Object) (Holder, bool
 	return h, len(h.References) > 0
 }
 
-// chosen is the version of a manifest that a reference of a definition comes to, by the definition's
-// status; as given while that is not known.
+// chosen returns the version that a definition's reference to a manifest resolved to,
+// according to the definition's status. Until that is known, it returns the version as given.
 func chosen(o client.Object, r Reference, manifest string) string {
 	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
 	if !ok {
@@ -198,8 +197,8 @@ func chosen(o client.Object, r Reference, manifest string) string {
 	return r.Version
 }
 
-// holds reports whether a reference keeps the subject. The old form, a reference to a store,
-// keeps the ManifestScoped manifests of that store that list the artifact, in any version.
+// holds reports whether a reference holds the subject. The old form, a reference to a store,
+// holds the ManifestScoped manifests of that store that list the artifact, in any version.
 func holds(r Reference, subject client.Object) bool {
 	if r.To == Self(subject) {
 		return true
@@ -214,8 +213,8 @@ func holds(r Reference, subject client.Object) bool {
 		(slices.ContainsFunc(m.Spec.Artifacts, listed) || slices.ContainsFunc(m.Status.Artifacts, seen))
 }
 
-// Self names an object of the product's group by its Go type, which is set also where its
-// TypeMeta is not. Objects of other kinds have an empty Kind.
+// Self returns the identity of an object of nfo's group. It takes the kind from the
+// Go type, because TypeMeta may be empty. Objects of other types have an empty Kind.
 func Self(o client.Object) Object {
 	self := Object{Namespace: o.GetNamespace(), Name: o.GetName()}
 	switch o.(type) {

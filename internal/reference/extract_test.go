@@ -108,8 +108,8 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// A definition keeps, besides, the manifests that its charts need images of; and it is seen by the
-// version that it came to.
+// A definition also holds the manifests that contain images of its charts.
+// As a holder, it is shown with the chart version that it resolved to.
 func TestI1Kept(t *testing.T) {
 	t.Parallel()
 	d := definition("d", byManifest("m"), "chart")

@@ -20,32 +20,33 @@ import (
 // Finder finds the holders of a subject.
 type Finder struct {
 	cached, live client.Reader
-	now          func() time.Time // the API server's
+	now          func() time.Time // the API server's time
 
 	lists batch.Reads[question, answer]
-	// definitions are read by kind.
+	// definitions has, by kind, readings of definitions.
 	definitions batch.Reads[string, Definitions]
 
 	mu sync.Mutex
-	// met is, by subject that is being deleted and kind, the creation of the latest holder that was seen.
+	// met has, by UID of a subject that is being deleted and by kind, the latest creation time of a holder that was seen.
 	met map[types.UID]map[string]time.Time
 }
 
-// What the manager reads, in all namespaces, also where it watches some only: what keeps an artifact is never
-// out of its sight. The ClusterRole nfo-manager is made from this, and from package admission and certificate.
+// The manager reads these kinds in all namespaces, even if it watches only some, so
+// that it sees every object that protects an artifact. The ClusterRole nfo-manager is
+// generated from these markers, and from those of packages admission and certificate.
 //
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices;tombstones;artifacts,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 
-// NewFinder makes a Finder. cached must have the index of Index; live must read from the API
-// server itself, whose time now tells.
+// NewFinder returns a Finder. cached must have the index of Index. live must
+// read from the API server itself, and now must return that server's time.
 func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
 	return &Finder{cached: cached, live: live, now: now, met: map[types.UID]map[string]time.Time{}}
 }
 
-// Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
-// it to refuse and to wait, never to release. An object whose CustomResourceDefinition is being deleted has no holders:
-// nobody can stop that deletion, and a definition that waits for it cannot be applied again.
+// Cached returns the holders of a subject that the cache knows, sorted. The cache may lag behind: use Cached
+// to refuse and to wait, never to release. An object whose CustomResourceDefinition is being deleted has no
+// holders: that deletion cannot be stopped, and a definition that waits for it cannot be applied again.
 func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
 	holders, err := f.indexed(ctx, subject)
 	if err != nil || len(holders) == 0 || subject.GetDeletionTimestamp().IsZero() {
@@ -62,7 +63,7 @@ func (f *Finder) indexed(ctx context.Context, subject client.Object) ([]Holder, 
 	found := map[Object]Holder{}
 	for _, to := range targets(subject) {
 		for _, kind := range holdersOf(Self(subject).Kind) {
-			// No pages here: the cache would cut the list short without saying so.
+			// No pages here: the cache would truncate the list without reporting it.
 			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(kind.in(subject.GetNamespace())), client.MatchingFields{Field: Key(to)}, client.UnsafeDisableDeepCopy)
 			if err != nil {
 				return nil, err
@@ -80,8 +81,8 @@ func (f *Finder) indexed(ctx context.Context, subject client.Object) ([]Holder, 
 	return holders, nil
 }
 
-// going reports whether the CustomResourceDefinition of a kind is being deleted. The cache alone may still
-// show one that has been replaced.
+// going reports whether the CustomResourceDefinition of a kind is being deleted. It reads
+// it live too, because the cache may still show a definition that has been replaced.
 func (f *Finder) going(ctx context.Context, kind string) (bool, error) {
 	for _, r := range []client.Reader{f.cached, f.live} {
 		if ds, err := ReadDefinitions(ctx, r, kind); err != nil || !ds[kind].Terminating {
@@ -91,9 +92,9 @@ func (f *Finder) going(ctx context.Context, kind string) (bool, error) {
 	return true, nil
 }
 
-// Confirm drops the first of a subject's cached holders that stand no more: which are gone, are being
-// deleted, or name something else. It reads up to the first one that stands, for one is enough to
-// refuse; those after it are as the cache has them.
+// Confirm drops the leading cached holders of a subject that no longer block its deletion: holders
+// that no longer exist, are being deleted, or reference something else. It reads holders until it
+// finds one that blocks, because one is enough to refuse; the holders after it are returned as cached.
 func (f *Finder) Confirm(ctx context.Context, subject client.Object, cached []Holder) ([]Holder, error) {
 	for i, h := range cached {
 		o := h.Blank()
@@ -108,8 +109,8 @@ func (f *Finder) Confirm(ctx context.Context, subject client.Object, cached []Ho
 	return nil, nil
 }
 
-// Still returns those of a subject's holders, as they were known before, that still exist and hold it. Each
-// is read from the API server by its name.
+// Still returns the known holders of a subject that still exist
+// and hold it. It reads each holder from the API server by name.
 func (f *Finder) Still(ctx context.Context, subject client.Object, known []Holder) ([]Holder, error) {
 	var still []Holder
 	for _, h := range known {
@@ -128,18 +129,17 @@ func (f *Finder) Still(ctx context.Context, subject client.Object, known []Holde
 	return still, nil
 }
 
-// Found is what a live look at the holders of a subject showed.
+// Found is the result of listing the holders of a subject live.
 type Found struct {
-	// Holders, sorted; none if KindGoing.
+	// Holders are sorted. There are none if KindGoing is true.
 	Holders []Holder
-	// KindGoing: the subject's own CustomResourceDefinition is being deleted, with all its objects. Whatever
-	// they hold in a registry stays there.
+	// KindGoing is true if the subject's own CustomResourceDefinition is being
+	// deleted, with all of its objects. Their artifacts stay in the registry.
 	KindGoing bool
 }
 
-// Live returns the stored holders of a subject from lists that began after Live was called. It
-// fails rather than leave one out: errors wrap ErrHoldersUnknown when the lists show none and that
-// proves nothing (I2).
+// Live returns the stored holders of a subject from lists that began after Live was called. It fails rather
+// than miss a holder: the error wraps ErrHoldersUnknown if the lists contain no holder but prove nothing (I2).
 func (f *Finder) Live(ctx context.Context, subject client.Object) (Found, error) {
 	self := Self(subject)
 	b, err := f.snapshot(ctx, question{subject.GetNamespace(), self.Kind})
@@ -156,11 +156,11 @@ func (f *Finder) Live(ctx context.Context, subject client.Object) (Found, error)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	met := func(kind string) time.Time { return f.met[subject.GetUID()][kind] }
-	return found, doubtful(b.definitions.Doubt(HolderKindsOf(self.Kind), subject.GetCreationTimestamp().Time, f.now(), met))
+	return found, doubtError(b.definitions.Doubt(HolderKindsOf(self.Kind), subject.GetCreationTimestamp().Time, f.now(), met))
 }
 
-// Doubt is nil if it is known what holds an object that nobody is known to hold: the kinds that could are served,
-// and older than it. It looks at their definitions in the cache. Errors wrap ErrHoldersUnknown.
+// Doubt returns nil if the absence of known holders proves that an object has none: the kinds that could hold it are
+// served and older than the object. It reads their definitions from the cache. The error wraps ErrHoldersUnknown.
 func (f *Finder) Doubt(ctx context.Context, subject client.Object) error {
 	self := Self(subject)
 	kinds := HolderKindsOf(self.Kind)
@@ -171,11 +171,11 @@ func (f *Finder) Doubt(ctx context.Context, subject client.Object) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	met := func(kind string) time.Time { return f.met[subject.GetUID()][kind] }
-	return doubtful(ds.Doubt(kinds, subject.GetCreationTimestamp().Time, f.now(), met))
+	return doubtError(ds.Doubt(kinds, subject.GetCreationTimestamp().Time, f.now(), met))
 }
 
-// meet remembers a holder of a subject that is being deleted. When it is gone later, it was deleted
-// under the same CustomResourceDefinition, and not lost with an older one.
+// meet remembers a holder of a subject that is being deleted. If the holder disappears later,
+// it was deleted under the same CustomResourceDefinition and not lost with an older one.
 func (f *Finder) meet(subject client.Object, kind string, holder client.Object) {
 	if subject.GetDeletionTimestamp().IsZero() {
 		return
@@ -192,20 +192,20 @@ func (f *Finder) meet(subject client.Object, kind string, holder client.Object) 
 	}
 }
 
-// Forget drops what is remembered of a subject that has gone.
+// Forget drops what is remembered of a subject that no longer exists.
 func (f *Finder) Forget(subject types.UID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.met, subject)
 }
 
-// Snapshot is every object that can hold another one of a namespace, read at once.
+// Snapshot has, by kind, every object that can hold another object of a namespace.
 type Snapshot map[string][]client.Object
 
-// Read takes a snapshot of a namespace from the given reader, without what holds from abroad: that
-// holds no manifest and no store.
+// Read reads a snapshot of a namespace with r. It leaves out kinds that
+// hold objects of other namespaces: they hold no manifest and no store.
 func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
-	kinds := slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad })
+	kinds := slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.crossNamespace })
 	return read(ctx, r, namespace, kinds, livelist.Keep(keepOnly))
 }
 
@@ -255,8 +255,8 @@ func (s Snapshot) Manifests() []*v1alpha1.ArtifactManifest {
 	return ms
 }
 
-// targets are what an index key can name to hold the subject: itself and, for a manifest, its
-// store (the old form).
+// targets returns the objects that a reference can name to hold the subject:
+// the subject itself and, for a manifest, its store (the old form).
 func targets(subject client.Object) []Object {
 	ts := []Object{Self(subject)}
 	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok {
@@ -265,17 +265,17 @@ func targets(subject client.Object) []Object {
 	return ts
 }
 
-// question is what a live list answers: what holds the objects of one kind in one namespace.
+// question identifies a live list: the objects that can hold objects of one kind in one namespace.
 type question struct{ namespace, kind string }
 
-// answer is what a live list showed.
+// answer is the result of a live list.
 type answer struct {
 	all         Snapshot
 	definitions Definitions // read after the list
 }
 
-// keepOnly drops from an object what says neither what it holds nor what lies where in a registry, and keeps once
-// what many artifacts of a manifest have in common.
+// keepOnly drops from an object everything that says neither what it holds nor where artifacts
+// are stored. Strings that occur in many artifacts of a manifest are kept in memory once.
 func keepOnly(o client.Object) {
 	m, ok := o.(*v1alpha1.ArtifactManifest)
 	if !ok {
@@ -306,10 +306,10 @@ func keepOnly(o client.Object) {
 	}
 }
 
-// holdOnly drops from an object what does not say what it holds.
+// holdOnly drops from an object everything that does not say what it holds.
 func holdOnly(o client.Object) {
 	switch o := o.(type) {
-	case *v1alpha1.ArtifactManifest: // which holds its store
+	case *v1alpha1.ArtifactManifest: // its reference to the store stays
 		o.Spec.Artifacts, o.Status = nil, v1alpha1.ArtifactManifestStatus{}
 	case *v1alpha1.NetworkFunctionDefinitionVersion:
 		o.Status.VersionStatus = v1alpha1.VersionStatus{}
@@ -326,7 +326,7 @@ func holdOnly(o client.Object) {
 	}
 }
 
-// snapshot answers a question by a list that begins after it was asked.
+// snapshot answers a question by a list that begins after snapshot was called.
 func (f *Finder) snapshot(ctx context.Context, q question) (answer, error) {
 	return f.lists.Do(ctx, q, func(ctx context.Context) (a answer, err error) {
 		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind), livelist.Keep(holdOnly)); err == nil {
@@ -336,8 +336,8 @@ func (f *Finder) snapshot(ctx context.Context, q question) (answer, error) {
 	})
 }
 
-// definitionsNow reads the definitions of kinds side by side, each by a read that begins after it was called and that lists of
-// other namespaces and kinds share.
+// definitionsNow reads the definitions of kinds at the same time. Each reading begins after
+// definitionsNow was called and is shared with the lists of other namespaces and kinds.
 func (f *Finder) definitionsNow(ctx context.Context, kinds []string) (Definitions, error) {
 	some := make([]Definitions, len(kinds))
 	var reading errgroup.Group

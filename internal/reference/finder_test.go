@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
-// made is when the objects and kinds of the tests were made.
+// made is the creation time of the objects and kinds of the tests.
 var made = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 
 func reader(t *testing.T, f interceptor.Funcs, objects ...client.Object) client.Client {
@@ -85,8 +85,8 @@ func TestI2AFailedListIsAnError(t *testing.T) {
 	}
 }
 
-// Each answer must come from a list that began after its question: a holder stored before the
-// question is always in it, however the questions overlap.
+// Each answer must come from a list that began after the call: a holder that was
+// stored before the call is always in the answer, however the calls overlap.
 func TestI3LiveListsBeginAfterTheQuestion(t *testing.T) {
 	t.Parallel()
 	var lists atomic.Int32

@@ -10,14 +10,14 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Field is the name of the field index of what an object keeps.
+// Field is the name of the field index of the objects that an object holds.
 const Field = "nfo.dev/references"
 
-// Key is an object's index key. No part of an object's identity can contain a slash, so
-// that two objects never share a key and no key is another's prefix up to its end.
+// Key returns the index key of an object. No part of an object's
+// identity can contain a slash, so two objects never share a key.
 func Key(o Object) string { return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/") }
 
-// Keys are the index keys of what an object keeps, each once.
+// Keys returns the index keys of the objects that an object holds, each once.
 func Keys(o client.Object) []string {
 	var keys []string
 	seen := map[string]bool{}
@@ -30,7 +30,7 @@ func Keys(o client.Object) []string {
 	return keys
 }
 
-// Index tells the cache to keep the index of every kind that names others.
+// Index makes the cache index every kind that references others.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, o := range []client.Object{
 		&v1alpha1.ArtifactManifest{},

@@ -10,30 +10,30 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// pageSize bounds one answer of a live list, in objects.
+// pageSize is the page size of a live list, in objects.
 const pageSize = 500
 
-// lister lists the objects of one kind, in pages of size; 0 for all at once.
+// lister lists the objects of one kind in pages of size objects; 0 lists all at once.
 type lister func(ctx context.Context, r client.Reader, size int64, opts ...client.ListOption) ([]client.Object, error)
 
-// holderKind is a kind whose objects hold others, and the kinds of what they can hold.
+// holderKind is a kind whose objects can hold others, with the kinds that they can hold.
 type holderKind struct {
 	name  string
 	holds []string
 	list  lister
-	// abroad: its objects can hold what is in other namespaces.
-	abroad bool
+	// crossNamespace is true if its objects can hold objects in other namespaces.
+	crossNamespace bool
 }
 
-// in is the namespace to look in for holders of what is in one; "" for all.
+// in returns the namespace in which to find the holders of an object in the given namespace; "" means all.
 func (k holderKind) in(namespace string) string {
-	if k.abroad {
+	if k.crossNamespace {
 		return ""
 	}
 	return namespace
 }
 
-// Blank is an empty object of the kind, to read it into; nil for other kinds.
+// Blank returns an empty object of the kind to read into, or nil for kinds that are not nfo's.
 func (o Object) Blank() client.Object {
 	switch o.Kind {
 	case v1alpha1.KindArtifactStore:
@@ -65,18 +65,18 @@ var holderKinds = []holderKind{
 			return l.Items
 		}),
 	}, {
-		name: v1alpha1.KindSite, holds: []string{v1alpha1.KindDesign}, abroad: true,
+		name: v1alpha1.KindSite, holds: []string{v1alpha1.KindDesign}, crossNamespace: true,
 		list: list(func(l *v1alpha1.SiteNetworkServiceList) []v1alpha1.SiteNetworkService { return l.Items }),
 	},
 }
 
-// holdersOf returns the kinds that can hold a kind.
+// holdersOf returns the kinds whose objects can hold an object of the given kind.
 func holdersOf(subject string) []holderKind {
 	return slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return !slices.Contains(k.holds, subject) })
 }
 
-// list makes the function that lists one kind: all at once, or page by page when a page size
-// is given. The cache knows no pages, and says of every list that it could be continued.
+// list returns the function that lists one kind: all at once, or page by page if a page size is
+// given. The cache does not support pages, and marks every limited list as one that continues.
 func list[T, L any, PT interface {
 	*T
 	client.Object

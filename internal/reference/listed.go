@@ -4,11 +4,10 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Listed says which manifest lists a tag. Its keys are repository:tag.
+// Listed has, by repository:tag, the manifest that lists the tag.
 type Listed map[string]Object
 
-// Add adds the tags that the manifests of a store list. A URL that cannot be parsed leads nowhere, so that
-// nothing is listed there.
+// Add adds the tags that the manifests of a store list. If the store's URL is invalid, nothing is listed.
 func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactManifest) {
 	at, err := s.Location()
 	if err != nil {
@@ -25,8 +24,8 @@ func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactMani
 	}
 }
 
-// AddBeside adds the tags that the manifests of other stores list, which are in the place of one store or may be;
-// see place.Rules.Beside. manifests is asked once for each namespace that has such stores, however many it has.
+// AddBeside adds the tags that the manifests of other stores list which are, or may be, in the place
+// of one store; see place.Rules.Beside. manifests is called once for each namespace with such stores.
 func (l Listed) AddBeside(others []*v1alpha1.ArtifactStore, manifests func(namespace string) ([]v1alpha1.ArtifactManifest, error)) error {
 	read := map[string][]v1alpha1.ArtifactManifest{}
 	for _, o := range others {

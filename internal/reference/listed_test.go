@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/place"
 )
 
-// However many stores somebody makes in a place of others, their manifests are read once for each namespace.
+// However many stores a user creates in a place of others, the manifests are read once for each namespace.
 func TestI1WhatIsListedBesideIsReadOnceForEachNamespace(t *testing.T) {
 	t.Parallel()
 	store := func(namespace, name, url string) v1alpha1.ArtifactStore {

@@ -8,10 +8,10 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Naming has the objects of a snapshot by the key of what they keep, for anyone who asks of many subjects.
+// Naming has the objects of a snapshot by the key of what they hold, for callers that need the holders of many subjects.
 type Naming map[string][]client.Object
 
-// Naming sorts a snapshot by what its objects keep.
+// Naming groups the objects of a snapshot by what they hold.
 func (s Snapshot) Naming() Naming {
 	n := Naming{}
 	for _, items := range s {
@@ -24,7 +24,7 @@ func (s Snapshot) Naming() Naming {
 	return n
 }
 
-// Holders returns the holders of a subject, sorted. A reference to a store can hold its manifests.
+// Holders returns the holders of a subject, sorted. A reference to a store can hold the store's manifests.
 func (n Naming) Holders(subject client.Object) []Holder {
 	candidates := n[Key(Self(subject))]
 	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok {

@@ -8,21 +8,21 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// NamedHolders is how many holders a refusal names before it says how many more there are.
+// NamedHolders is the number of holders that a refusal names before it gives the number of the others.
 const NamedHolders = 10
 
-// Refusal is the sentence that says why a subject cannot go: AOSM's words, then each holder
-// with the first artifact and application concerned.
+// Refusal returns the sentence that says why a subject cannot be deleted: AOSM's
+// words, then each holder with the first artifact and application concerned.
 func Refusal(subject Object, holders []Holder) string {
 	names := make([]string, len(holders))
 	for i, h := range holders {
 		names[i] = fmt.Sprintf("%q%s", h.String(), h.detail())
 	}
-	// The names of applications are of no pattern, and other tenants read the refusal.
+	// Names of applications may contain any characters, and other tenants read the refusal.
 	return v1alpha1.Line(fmt.Sprintf("The resource '%s' has some resources attached to it. The dependent resources are: %s", subject, v1alpha1.FirstOf(names, NamedHolders)))
 }
 
-// NextStep is the sentence that says how a subject whose deletion is refused can be deleted.
+// NextStep returns the sentence that says how to delete a subject whose deletion was refused.
 func NextStep(subject Object) string {
 	return fmt.Sprintf("Delete these objects first, or change what they reference. To see everything that depends on it: kubectl nfo why %s/%s -n %s", v1alpha1.ShortName(subject.Kind), subject.Name, subject.Namespace)
 }
@@ -47,7 +47,7 @@ func (h Holder) detail() string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
-// Recorded are the workloads that hold a manifest by its status.
+// Recorded returns the workloads that hold a manifest according to its status.
 func Recorded(m *v1alpha1.ArtifactManifest) []Holder {
 	var all []Holder
 	for _, d := range m.Status.Dependents.Dependents {
@@ -66,14 +66,14 @@ func Recorded(m *v1alpha1.ArtifactManifest) []Holder {
 	return all
 }
 
-// RecordedBeside are those of the Recorded workloads that are not among holders that were read now.
+// RecordedBeside returns the Recorded workloads that are missing from now, the holders that were just read.
 func RecordedBeside(m *v1alpha1.ArtifactManifest, now []Holder) []Holder {
 	return slices.DeleteFunc(Recorded(m), func(h Holder) bool {
 		return slices.ContainsFunc(now, func(o Holder) bool { return o.Object == h.Object })
 	})
 }
 
-// Dependents is the holders as a status shows them: the first 16, and how many there are.
+// Dependents returns the holders in the form of a status: the first 16, and the number of all.
 func Dependents(holders []Holder) v1alpha1.Dependents {
 	count := int32(len(holders))
 	d := v1alpha1.Dependents{DependentCount: &count}

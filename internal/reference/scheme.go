@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// NewScheme knows every kind that the program reads or writes.
+// NewScheme returns a scheme with every kind that the program reads or writes.
 func NewScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(s); err != nil {

@@ -26,7 +26,7 @@ func names(holders []Holder) (all []string) {
 	return all
 }
 
-// A snapshot, its naming, the cache and a live list agree on what holds a manifest, in the old form and the new.
+// A snapshot, its Naming, the cache and a live list agree on what holds a manifest, in the old form and the new.
 func TestAllAgreeOnHolders(t *testing.T) {
 	t.Parallel()
 	scheme, err := NewScheme()
@@ -62,7 +62,7 @@ func TestAllAgreeOnHolders(t *testing.T) {
 	}
 }
 
-// What is read of many objects is what is decided on, and no more.
+// Snapshots keep the fields that decisions depend on, and drop the others.
 func TestSnapshotsKeepWhatCounts(t *testing.T) {
 	t.Parallel()
 	m := manifest("m", "chart", "chart")
@@ -94,7 +94,7 @@ func TestSnapshotsKeepWhatCounts(t *testing.T) {
 	}
 }
 
-// Holders that were known before are read again, one by one.
+// Known holders are read again by name, and only those that still hold the subject are returned.
 func TestStill(t *testing.T) {
 	t.Parallel()
 	down := errors.New("down")
@@ -118,7 +118,7 @@ func TestStill(t *testing.T) {
 	}
 }
 
-// An object that is being deleted with its whole kind has no holders, and nothing is doubted.
+// An object that is being deleted with its whole kind has no holders and no doubt.
 func TestAKindThatGoesHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	crd := &unstructured.Unstructured{}
@@ -153,7 +153,7 @@ func TestAKindThatGoesHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// A holder that was met, and is gone, was deleted; one that nobody has met may have been lost with its kind.
+// A holder that was seen and no longer exists was deleted. A holder that was never seen may have been lost with its kind.
 func TestI2AHolderThatWasMetIsNotLost(t *testing.T) {
 	t.Parallel()
 	c := reader(t, interceptor.Funcs{}, func() client.Object {
@@ -193,7 +193,7 @@ func TestKindOfADefinition(t *testing.T) {
 	}
 }
 
-// The workloads of a status hold what it says they use.
+// The workloads in a manifest's status hold the artifacts that the status lists for them.
 func TestRecordedAreWorkloads(t *testing.T) {
 	t.Parallel()
 	m := manifest("m", "chart")

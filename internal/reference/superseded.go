@@ -2,5 +2,5 @@ package reference
 
 import "errors"
 
-// ErrSuperseded says: the object has changed since it was read; the next pass reads again.
+// ErrSuperseded is returned when an object has changed since it was read. The next pass reads it again.
 var ErrSuperseded = errors.New("the object has changed since it was read")

@@ -2,8 +2,8 @@ package reference
 
 import "slices"
 
-// Watched are the namespaces that the operator acts in: it writes nothing elsewhere, and holds nothing there. None
-// means all. It reads the product's kinds in all namespaces whatever this is.
+// Watched are the namespaces that the operator acts in. It writes nothing in other namespaces, and
+// protects nothing there. None means all. The operator reads nfo's kinds in all namespaces regardless.
 type Watched []string
 
 // Has reports whether the operator acts in a namespace.

@@ -23,7 +23,7 @@ func TestConformanceOfACR(t *testing.T) {
 	registrytest.Conformance(t, open(t, registry.Config{Location: r.Location("acme")}))
 }
 
-// What the list shows follows what is pushed, untagged, deleted and locked.
+// This test finds a list that does not reflect what is pushed, untagged, deleted and locked.
 func TestACRLists(t *testing.T) {
 	t.Parallel()
 	r, c := start(t, registrytest.MaxTags(2))
@@ -80,7 +80,7 @@ func TestACRLists(t *testing.T) {
 	shown(map[digest.Digest]string{index.Digest: "[3.0.0] false", child: "[] false"})
 }
 
-// The realm is a path of the registry itself, and the token is for reading metadata only.
+// The realm is a path of the registry itself, and the token allows only reading metadata.
 func TestACRTokens(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -116,7 +116,7 @@ func TestACRTokens(t *testing.T) {
 	registrytest.NoSecret(t, err, wrong)
 }
 
-// A registry that is asked too much says when to come back.
+// A registry that receives too many requests says when to try again.
 func TestACRBusy(t *testing.T) {
 	t.Parallel()
 	r, c := start(t)
@@ -145,7 +145,7 @@ func TestACRBusy(t *testing.T) {
 	}
 }
 
-// distribution does not know the path. It is asked once.
+// distribution does not know the path of the list. The client must ask for it only once.
 func TestListUnsupported(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]*registrytest.Registry{

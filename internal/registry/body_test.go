@@ -14,10 +14,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// A transport may still read a request's body, and closes it, while the one that sent the request closes it
-// too. The race detector sees whether they meet.
+// A transport may still be reading and then closing a request's body while the sender
+// of the request closes it as well. The race detector finds unsynchronized access.
 
-// HTTP/2 closes a body when its request is over, in a goroutine of its own.
+// HTTP/2 closes a body in a separate goroutine when its request has ended.
 func TestCopyOverHTTP2(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -39,8 +39,7 @@ func TestCopyOverHTTP2(t *testing.T) {
 	}
 }
 
-// A registry may refuse a blob before it has read it. The source then is still being read, and the copy ends
-// all the same.
+// A registry may refuse a blob before it has read it. The copy must end although the source is still being read.
 func TestCopyThatIsRefusedEarly(t *testing.T) {
 	t.Parallel()
 	source, from := start(t)

@@ -17,9 +17,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// ConfigOf is how to reach a store's registry: where its URL says, with its caBundle and the login
-// in the Secret that it names; nil for none. A store in the cluster's own registry is reached as its status says, and
-// without a login. It is pure. Errors wrap v1alpha1.ErrRegistryURL, ErrCredentials or ErrNoClusterRegistry.
+// ConfigOf returns the configuration of a store's registry: the location of its URL, its caBundle,
+// and the login in the Secret, which is nil if the store references none. For a store in the
+// cluster's own registry, URL and CA bundle are those of its status, and there is no login. It
+// sends nothing. Errors wrap v1alpha1.ErrRegistryURL, ErrCredentials or ErrNoClusterRegistry.
 func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) {
 	l, err := s.Location()
 	if err != nil {
@@ -45,8 +46,8 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 type Client struct {
 	admin.Routes
 	wire     *wire.Client
-	unlisted atomic.Bool               // the registry has said that it has no list; see List
-	tookMore atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
+	unlisted atomic.Bool               // the registry has no list of image manifests; see List
+	tookMore atomic.Pointer[time.Time] // when a DELETE of a tag first deleted more than the tag; see Trial
 }
 
 // Open makes a client. It sends nothing. Errors wrap ErrConfig.
@@ -58,14 +59,14 @@ func Open(cfg Config) (*Client, error) {
 	return &Client{Routes: admin.Of(w), wire: w}, nil
 }
 
-// Close lets idle connections go. The client stays usable.
+// Close closes idle connections. The client stays usable.
 func (c *Client) Close() { c.wire.Close() }
 
-// Location returns what the client was opened for.
+// Location returns the location that the client was opened for.
 func (c *Client) Location() v1alpha1.RegistryLocation { return c.wire.Location }
 
-// Ping asks for the API's base, GET /v2/, and so tests address, TLS and login. It reads only.
-// Whether the credential may push or delete shows when it does.
+// Ping requests the base of the API, GET /v2/, which tests the address, TLS and the
+// login. It only reads. It does not test whether the credential may push or delete.
 func (c *Client) Ping(ctx context.Context) error {
 	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: "/v2/"})
 	switch {

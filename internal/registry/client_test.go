@@ -110,7 +110,7 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// A store in the cluster's own registry is reached as the manager has written into its status.
+// The configuration of a store in the cluster's own registry comes from the status that the manager has written.
 func TestConfigOfAStoreInTheClustersRegistry(t *testing.T) {
 	t.Parallel()
 	s := &v1alpha1.ArtifactStore{Spec: v1alpha1.ArtifactStoreSpec{Registry: v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}}}
@@ -160,14 +160,14 @@ func wantAt(t *testing.T, c *registry.Client, want map[string]digest.Digest) {
 	}
 }
 
-// say answers; who has gone does not hear it.
+// say answers a request. Its error does not matter, because the client may have closed the connection.
 func say(w http.ResponseWriter, text string) { _, _ = io.WriteString(w, text) }
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// unknown answers as a registry does for what it does not have.
+// unknown answers as a registry does for an object that does not exist.
 func unknown(code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		registrytest.Fail(w, http.StatusNotFound, code, "not here")

@@ -25,36 +25,38 @@ import (
 )
 
 const (
-	// copiesAtOnce is how many blobs of an artifact are uploaded at a time, unless CopyOptions say so.
+	// copiesAtOnce is how many blobs of an artifact are uploaded
+	// at the same time, unless CopyOptions set another number.
 	copiesAtOnce = 3
-	// PatientStall is the CopyOptions.Stall of commands, behind which no other copy waits: long enough for any line, and an
-	// end for a registry that sends no more.
+	// PatientStall is the CopyOptions.Stall of commands, which block no other copy. It is
+	// long enough for slow connections, and still ends a copy if a registry sends no more.
 	PatientStall = 5 * time.Minute
 )
 
-// CopyOptions are how CopyWith copies.
+// CopyOptions are the options of CopyWith.
 type CopyOptions struct {
-	// Blobs are how many blobs are uploaded at a time. Default: 3.
+	// Blobs is how many blobs are uploaded at the same time. Default: 3.
 	Blobs int
-	// Stall is in what time at least 64 KiB of each blob have to move, from its first byte to its last. Default: it takes
-	// as long as it takes.
+	// Stall is the time within which each further 64 KiB of a
+	// blob, or its rest, must be transferred. Default: no bound.
 	Stall time.Duration
-	// TargetChecks says that the registry which is copied to takes no blob whose bytes are not of its digest, as the one that
-	// nfo ships. Its refusal then names a source whose bytes are wrong; without it, what is read is hashed before it is sent.
+	// TargetChecks says that the target registry refuses a blob whose bytes do not
+	// have its digest, as nfo's own registry does. The refusal then shows that the
+	// source is damaged. Otherwise the bytes are hashed here before they are sent.
 	TargetChecks bool
-	// Known, when not nil, returns a repository of the same registry that probably has a blob, from which it is mounted
-	// rather than uploaded; "" for none.
+	// Known, when not nil, returns a repository of the target registry that probably
+	// has a blob, "" for none. The blob is mounted from there instead of uploaded.
 	Known func(digest.Digest) string
 }
 
 // Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
-// blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is not one that Copy can copy.
+// blob. Errors wrap ErrNotFound if the artifact does not exist, ErrUnreadable if Copy cannot copy it.
 func (c *Client) Source(ctx context.Context, repository, reference string) (*Source, error) {
 	return c.SourceWith(ctx, repository, reference, Selection{})
 }
 
-// SourceWith is Source for some of the children of an index. Errors wrap platform.ErrNone if the index has none of the
-// platforms that are selected.
+// SourceWith is Source for some of the children of an index. Errors wrap
+// platform.ErrNone if the index has none of the selected platforms.
 func (c *Client) SourceWith(ctx context.Context, repository, reference string, selection Selection) (*Source, error) {
 	root, err := c.fetch(ctx, repository, reference)
 	var b *bulk
@@ -68,13 +70,12 @@ func (c *Client) SourceWith(ctx context.Context, repository, reference string, s
 	return oci.SourceOf(ctx, at, root)
 }
 
-// Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
-// at their digests and byte by byte as they are, an index with all children that belong to s. It sets no tag: Tag
-// does. Blobs of the same registry are mounted rather than uploaded where the login allows it. moved,
-// which is called from several goroutines, gets the bytes that are done, those that were there
-// included; they come to about s.Size. What was copied before an error stays, and copying again goes on.
-// It takes as long as it takes, until ctx ends. Errors wrap ErrUnavailable when trying again can
-// help, ErrUnreadable when a blob of s is not of its digest.
+// Copy uploads the parts of an artifact that a repository does not have, blobs first, then the manifests, all of
+// them byte by byte and at their digests. Of an index it copies all children that belong to s. It sets no tag:
+// Tag does. Blobs of the same registry are mounted instead of uploaded if the login allows it. moved is called
+// from several goroutines with the bytes that are done, existing ones included; they add up to about s.Size.
+// Parts that were copied before an error stay, and another Copy continues from there. It has no time limit except
+// ctx. Errors wrap ErrUnavailable if another try can help, ErrUnreadable if a blob of s does not have its digest.
 func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved func(bytes int64)) error {
 	return c.CopyWith(ctx, repository, s, moved, CopyOptions{})
 }
@@ -109,8 +110,9 @@ func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, mov
 	return nil
 }
 
-// mountFrom makes known what oras-go asks. Only what the source has is mounted: its answer says that who may read it there may
-// have it, and anyone can write the digest of another's blob into a manifest.
+// mountFrom adapts known to oras-go. It mounts a blob only if the source has the blob,
+// which shows that a reader of the source may have it. The manifest alone does not show
+// that, because anyone can write the digest of another tenant's blob into a manifest.
 func mountFrom(repository string, s *Source, known func(digest.Digest) string) func(context.Context, ocispec.Descriptor) ([]string, error) {
 	return func(ctx context.Context, d ocispec.Descriptor) ([]string, error) {
 		at := known(d.Digest)
@@ -124,9 +126,9 @@ func mountFrom(repository string, s *Source, known func(digest.Digest) string) f
 	}
 }
 
-// Tag puts a tag on what Copy has copied. A tag that is there at the same digest is left alone; one
-// that is at another than over, which it replaces, is ErrTagTaken, without a write; "" replaces none. OCI
-// has no compare-and-set: who sets the tag between our look and our write loses it.
+// Tag sets a tag on an artifact that Copy has copied. A tag that is already at the same digest is left alone. A tag
+// at the digest over is replaced; over is "" to replace none. A tag at any other digest is ErrTagTaken, without a
+// write. OCI has no compare-and-set: a tag that another client sets between the check and the write is overwritten.
 func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, over digest.Digest) error {
 	if err := c.moveTag(ctx, repository, tag, over, s.Root); err != nil {
 		return fmt.Errorf("tagging %s: %w", c.wire.Name(repository, tag), err)
@@ -134,9 +136,9 @@ func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, ove
 	return nil
 }
 
-// Verify looks that a tag, "" for none, is at an artifact's digest and that every manifest and blob of the artifact is
-// there, the manifests byte by byte. Errors wrap ErrNotFound when something is missing, ErrTagTaken
-// when the tag is elsewhere.
+// Verify checks that a tag, "" for none, is at an artifact's digest and that every
+// manifest and blob of the artifact exists, the manifests byte by byte. Errors wrap
+// ErrNotFound if something is missing, ErrTagTaken if the tag is at another digest.
 func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispec.Descriptor) error {
 	return c.VerifyWith(ctx, repository, tag, root, Selection{})
 }
@@ -163,7 +165,7 @@ func (c *Client) VerifyWith(ctx context.Context, repository, tag string, root oc
 	return nil
 }
 
-// bulk is one repository as oras-go copies from and to it. Its errors are this package's.
+// bulk is one repository as oras-go copies from it and to it. Its errors are those of this package.
 type bulk struct {
 	wire *wire.Client
 	repo *remote.Repository
@@ -175,8 +177,8 @@ func (c *Client) bulk(repository string) (*bulk, error) {
 		return nil, err
 	}
 	repo := &remote.Repository{Client: c.wire.Blobs, Reference: ref, PlainHTTP: c.wire.Location.PlainHTTP}
-	// What has a subject is found through the registry's referrers API, where it has one. Without
-	// this oras-go could write the tag sha256-<hex>, and delete what it was at, which nobody asked for.
+	// With this setting, oras-go uses the registry's referrers API for an artifact with a subject.
+	// Otherwise it could write the tag sha256-<hex> and delete the digest that the tag was at.
 	return &bulk{c.wire, repo}, repo.SetReferrersCapability(true)
 }
 
@@ -196,8 +198,8 @@ type target struct {
 	from *Source
 }
 
-// Exists looks for blobs alone. A manifest that is there does not show that all it names is there,
-// such as after a copy that was interrupted; putting it again costs one request.
+// Exists checks blobs only, and returns false for every manifest. An existing manifest does not show that everything
+// it references exists, for example after an interrupted copy. Putting the manifest again costs one request.
 func (t target) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	if oci.IsManifest(d.MediaType) {
 		return false, nil
@@ -209,7 +211,7 @@ func (t target) Push(ctx context.Context, d ocispec.Descriptor, data io.Reader) 
 	return t.failed(d, t.repo.Push(ctx, d, data))
 }
 
-// failed makes an error of oras-go about an upload one of this package.
+// failed turns an error of oras-go about an upload into one of this package.
 func (t target) failed(d ocispec.Descriptor, err error) error {
 	if refused := new(errcode.ErrorResponse); errors.As(err, &refused) && slices.ContainsFunc(refused.Errors, ofOtherDigest) {
 		return t.from.Spoiled(d.Digest, "do not have this digest")
@@ -217,10 +219,10 @@ func (t target) failed(d ocispec.Descriptor, err error) error {
 	return copyFailed(t.wire, err)
 }
 
-// ofOtherDigest reports whether a registry refuses what was pushed because it is not of the digest that was named.
+// ofOtherDigest reports whether a registry refuses an upload because the bytes do not have the given digest.
 func ofOtherDigest(e errcode.Error) bool { return e.Code == errcode.ErrorCodeDigestInvalid }
 
-// Mount uploads what the login may not mount.
+// Mount mounts a blob, and uploads it if the login may not mount it or the registry cannot.
 func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, open func() (io.ReadCloser, error)) error {
 	opened := false
 	err := t.failed(d, t.repo.Mount(ctx, d, from, func() (io.ReadCloser, error) { opened = true; return open() }))
@@ -235,7 +237,7 @@ func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, op
 	return t.Push(ctx, d, data)
 }
 
-// copyFailed makes an error of oras-go one of this package.
+// copyFailed turns an error of oras-go into one of this package.
 func copyFailed(w *wire.Client, err error) error {
 	var known *failure.Error
 	var answer *errcode.ErrorResponse
@@ -246,7 +248,7 @@ func copyFailed(w *wire.Client, err error) error {
 		return err
 	case errors.Is(err, ErrAddress):
 		return w.Fail(ErrAddress, err)
-	case errors.As(err, &reading): // of a layout
+	case errors.As(err, &reading): // reading a layout failed
 		return w.Fail(ErrUnreadable, err)
 	case errors.As(err, &answer):
 		return w.Fail(wire.Classify(answer), err)

@@ -20,14 +20,14 @@ import (
 
 func unwatched(int64) {}
 
-// uploads counts the blobs that were sent.
+// uploads returns the number of blobs that were uploaded.
 func uploads(r *registrytest.Registry) int {
 	return r.Count(func(req *http.Request) bool {
 		return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/")
 	})
 }
 
-// indexAt pushes an index of two platforms, and finds it.
+// indexAt pushes an index of two platforms, and reads it as a source.
 func indexAt(t *testing.T) (*registrytest.Registry, *registry.Source) {
 	t.Helper()
 	r, c := start(t)
@@ -61,7 +61,7 @@ func TestCopy(t *testing.T) {
 	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
 		t.Error(err)
 	}
-	// What is there is not sent again, and what is missing is.
+	// Existing blobs are not sent again, and missing ones are.
 	first := uploads(r)
 	if first != 4 {
 		t.Errorf("%d blobs were sent, want a config and a layer for each platform", first)
@@ -79,7 +79,7 @@ func TestCopyGoesOn(t *testing.T) {
 	var sent atomic.Int64
 	r.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
 		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && sent.Add(1) == 2 {
-			cancel() // one platform is there, the other is half there
+			cancel() // one platform is complete, the other one is not
 			panic(http.ErrAbortHandler)
 		}
 		return false
@@ -101,7 +101,7 @@ func TestCopyGoesOn(t *testing.T) {
 	}
 }
 
-// A manifest that is there shows nothing of its blobs: a collection, or a restored backup, can lose them.
+// An existing manifest does not prove that its blobs exist: a collection, or a restored backup, can lose them.
 func TestCopyMendsAnImage(t *testing.T) {
 	t.Parallel()
 	_, s := indexAt(t)
@@ -122,7 +122,7 @@ func TestCopyMendsAnImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.App = registrytest.Start(t, registrytest.InDir(dir)).App // which forgets what it had in its cache
+	r.App = registrytest.Start(t, registrytest.InDir(dir)).App // the new one has an empty cache
 	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a blob is gone: %v, want ErrNotFound", err)
 	}
@@ -186,7 +186,7 @@ func TestTagIsNotOverwritten(t *testing.T) {
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": s.Root.Descriptor.Digest})
 }
 
-// What has a subject brings it along, and writes no tag that nobody asked for.
+// A manifest with a subject must be copied with its subject, and without writing a tag.
 func TestCopyOfAReferrer(t *testing.T) {
 	t.Parallel()
 	from, reader := start(t)
@@ -287,13 +287,13 @@ func TestCopyErrors(t *testing.T) {
 	}
 }
 
-// Whatever the registry makes of it, the source is at fault.
+// Whatever error the registry returns, the error must show that the source is damaged.
 func TestCopyOfASpoiledBlob(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason string
 		spoil  func([]byte) []byte
-		late   bool // after the source was read, which compares the size of each blob
+		late   bool // after the source was read, because that compares the size of each blob
 		says   string
 	}{
 		"Changed": {"other bytes of the same length", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, false, "do not have this digest"},
@@ -303,7 +303,7 @@ func TestCopyOfASpoiledBlob(t *testing.T) {
 		for _, by := range []struct{ archive, targetChecks, mounts bool }{{false, false, false}, {false, true, false}, {false, true, true}, {true, false, false}, {true, true, false}} {
 			archive := by.archive
 			if archive && tc.late {
-				continue // it was packed before
+				continue // the archive was made before
 			}
 			folder, _ := writeLayout(t)
 			s, err := openLayout(t, folder, false)

@@ -1,43 +1,43 @@
-// Package registry is the only one that speaks to an OCI registry.
+// Package registry is the only package that communicates with an OCI registry.
 //
-// Contract: a [Client] reads and writes one store's location (scheme, host and prefix) and
-// nothing outside its prefix (I9). It is safe for concurrent use, reuses connections and
-// bearer tokens, and bounds every answer that it reads. An error wraps one of the sentinels
-// of package failure (several, where one call has failed at several things) and repeats no secret;
-// the HTTP detail stays reachable with errors.As and *errcode.ErrorResponse.
+// Contract: a [Client] reads and writes only repositories below one store's location (scheme, host and prefix)
+// (I9). It is safe for concurrent use, reuses connections and bearer tokens, and bounds every answer that it
+// reads. An error wraps one of the sentinels of package failure (several, if one call failed in several ways)
+// and contains no secret; the HTTP detail stays reachable with errors.As and *errcode.ErrorResponse.
 //
 // Invariants held here:
-//   - I2: what cannot be read whole and understood is ErrUnreadable or ErrUnavailable, never
-//     an empty answer; a page of HTML is not the registry's word, whatever its status.
-//   - I2: ErrNotFound is said only on the registry's own error code for the very thing that was asked for.
-//     absence.go of package wire is the one rule for that, and SettlesIn tells how long the registry must go on
-//     saying so before it may be acted on.
-//   - I5: a tag that is there is never overwritten by PutTag or Restore.
-//   - I6: nothing is probed by writing. A tag is removed by DELETE of that tag alone; what a
-//     registry makes of it is learnt by Trial, which puts back all that it took.
-//   - I11: not found on Untag and Delete is success.
+//   - I2: an answer that is incomplete or not understood is ErrUnreadable or ErrUnavailable, never an
+//     empty answer. An HTML page is never taken for an answer of the registry, whatever its status.
+//   - I2: ErrNotFound requires the registry's own error code for exactly the object that
+//     was requested. absence.go of package wire alone decides that, and SettlesIn returns
+//     how much longer the registry must report the absence before a caller may act on it.
+//   - I5: PutTag and Restore never overwrite an existing tag.
+//   - I6: no feature of a registry is tested by writing. A tag is removed only by DELETE of that
+//     tag. Trial finds out what else a registry deletes with the tag, and restores all of it.
+//   - I11: not found is success for Untag. Delete returns ErrNotFound, and its caller decides.
 //
-// What a registry answers costs a small, fixed multiple of its bytes. Lists are decoded one element at a time and are
-// unreadable past a count, only fields that something depends on are kept, and all clients with the same [Budget]
-// share what is read and decoded at a time. A body that takes more than a minute gives its share back.
+// Reading an answer takes a small, fixed multiple of its size in memory. Lists are decoded one element at
+// a time and are unreadable beyond a number of entries, only the fields that nfo uses are kept, and all
+// clients with the same [Budget] share a bound on the bytes that are read and decoded at the same time.
+// The client gives up on a body that takes more than a minute, and returns its share of the budget.
 //
-// A [Source] is read from a registry, or from an oci.Layout, and copied into a repository by Copy, byte by
-// byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.
+// A [Source] is read from a registry, or from an oci.Layout. Copy copies it into a repository byte by byte,
+// blobs first. The form and the parts of the source are checked, and bounded, before anything is sent.
 //
-// The rooms below: package wire sends requests and reads answers, admin asks the registry that nfo ships what no other
-// registry answers, oci reads artifacts from their bytes, credential finds logins, decode bounds lists, failure says what
-// went wrong. names.go has what a caller of a [Client] needs of them.
+// The packages below: wire sends requests and reads answers, admin uses the routes that only nfo's own
+// registry has, oci reads artifacts from their bytes, credential finds logins, decode bounds lists, failure
+// defines the errors. names.go repeats the names of these packages that a caller of a [Client] needs.
 //
-// Decision: requests are built here, on oras-go's auth client, rather than with its
-// remote.Repository. That type has no untag, and its push and delete may read and rewrite
-// the sha256-<hex> referrers index of the repository and delete the old one: writes that no
-// tombstone has recorded. Here one call is one request, or a documented few. Only copying whole artifacts
-// is oras-go's, set to leave that index alone.
+// Decision: requests are built here, on oras-go's auth client. Each call is one request, or a
+// documented few. oras-go's remote.Repository only copies whole artifacts and reads referrers, and
+// is set never to change the referrers index. Rejected: remote.Repository for everything, because
+// it cannot untag, and its push and delete may read and rewrite the sha256-<hex> referrers index
+// of the repository and delete the old index: writes that no tombstone has recorded.
 //
-// Decision: one right answer is enough to report an absence, not to act on it. Rejected: to ask several times in
-// a row, for what makes a registry give wrong answers lasts for seconds.
+// Decision: one valid answer is enough to report an absence, but not to act on it. Rejected: repeating the request
+// several times in a row, because the conditions that make a registry give wrong answers last for seconds.
 //
-// Decision: the list of Azure Container Registry is read here too, rather than with its SDK. That
-// panics on a malformed Link, cannot tell an answer without a list from an empty list (I2), reads
-// pages of any size, and meets a 401 with a login of its own.
+// Decision: the list of Azure Container Registry is read here too. Rejected: its SDK,
+// because it panics on a malformed Link header, cannot distinguish an answer without a list
+// from an empty list (I2), reads pages of any size, and answers a 401 with its own login.
 package registry

@@ -19,10 +19,10 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// What a registry says costs a small multiple of its bytes: allocated is all that the call allocates, garbage
-// included, held is what is in memory while the caller has the result.
+// The memory for an answer must be a small multiple of the answer's size: allocated is all memory that the
+// call allocates, garbage included, and held is the memory that is in use while the caller has the result.
 //
-// It is not parallel: what other tests allocate would count.
+// The test is not parallel, because the allocations of other tests would count.
 func TestAnswersCostAMultipleOfTheirBytes(t *testing.T) {
 	tagged := func(ctx context.Context, c *registry.Client) (any, error) { return c.Tagged(ctx, "app", "1") }
 	resolved := func(ctx context.Context, c *registry.Client) (any, error) { return c.Resolve(ctx, "app", "1") }
@@ -32,7 +32,7 @@ func TestAnswersCostAMultipleOfTheirBytes(t *testing.T) {
 		attack          registrytest.Attack
 		call            func(context.Context, *registry.Client) (any, error)
 		err             error
-		allocated, held float64 // at most, as multiples of the body
+		allocated, held float64 // of allocated and held, as multiples of the body
 	}{
 		"empty children":   {"the first one is invalid", registrytest.EmptyChildren(), resolved, registry.ErrUnreadable, 2, 0.1},
 		"many children":    {"no index has so many", registrytest.ManyChildren(), resolved, registry.ErrUnreadable, 6, 0.1},
@@ -48,7 +48,7 @@ func TestAnswersCostAMultipleOfTheirBytes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, c := start(t)
 			r.Attack(row.attack)
-			_ = c.Ping(t.Context()) // the connection and what is made once do not count
+			_ = c.Ping(t.Context()) // the connection and other one-time allocations do not count
 			allocated, held := memory(func() any {
 				v, err := row.call(t.Context(), c)
 				if row.err == nil && err != nil || row.err != nil && !errors.Is(err, row.err) {
@@ -58,7 +58,7 @@ func TestAnswersCostAMultipleOfTheirBytes(t *testing.T) {
 			})
 			size := float64(max(floor, len(row.attack.Body)))
 			t.Logf("allocated %.1f times the bytes, holds %.1f times the bytes", allocated/size, held/size)
-			if program.Racing { // its detector needs memory of its own
+			if program.Racing { // the race detector needs additional memory
 				return
 			}
 			if allocated > row.allocated*size || held > row.held*size {
@@ -68,10 +68,11 @@ func TestAnswersCostAMultipleOfTheirBytes(t *testing.T) {
 	}
 }
 
-// floor is what the body of an answer counts for at least, in bytes: the rest of an answer costs something, too.
+// floor is the minimum size in bytes with which the body of an
+// answer counts, because the rest of an answer needs memory, too.
 const floor = 64 << 10
 
-// memory is how many bytes f allocates, and how many of them are in memory while its result is held.
+// memory returns how many bytes f allocates, and how many of them are in use while its result is held.
 func memory(f func() any) (allocated, held float64) {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -120,7 +121,7 @@ func TestSlowAnswersEnd(t *testing.T) {
 	}
 }
 
-// A tenant whose registries keep as many answers open as they can leaves room for another tenant.
+// A tenant whose registries keep as many answers open as they can must leave room for another tenant.
 func TestTenantsLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
 	budget := registry.NewBudget(4)
@@ -129,7 +130,7 @@ func TestTenantsLeaveRoomForOthers(t *testing.T) {
 	bad.Attack(registrytest.Drip())
 	ctx, cancel := context.WithCancel(t.Context())
 	var slow sync.WaitGroup
-	for range 2 { // two stores of one tenant, 24 answers of 4 MiB
+	for range 2 { // two stores of one tenant, with 24 answers of 4 MiB
 		c := open(t, registry.Config{Location: bad.Location(""), Budget: budget, Tenant: "bad", BodyTimeout: time.Minute})
 		for range 12 {
 			slow.Go(func() { _, _ = c.Tagged(ctx, "app", "1") })
@@ -148,7 +149,7 @@ func TestTenantsLeaveRoomForOthers(t *testing.T) {
 	slow.Wait()
 }
 
-// A tenant reads one long list at a time, another tenant one of its own.
+// A tenant reads one long list at a time, and another tenant can read one at the same time.
 func TestLongListsAreCounted(t *testing.T) {
 	t.Parallel()
 	held := make(chan struct{}, 1)

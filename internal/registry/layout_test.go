@@ -35,7 +35,7 @@ var (
 	openLayout = clienttest.OpenLayout
 )
 
-// The registry would refuse the blob too, in words that sound as if the login lacked a right.
+// The registry would refuse the damaged blob as well, but with an error that looks like a missing permission.
 func TestCopyOfADamagedLayout(t *testing.T) {
 	t.Parallel()
 	folder, want := writeLayout(t)

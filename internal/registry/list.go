@@ -18,31 +18,30 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// actionMetadataRead is what a token must allow for Azure Container Registry to show a list.
+// actionMetadataRead is the action that a token must allow for Azure Container Registry to return a list.
 const actionMetadataRead = "metadata_read"
 
 var errNoList = errors.New("the registry has no list of image manifests")
 
-// Listed is one image manifest as the registry's own list shows it.
+// Listed is one image manifest in the registry's own list.
 type Listed struct {
 	Digest    digest.Digest
 	MediaType string
-	// Size is of the image, its layers included, as the registry counts it.
+	// Size is the size of the image with its layers, in bytes, as the registry reports it.
 	Size int64
 	// Tags at the digest, sorted; none when it has no tag.
 	Tags []string
-	// Locked: the registry will not delete the digest before somebody has unlocked it.
+	// Locked reports whether the registry refuses to delete the digest until a person unlocks it.
 	Locked bool
 }
 
-// List returns the image manifests of a repository, those without a tag among them, sorted by
-// digest, each once. The OCI API has no such list; Azure Container Registry has one.
+// List returns the image manifests of a repository, those without a tag included, sorted by
+// digest, without duplicates. The OCI API has no such list; Azure Container Registry has one.
 //
-// It is whole or an error: wrapping ErrUnsupported when the registry has no such list, which
-// is remembered and not asked again; ErrNotFound when it does not know the repository;
-// ErrDenied when the login may not read metadata; ErrUnreadable as with Tags. The registry
-// leaves out what an owner has hidden (listEnabled: false), so that a digest which is not in
-// the list may still be there, and name others.
+// The list is complete, or there is an error. Errors wrap ErrUnsupported if the registry has no such list, which
+// the client remembers and does not ask for again; ErrNotFound if it does not know the repository; ErrDenied if
+// the login may not read metadata; ErrUnreadable as with Tags. The registry leaves out images that their owner
+// has hidden (listEnabled: false), so a digest that is not in the list may still exist and reference others.
 // Spec: Azure Container Registry REST API, "Manifests - Get List".
 func (c *Client) List(ctx context.Context, repository string) ([]Listed, error) {
 	listed, err := c.list(ctx, repository)
@@ -71,7 +70,7 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 				p.bytes += len(tag)
 			}
 			i, again := seen[l.Digest]
-			if again { // it has changed between two pages: what protects it counts
+			if again { // changed between two pages: keep what protects it
 				all[i].Tags = append(all[i].Tags, l.Tags...)
 				all[i].Locked = all[i].Locked || l.Locked
 				continue
@@ -93,7 +92,7 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 	return all, nil
 }
 
-// listPage reads one page and the query of the next, "" after the last.
+// listPage reads one page, and returns its entries and the query of the next page, "" after the last.
 func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string) (page []Listed, next string, err error) {
 	path := "/acr/v1/" + ref.Repository + "/_manifests?" + query
 	r := wire.Request{Method: http.MethodGet, Path: path, Repository: ref, Actions: []string{actionMetadataRead}, About: wire.TagList}
@@ -116,9 +115,9 @@ func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string)
 	return page, next, err
 }
 
-// checkListed is nil for an answer that may be a list. It tells a registry that does not know
-// the path, and answers as its web server does to any other, from one that does and has no
-// such repository or denies it.
+// checkListed returns nil for an answer that may be a list. Otherwise it distinguishes a
+// registry that does not know the path, and answers as its web server does for any unknown
+// path, from a registry that knows the path and has no such repository or denies access to it.
 func (c *Client) checkListed(resp *http.Response, r wire.Request) error {
 	portal := wire.IsHTML(resp.Header)
 	if wire.Succeeded(resp) && !portal {
@@ -147,24 +146,24 @@ func (c *Client) checkListed(resp *http.Response, r wire.Request) error {
 	return err
 }
 
-// listedManifest is an entry of the list. What it has beside these fields does not matter.
+// listedManifest is an entry of the list. Its other fields are not used.
 type listedManifest struct {
 	Digest    digest.Digest `json:"digest"`
 	MediaType string        `json:"mediaType"`
 	ImageSize int64         `json:"imageSize"`
 	Tags      tagNames      `json:"tags"` // absent, null and empty all mean none
-	// Either one set to false keeps the digest from being deleted.
+	// If one of the two is false, the registry refuses to delete the digest.
 	Attributes struct {
 		DeleteEnabled *bool `json:"deleteEnabled"`
 		WriteEnabled  *bool `json:"writeEnabled"`
 	} `json:"changeableAttributes"`
 }
 
-// listedManifests is a list of them.
+// listedManifests is a list of image manifests.
 type listedManifests struct {
 	decode.Field
 	list    []Listed
-	entries int // with the tags
+	entries int // image manifests and tags
 }
 
 // UnmarshalJSON reads at most decode.MaxEntries image manifests and tags.
@@ -188,8 +187,8 @@ func (m *listedManifests) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// parseListed reads a page. One entry that makes no sense spoils them all (I2): it could be
-// the one that names the others.
+// parseListed reads one page. One invalid entry makes the whole page unreadable
+// (I2), because that entry could be the one that references the others.
 func parseListed(repository string, data []byte) ([]Listed, error) {
 	var page struct {
 		ImageName string          `json:"imageName"`
@@ -198,7 +197,7 @@ func parseListed(repository string, data []byte) ([]Listed, error) {
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, decode.NotJSON(err)
 	}
-	// A document without the field is not a repository without manifests; null is.
+	// A document without the field is not a list of manifests. A field that is null is an empty list.
 	if !page.Manifests.Seen {
 		return nil, fmt.Errorf("%w: it is not a list of image manifests", ErrUnreadable)
 	}

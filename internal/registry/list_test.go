@@ -16,14 +16,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-var digestA, digestB = digest.FromString("1"), digest.FromString("2") // in this order
+var digestA, digestB = digest.FromString("1"), digest.FromString("2") // the lower digest first
 
-// listing is a page of the documented form.
+// listing returns a page in the documented form.
 func listing(entries ...string) string {
 	return `{"registry":"acme.example","imageName":"app","manifests":[` + strings.Join(entries, ",") + `]}`
 }
 
-// listedAt is an entry of the documented form; more holds further fields.
+// listedAt returns an entry in the documented form; more contains further fields.
 func listedAt(d digest.Digest, more string) string {
 	return fmt.Sprintf(`{"digest":%q,"imageSize":2401606,"createdTime":"2018-09-06T06:17:20.9983915Z","lastUpdateTime":"2018-09-06T06:17:20.9983915Z",
 		"architecture":"amd64","os":"windows","mediaType":"application/vnd.docker.distribution.manifest.v2+json",
@@ -34,7 +34,7 @@ func listedAs(d digest.Digest, locked bool, tags ...string) registry.Listed {
 	return registry.Listed{Digest: d, MediaType: oci.MediaTypeDockerManifest, Size: 2401606, Tags: tags, Locked: locked}
 }
 
-// nextTo answers with a page and a link to another.
+// nextTo answers with a page and a link to another page.
 func nextTo(w http.ResponseWriter, link string, entries ...string) {
 	w.Header().Set("Link", `<`+link+`>; rel="next"`)
 	say(w, listing(entries...))
@@ -164,7 +164,7 @@ func fails(code int, word string) func(http.ResponseWriter, int) {
 	return func(w http.ResponseWriter, _ int) { registrytest.Fail(w, code, word, "because") }
 }
 
-// A link to the next page may name any host: it is not asked, and sees no credentials.
+// A link to the next page may contain any host. The client must not connect to it or send it credentials.
 func TestListStaysAtItsHost(t *testing.T) {
 	t.Parallel()
 	foreign, _ := start(t)

@@ -11,10 +11,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// Pass sends a read of somebody else on to the registry, with this client's login, and returns the answer whatever its
-// status. What is asked for is "manifests/<tag or digest>" or "blobs/<digest>" of a repository. The answer's body is as
-// the registry sends it and as long; it ends with ctx, and the caller closes it. Redirects are followed. Errors wrap
-// ErrConfig, ErrDenied, ErrAddress or ErrUnavailable.
+// Pass forwards a read that another client requested to the registry, with this client's login, and
+// returns the answer whatever its status. what is "manifests/<tag or digest>" or "blobs/<digest>" of
+// a repository. The body of the answer is unchanged and unbounded. It ends with ctx, and the caller
+// closes it. Redirects are followed. Errors wrap ErrConfig, ErrDenied, ErrAddress or ErrUnavailable.
 func (c *Client) Pass(ctx context.Context, method, repository, what string, header http.Header) (*http.Response, error) {
 	if !wire.IsRead(method) {
 		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.Location.Host, c.wire.Fail(ErrConfig, errors.New("only GET and HEAD are passed on")))

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// The registry that most people run, in its last version before 3.
+// distribution 2.8 is the most common registry, and the last version before 3.
 func TestConformanceOfDistribution2(t *testing.T) {
 	t.Parallel()
 	r := registrytest.StartProcess(t)

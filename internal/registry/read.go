@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// maxMediaType is the longest media type that is believed, in bytes. RFC 6838, section 4.2, allows no longer one.
+// maxMediaType is the longest media type that is accepted, in bytes. RFC 6838, section 4.2, allows no longer one.
 const maxMediaType = 255
 
 const digestHeader = "Docker-Content-Digest"
@@ -26,10 +26,10 @@ var accept = http.Header{"Accept": {strings.Join([]string{
 	oci.MediaTypeDockerManifest, oci.MediaTypeDockerManifestList, oci.MediaTypeArtifactManifest,
 }, ", ")}}
 
-// Resolve returns media type, digest and size of a tag or digest, by HEAD. Where the answer leaves
-// out digest or size, or cannot say why there is nothing, the manifest itself is asked for: one
-// request more for what does not exist, for which Tagged needs only one. Errors wrap ErrNotFound when
-// the registry says that it does not exist, ErrUnreadable when the answer makes no sense.
+// Resolve returns media type, digest and size of a tag or digest, by HEAD. If the answer has no digest
+// or size, or cannot say why nothing exists, Resolve gets the manifest itself. It thus sends two
+// requests for a tag that does not exist, for which Tagged sends only one. Errors wrap ErrNotFound if
+// the registry reports that the tag or digest does not exist, ErrUnreadable if the answer is invalid.
 func (c *Client) Resolve(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
 	desc, err := c.head(ctx, repository, reference)
 	if err != nil {
@@ -38,12 +38,12 @@ func (c *Client) Resolve(ctx context.Context, repository, reference string) (oci
 	return desc, nil
 }
 
-// Manifest returns the manifest at a digest. At most MaxManifestBytes are read and their
-// digest is verified. Errors wrap ErrNotFound, or ErrUnreadable when the body is too large,
-// has another digest, or is not understood (see ParseManifest).
+// Manifest returns the manifest at a digest. It reads at most MaxManifestBytes and
+// verifies their digest. Errors wrap ErrNotFound, or ErrUnreadable if the body is
+// too large, has another digest, or is not understood (see ParseManifest).
 func (c *Client) Manifest(ctx context.Context, repository string, d digest.Digest) (Manifest, error) {
 	m, err := c.fetch(ctx, repository, d.String())
-	if err == nil && m.Descriptor.Digest != d { // d was not a digest but a tag
+	if err == nil && m.Descriptor.Digest != d { // d is a tag
 		err = fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
 	}
 	if err != nil {
@@ -52,7 +52,8 @@ func (c *Client) Manifest(ctx context.Context, repository string, d digest.Diges
 	return m, nil
 }
 
-// Tagged returns the manifest at a tag: Resolve and Manifest in one request. Errors as theirs.
+// Tagged returns the manifest at a tag: Resolve and Manifest in
+// one request. Its errors are those of Resolve and Manifest.
 func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, error) {
 	err := c.checkTag(tag)
 	var m Manifest
@@ -65,8 +66,8 @@ func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, 
 	return m, nil
 }
 
-// Blob returns the bytes of a blob, verified. At most limit bytes are read. Errors wrap ErrNotFound, or
-// ErrUnreadable when it is larger or has another digest.
+// Blob returns the verified bytes of a blob. It reads at most limit bytes. Errors
+// wrap ErrNotFound, or ErrUnreadable if the blob is larger or has another digest.
 // Spec: OCI distribution-spec, "Pulling blobs".
 func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
 	data, err := c.blob(ctx, repository, d, limit)
@@ -112,7 +113,7 @@ func (c *Client) head(ctx context.Context, repository, reference string) (ocispe
 	}
 	defer wire.Discard(resp)
 	switch {
-	case !headSpeaks(resp):
+	case !headSuffices(resp):
 		m, err := c.fetch(ctx, repository, reference)
 		return m.Descriptor, err
 	case !wire.Succeeded(resp):
@@ -124,9 +125,9 @@ func (c *Client) head(ctx context.Context, repository, reference string) (ocispe
 	return desc, c.wire.Noted(repository, reference, err)
 }
 
-// headSpeaks reports whether an answer to HEAD says all there is to say. It has no body that could say
-// why something does not exist; some registries refuse HEAD, or leave out digest or size.
-func headSpeaks(resp *http.Response) bool {
+// headSuffices reports whether an answer to HEAD is sufficient. Such an answer has no body that could
+// say why something does not exist. Some registries refuse HEAD, or leave out the digest or the size.
+func headSuffices(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusNotImplemented:
 		return false
@@ -145,12 +146,12 @@ func described(resp *http.Response, reference string) (ocispec.Descriptor, error
 	}
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || len(mediaType) > maxMediaType {
-		mediaType = "" // the digest is what counts; Manifest insists on a type
+		mediaType = "" // the digest is what counts; Manifest requires a type
 	}
 	return ocispec.Descriptor{MediaType: mediaType, Digest: answered, Size: resp.ContentLength}, nil
 }
 
-// fetch reads the manifest at a tag or digest.
+// fetch reads the manifest at a tag or digest, and notes whether it exists.
 func (c *Client) fetch(ctx context.Context, repository, reference string) (Manifest, error) {
 	m, err := c.get(ctx, repository, reference)
 	return m, c.wire.Noted(repository, reference, err)
@@ -175,7 +176,7 @@ func (c *Client) get(ctx context.Context, repository, reference string) (Manifes
 	return m, err
 }
 
-// manifestAnswered reads a manifest that was asked for by a reference, and verifies its digest.
+// manifestAnswered reads the manifest in the answer to a request for a reference, and verifies its digest.
 func manifestAnswered(header http.Header, reference string, data []byte) (Manifest, error) {
 	m, err := ParseManifest(header.Get("Content-Type"), data)
 	if err != nil {
@@ -195,7 +196,8 @@ func manifestAnswered(header http.Header, reference string, data []byte) (Manife
 	return m, nil
 }
 
-// missing turns "not found" into nil: what the registry says it does not have is removed (I11).
+// missing returns nil for an error that wraps ErrNotFound: what
+// the registry reports as missing counts as removed (I11).
 func missing(err error) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -18,9 +18,9 @@ import (
 // maxReferrerPages bounds the pages of one list of referrers.
 const maxReferrerPages = 10
 
-// Satellites finds what is attached to an artifact of a repository, to each of its platforms, and to what is found:
-// by the tags of cosign, by the referrers API, and by the referrers tag. Errors wrap ErrUnreadable when
-// they are more than 1,000, or deeper than 4.
+// Satellites finds the satellites of an artifact in a repository, of each of its platforms, and of the
+// satellites: by the tags of cosign, by the referrers API, and by the referrers tag. Errors wrap ErrUnreadable
+// if there are more than 1,000 satellites, or if they are attached to each other more than 4 deep.
 // Spec: OCI distribution-spec, "Listing Referrers" and "Referrers Tag Schema"; cosign, "Signature Specification".
 func (c *Client) Satellites(ctx context.Context, repository string, of *Source) ([]Satellite, error) {
 	all, err := oci.Satellites(ctx, &attachedIn{c, repository}, of)
@@ -66,7 +66,7 @@ func (a *attachedIn) Load(ctx context.Context, d ocispec.Descriptor) (*Source, e
 	return oci.SourceOf(ctx, at, m)
 }
 
-// referrers asks the referrers API; false where the registry has none.
+// referrers reads the list of the referrers API. has is false if the registry has no such API.
 func (c *Client) referrers(ctx context.Context, repository string, subject ocispec.Descriptor) (all []ocispec.Descriptor, has bool, err error) {
 	ref, err := c.wire.Repository(repository)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *Client) referrers(ctx context.Context, repository string, subject ocisp
 	return all, err == nil, err
 }
 
-// taggedReferrers reads the list of referrers at the referrers tag, and the digest of that list; "" for none.
+// taggedReferrers reads the list of referrers at the referrers tag, and returns the list and its digest, "" for none.
 func (c *Client) taggedReferrers(ctx context.Context, repository string, subject digest.Digest) (ocispec.Index, digest.Digest, error) {
 	m, err := c.Tagged(ctx, repository, oci.ReferrersTag(subject))
 	var index ocispec.Index
@@ -99,7 +99,7 @@ func (c *Client) taggedReferrers(ctx context.Context, repository string, subject
 	case err != nil:
 		return index, "", err
 	case m.Descriptor.MediaType != ocispec.MediaTypeImageIndex || m.Descriptor.Digest == subject:
-		return index, "", nil // it is something else that has this tag
+		return index, "", nil // the tag is at something other than a list of referrers
 	}
 	if err := json.Unmarshal(m.Bytes, &index); err != nil {
 		return index, "", fmt.Errorf("%w: the referrers of %s", ErrUnreadable, subject)
@@ -107,10 +107,11 @@ func (c *Client) taggedReferrers(ctx context.Context, repository string, subject
 	return index, m.Descriptor.Digest, nil
 }
 
-// Attach puts a satellite that Copy has copied to where it is found: at its tag, over the digest over, "" for none,
-// or in the list of referrers of its subject, which the registry keeps itself if it has the API. A list at the
-// referrers tag keeps what it has. Errors as those of Tag: if somebody else changes that list at the same time, it is
-// ErrTagTaken, and attaching again adds to theirs.
+// Attach makes a satellite that Copy has copied findable. A satellite of cosign gets its tag,
+// which replaces the digest over, "" for none. A referrer is added to the list of referrers of its
+// subject, unless the registry has the referrers API and keeps the list itself. Existing entries
+// of a list at the referrers tag stay. Its errors are those of Tag: if another client changes that
+// list at the same time, it returns ErrTagTaken, and another Attach adds to the changed list.
 func (c *Client) Attach(ctx context.Context, repository string, s Satellite, over digest.Digest) error {
 	if s.Tag != "" {
 		return c.Tag(ctx, repository, s.Tag, s.Source, over)
@@ -132,8 +133,8 @@ func (c *Client) Attached(ctx context.Context, repository string, s Satellite) (
 	return s.In(all), err
 }
 
-// Standing is where a satellite stands in a repository: there reports whether it is found where Attach puts it, and over
-// is the digest that its tag is at otherwise, "" for none.
+// Standing returns the state of a satellite in a repository: there reports whether the satellite
+// is found where Attach puts it, and over is the digest that its tag is at otherwise, "" for none.
 func (c *Client) Standing(ctx context.Context, repository string, s Satellite) (there bool, over digest.Digest, err error) {
 	if s.Tag == "" {
 		there, err = c.Attached(ctx, repository, s)
@@ -149,7 +150,8 @@ func (c *Client) Standing(ctx context.Context, repository string, s Satellite) (
 	return false, at.Digest, err
 }
 
-// enlist adds a referrer to the list at the referrers tag, unless it is listed or the registry keeps the list itself.
+// enlist adds a referrer to the list at the referrers tag, unless it is already listed. Errors
+// wrap ErrUnavailable if the registry has the referrers API and does not list the referrer yet.
 func (c *Client) enlist(ctx context.Context, repository string, s Satellite) error {
 	listed, has, err := c.referrers(ctx, repository, ocispec.Descriptor{Digest: s.Subject})
 	if err != nil || s.In(listed) {

@@ -21,7 +21,7 @@ import (
 
 const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// open is a client of a registry of this test.
+// clientOf opens a client of a registry of this test.
 func clientOf(t *testing.T, r *registrytest.Registry) *registry.Client {
 	t.Helper()
 	c, err := registry.Open(registry.Config{Location: r.Location(""), Addresses: registry.RemoteAndLoopback})
@@ -32,9 +32,9 @@ func clientOf(t *testing.T, r *registrytest.Registry) *registry.Client {
 	return c
 }
 
-// signedIndex pushes an index of two platforms with, on the index, a signature of cosign and a bundle that has a
-// signature itself, and an SBOM as a referrer and an attestation of cosign on one platform. It returns what is
-// attached, by the subject.
+// signedIndex pushes an index of two platforms. The index has a signature of cosign,
+// and a bundle that has a signature itself. One platform has an SBOM as a referrer
+// and an attestation of cosign. It returns the satellites, by their subjects.
 func signedIndex(t *testing.T, r *registrytest.Registry, repository string) (root ocispec.Descriptor, attached []string) {
 	t.Helper()
 	root, err := registrytest.PushIndex(t.Context(), r.Host, repository, "1.0.0", []string{"linux/amd64", "linux/arm64"}, "signed")
@@ -79,7 +79,7 @@ func listed(all []registry.Satellite) []string {
 	return got
 }
 
-// carry copies an artifact with all that is attached to it, and returns what is attached at its new place.
+// carry copies an artifact with all its satellites, and returns the satellites at the new place.
 func carry(t *testing.T, to *registry.Client, repository string, s *registry.Source, all []registry.Satellite) []string {
 	t.Helper()
 	none := func(int64) {}
@@ -109,7 +109,8 @@ func carry(t *testing.T, to *registry.Client, repository string, s *registry.Sou
 	return listed(found)
 }
 
-// A signed index goes from registry to registry to layout and back, whichever of them has the referrers API.
+// A signed index is copied from registry to registry to layout
+// and back, whether or not each of them has the referrers API.
 func TestSatellitesGoWithTheirImage(t *testing.T) {
 	t.Parallel()
 	for name, apis := range map[string][3]bool{"NoAPI": {}, "API": {true, true, true}, "Gained": {false, true, false}, "Lost": {true, false, true}} {
@@ -178,14 +179,14 @@ func TestSatellitesGoWithTheirImage(t *testing.T) {
 					alone[d.Digest] = true
 				}
 			}
-			if !alone[root.Digest] || len(alone) > 3 { // with its platforms
+			if !alone[root.Digest] || len(alone) > 3 { // and its two platforms
 				t.Errorf("the images of the layout are %v", slices.Collect(maps.Keys(alone)))
 			}
 		})
 	}
 }
 
-// The list at the referrers tag keeps what others have put there.
+// The list at the referrers tag must keep the entries that others have added.
 func TestAttachingKeepsTheReferrersOfOthers(t *testing.T) {
 	t.Parallel()
 	from, to := registrytest.Start(t), registrytest.Start(t)
@@ -213,7 +214,7 @@ func TestAttachingKeepsTheReferrersOfOthers(t *testing.T) {
 	}
 }
 
-// Whether there is a signature must be known: an answer that proves nothing is not a "none".
+// It must be known whether there is a signature: an answer that proves nothing must not count as "none".
 func TestSatellitesThatCannotBeLookedForAreAnError(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]string{"Tag": ".sig", "Referrers": "/referrers/", "ReferrersTag": "/manifests/sha256-"} {

@@ -18,16 +18,16 @@ import (
 
 const (
 	pageSize     = 1000
-	maxPageBytes = 8 << 20 // registries may ignore the page size
-	// manyEntries is how many entries a list has before it counts as long; see Budget.
+	maxPageBytes = 8 << 20 // a bound is needed because registries may ignore the page size
+	// manyEntries is the number of entries above which a list counts as long; see Budget.
 	manyEntries = 10_000
 )
 
-// Tags returns all tags of a repository, sorted, each once. It is whole or an error: wrapping
-// ErrNotFound when the registry does not know the repository (the caller knows whether one
-// was to be expected), ErrUnreadable when a page is not this repository's list of tags, the pages go
-// round in circles, or there are more than 10,000 pages, 200,000 tags or 8 MiB of them; ErrUnavailable when a long
-// list is not whole after 5 minutes.
+// Tags returns all tags of a repository, sorted, without duplicates. The list is complete, or
+// there is an error. Errors wrap ErrNotFound if the registry does not know the repository (the
+// caller knows whether the repository should exist); ErrUnreadable if a page is not this
+// repository's list of tags, if the pages form a circle, or if there are more than 10,000 pages,
+// 200,000 tags or 8 MiB of tags; ErrUnavailable if a long list is incomplete after 5 minutes.
 // Spec: OCI distribution-spec, "Listing Tags".
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags, err := c.tags(ctx, repository)
@@ -63,8 +63,8 @@ func (c *Client) tags(ctx context.Context, repository string) ([]string, error) 
 	return tags, nil
 }
 
-// Repositories returns the names of all repositories below the client's prefix, sorted, each once. It is whole or an error,
-// as Tags is; ErrDenied when the login may not list the registry.
+// Repositories returns the names of all repositories below the client's prefix, sorted, without duplicates. The list
+// is complete, or there is an error as with Tags. Errors wrap ErrDenied if the login may not list the registry.
 // Spec: CNCF distribution, "Catalog".
 func (c *Client) Repositories(ctx context.Context) ([]string, error) {
 	seen := map[string]struct{}{}
@@ -88,7 +88,7 @@ func (c *Client) Repositories(ctx context.Context) ([]string, error) {
 	return slices.DeleteFunc(all, func(name string) bool { _, err := c.wire.Repository(name); return err != nil }), nil
 }
 
-// catalogPage reads one page and the query of the next, "" after the last.
+// catalogPage reads one page, and returns its names and the query of the next page, "" after the last.
 func (c *Client) catalogPage(ctx context.Context, query string) (names []string, next string, err error) {
 	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: "/v2/_catalog?" + query})
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *Client) catalogPage(ctx context.Context, query string) (names []string,
 		if err := json.Unmarshal(data, &page); err != nil {
 			return decode.NotJSON(err)
 		}
-		if page.Repositories == nil { // null in a registry without any cannot be distinguished from another document
+		if page.Repositories == nil { // null could be an empty registry, or any other document
 			return fmt.Errorf("%w: it is not a list of repositories", ErrUnreadable)
 		}
 		names = *page.Repositories
@@ -115,15 +115,15 @@ func (c *Client) catalogPage(ctx context.Context, query string) (names []string,
 	return names, next, err
 }
 
-// page describes one page of a list to follow: its entries, how many of them were new and how many bytes these
-// are, and the query of the next page, "" after the last.
+// page describes one page of a list: the number of its entries, how many of them are new
+// and how many bytes the new ones have, and the query of the next page, "" after the last.
 type page struct {
 	entries, fresh, bytes int
 	next                  string
 }
 
-// follow reads one page after the other. Once a list is long, follow counts it against the budget and against
-// ListTimeout.
+// follow reads the pages of a list one after the other. It counts a
+// long list against the budget and bounds it by wire.ListTimeout.
 func (c *Client) follow(ctx context.Context, read func(ctx context.Context, query string) (page, error)) error {
 	query := "n=" + strconv.Itoa(pageSize)
 	entries, bytes, long := 0, 0, false
@@ -179,7 +179,7 @@ func (n *tagNames) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// tagPage reads one page and the query of the next, "" after the last.
+// tagPage reads one page, and returns its tags and the query of the next page, "" after the last.
 func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) (tags []string, next string, err error) {
 	path := "/v2/" + ref.Repository + "/tags/list?" + query
 	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: path, Repository: ref, Actions: []string{auth.ActionPull}, About: wire.TagList})
@@ -198,7 +198,7 @@ func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) 
 	return tags, next, err
 }
 
-// parseTags reads a page of the tags of a repository.
+// parseTags reads one page of a repository's tags.
 func parseTags(repository string, data []byte) ([]string, error) {
 	var page struct {
 		Name string   `json:"name"`
@@ -207,11 +207,12 @@ func parseTags(repository string, data []byte) ([]string, error) {
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, decode.NotJSON(err)
 	}
-	// A document without the field is not a repository without tags (I2); null is.
+	// A document without the field is not a list of tags (I2). A field that is null is an empty list.
 	if !page.Tags.Seen {
 		return nil, fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
 	}
-	// An empty list has to name its repository, or else anything may have answered (I2).
+	// An empty list must contain the name of its repository. Without
+	// the name, the answer may not be from the registry (I2).
 	if page.Name != repository && (page.Name != "" || len(page.Tags.list) == 0) {
 		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.Name)
 	}

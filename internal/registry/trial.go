@@ -15,38 +15,39 @@ import (
 )
 
 const (
-	// A store's first release reads every tag of one repository; past this many it declines.
+	// maxTrialTags bounds the tags of a repository in which a trial
+	// is made, because a trial reads every tag of the repository.
 	maxTrialTags = 10_000
 	trialWorkers = 8
-	// Putting back is not cut short by the deadline of the act that made it necessary.
+	// repairTimeout bounds the restoring of a manifest. The deadline
+	// of the call that made it necessary does not apply to it.
 	repairTimeout = 30 * time.Second
 )
 
-// Trial is the first release of a store: one untag, of a tag that has to go anyway, by which
-// is learnt whether the registry removes a tag alone (I6).
+// Trial is the first release of a store: it removes one tag that must be
+// removed anyway, and finds out whether the registry removes a tag alone (I6).
 //
-// It has two steps because the first may take long, in a repository with many tags, and the
-// evidence that allows the second may be no older than 5 s (I3).
+// It has two steps because the first may take long, in a repository with
+// many tags, and the evidence for the second may be at most 5 s old (I3).
 //
-// The window: a registry of the other kind has lost the manifest from the moment that it does
-// the DELETE until the PUT of the same bytes. An error, a timeout, the end of ctx in between
-// do not matter; the end of the process does, and then layers and children are still there,
-// and Manifest and Tags say all that Client.Restore needs. A caller that stores the two
-// before Untag, as it stores the tombstone (I4), has no window at all.
+// A registry that deletes more than the tag has lost the manifest from the DELETE until the PUT of the same bytes.
+// An error, a timeout, or the end of ctx in between do no harm. If the process ends in between, the layers and
+// children still exist, and Manifest and Tags have all that Client.Restore needs. A caller that stores Manifest
+// and Tags before Untag, as it stores the tombstone (I4), can therefore restore the manifest in every case.
 type Trial struct {
-	// Repository and Tag are what is to be untagged.
+	// Repository and Tag are those of the tag to remove.
 	Repository, Tag string
-	// Tags at the same digest, Tag among them, sorted.
+	// Tags are the tags at the same digest, Tag included, sorted.
 	Tags []string
-	// Manifest is at the digest. Its bytes are kept until the registry is known.
+	// Manifest is the manifest at the digest. Its bytes are kept until the behavior of the registry is known.
 	Manifest Manifest
 
 	client *Client
 }
 
-// PrepareTrial reads what Untag may have to put back. It writes nothing. Errors wrap
-// ErrNotFound when tag or digest is absent, ErrTagTaken when the tag is not at d, and
-// ErrUnreadable when the repository has more than 10,000 tags.
+// PrepareTrial reads everything that Untag may have to restore. It writes nothing.
+// Errors wrap ErrNotFound if the tag or the digest does not exist, ErrTagTaken if the
+// tag is not at d, and ErrUnreadable if the repository has more than 10,000 tags.
 func (c *Client) PrepareTrial(ctx context.Context, repository, tag string, d digest.Digest) (*Trial, error) {
 	t := &Trial{Repository: repository, Tag: tag, client: c}
 	if err := t.prepare(ctx, d); err != nil {
@@ -56,7 +57,7 @@ func (c *Client) PrepareTrial(ctx context.Context, repository, tag string, d dig
 }
 
 func (t *Trial) prepare(ctx context.Context, d digest.Digest) error {
-	if err := t.still(ctx, d); err != nil {
+	if err := t.requireAt(ctx, d); err != nil {
 		return err
 	}
 	var err error
@@ -70,12 +71,12 @@ func (t *Trial) prepare(ctx context.Context, d digest.Digest) error {
 	if len(all) > maxTrialTags {
 		return fmt.Errorf("%w: with %d tags in the repository it takes too long to find those at the same digest", ErrUnreadable, len(all))
 	}
-	t.Tags, err = t.thoseAt(ctx, append(all, t.Tag), d)
+	t.Tags, err = t.tagsAt(ctx, append(all, t.Tag), d)
 	return err
 }
 
-// still is nil while the tag is at d.
-func (t *Trial) still(ctx context.Context, d digest.Digest) error {
+// requireAt returns nil if the tag is at d.
+func (t *Trial) requireAt(ctx context.Context, d digest.Digest) error {
 	there, err := t.client.tagAt(ctx, t.Repository, t.Tag, d)
 	if err == nil && !there {
 		err = fmt.Errorf("%w: the tag %s", ErrNotFound, t.Tag)
@@ -83,9 +84,10 @@ func (t *Trial) still(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-// thoseAt returns those of the tags that are at d, sorted, each once. One that cannot be resolved fails
-// them all, and so does one that is listed and not there, until that has been so for SecondLook.
-func (t *Trial) thoseAt(ctx context.Context, tags []string, d digest.Digest) ([]string, error) {
+// tagsAt returns the tags that are at d, sorted, without duplicates. It fails
+// if one tag cannot be resolved. A tag that is listed but does not exist counts
+// as unresolvable until the registry has reported its absence for SecondLook.
+func (t *Trial) tagsAt(ctx context.Context, tags []string, d digest.Digest) ([]string, error) {
 	var mu sync.Mutex
 	var found []string
 	group, ctx := errgroup.WithContext(ctx)
@@ -113,19 +115,19 @@ func (t *Trial) thoseAt(ctx context.Context, tags []string, d digest.Digest) ([]
 	return slices.Compact(found), nil
 }
 
-// Untag removes the tag and looks at what became of its digest and of the other tags on it.
+// Untag removes the tag, and checks what else the registry deleted.
 //
 //   - Supported, nil: the tag is gone and nothing else.
-//   - Unsupported, nil: the registry refused, or it took more than the tag for the second time, at
-//     least SecondLook after the first, and all of it is back. Either way the tag is still there.
-//   - Unsupported, error: it took more, and not all of it could be put back.
-//   - Unknown, nil: the tag was gone already; nothing was learnt.
-//   - Unknown, error: nothing was learnt, or it took more for the first time and all of it is back;
-//     RetryAfter then says when the second time may be. ErrTagTaken: the tag has moved since
-//     PrepareTrial. Otherwise it is not known either whether the tag is still there.
+//   - Unsupported, nil: the registry refused, or reported success without removing the
+//     tag, or deleted more than the tag for the second time, at least SecondLook after
+//     the first time, and all of it is restored. In each case the tag still exists.
+//   - Unsupported, error: the registry deleted more, and not all of it could be restored.
+//   - Unknown, nil: the tag did not exist, and nothing was learnt.
+//   - Unknown, error: nothing was learnt, or the registry deleted more for the first time and all of it
+//     is restored; RetryAfter then returns when the second trial may be made. ErrTagTaken: the tag has
+//     moved since PrepareTrial. After any other error it is also unknown whether the tag still exists.
 //
-// What a registry itself removes together with a digest, such as the images whose subject it
-// is, is not put back.
+// Objects that a registry deletes together with a digest, such as the images whose subject it is, are not restored.
 func (t *Trial) Untag(ctx context.Context) (v1alpha1.Support, error) {
 	support, err := t.untag(ctx)
 	if err != nil {
@@ -138,7 +140,7 @@ func (t *Trial) untag(ctx context.Context) (v1alpha1.Support, error) {
 	if err := t.client.tooSoon(); err != nil {
 		return v1alpha1.SupportUnknown, err
 	}
-	err := t.still(ctx, t.Manifest.Descriptor.Digest)
+	err := t.requireAt(ctx, t.Manifest.Descriptor.Digest)
 	if err != nil {
 		return v1alpha1.SupportUnknown, missing(err)
 	}
@@ -149,38 +151,37 @@ func (t *Trial) untag(ctx context.Context) (v1alpha1.Support, error) {
 	case errors.Is(err, ErrDenied), errors.Is(err, ErrConfig):
 		return v1alpha1.SupportUnknown, err
 	}
-	// From here the registry may have done anything, whatever it answered, and ctx may be at
-	// its end. Putting the same bytes back under names that are absent is safe for anyone who
-	// leads by then.
+	// From here on the registry may have done anything, whatever it answered, and ctx may be about to end. Restoring
+	// the same bytes under references that do not exist is safe even if another process is the leader meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), repairTimeout)
 	defer cancel()
-	return t.look(ctx, err)
+	return t.inspect(ctx, err)
 }
 
-// look finds what the DELETE took and puts it back. untagErr is what the DELETE answered.
-func (t *Trial) look(ctx context.Context, untagErr error) (v1alpha1.Support, error) {
+// inspect finds out what the DELETE deleted, and restores it. untagErr is the error of the DELETE.
+func (t *Trial) inspect(ctx context.Context, untagErr error) (v1alpha1.Support, error) {
 	more, err := t.tookMore(ctx)
 	switch {
-	case err != nil: // what cannot be seen may be gone
+	case err != nil: // it cannot be checked, so everything may be gone
 		return v1alpha1.SupportUnknown, errors.Join(untagErr, err, t.client.Restore(ctx, t.Repository, t.Manifest, t.Tags))
 	case more:
-		return t.took(ctx)
+		return t.restoreAll(ctx)
 	}
 	there, err := t.client.tagAt(ctx, t.Repository, t.Tag, t.Manifest.Descriptor.Digest)
 	switch {
-	case errors.Is(err, ErrTagTaken): // gone, and pushed anew by somebody
+	case errors.Is(err, ErrTagTaken): // removed, and pushed again by another client
 		return v1alpha1.Supported, nil
 	case err != nil, there && untagErr != nil:
 		return v1alpha1.SupportUnknown, errors.Join(untagErr, err)
-	case there: // it says that it did and did not
+	case there: // the registry reported success but kept the tag
 		return v1alpha1.Unsupported, nil
 	}
 	return v1alpha1.Supported, nil
 }
 
-// took puts all of it back. That the registry removes more than a tag is believed at the second time:
-// a wrong answer after the first DELETE would leave every later release without an untag.
-func (t *Trial) took(ctx context.Context) (v1alpha1.Support, error) {
+// restoreAll restores everything. Only the second trial proves that the registry deletes more than a tag,
+// because one wrong answer after the first DELETE would turn untagging off for all later releases.
+func (t *Trial) restoreAll(ctx context.Context) (v1alpha1.Support, error) {
 	if err := t.client.Restore(ctx, t.Repository, t.Manifest, t.Tags); err != nil {
 		return v1alpha1.Unsupported, err
 	}
@@ -191,7 +192,7 @@ func (t *Trial) took(ctx context.Context) (v1alpha1.Support, error) {
 	return v1alpha1.Unsupported, nil
 }
 
-// tooSoon is not nil while it is too early for the second trial after one that took more than a tag.
+// tooSoon returns an error while it is too early for the second trial after a trial that deleted more than a tag.
 func (c *Client) tooSoon() error {
 	first := c.tookMore.Load()
 	if first == nil || time.Since(*first) >= c.wire.SecondLook() {
@@ -203,8 +204,8 @@ func (c *Client) tooSoon() error {
 	return f
 }
 
-// tookMore says whether the digest went with the tag, or another tag on it. One that its
-// owner has moved on is not lost.
+// tookMore reports whether the DELETE deleted the digest, or another
+// tag on it. A tag that has moved to another digest is not lost.
 func (t *Trial) tookMore(ctx context.Context) (bool, error) {
 	d := t.Manifest.Descriptor.Digest
 	_, err := t.client.Resolve(ctx, t.Repository, d.String())
@@ -225,8 +226,8 @@ func (t *Trial) tookMore(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// LearnUntag is PrepareTrial and Untag in one, for callers whose evidence cannot age. A tag
-// that is absent is Unknown and no error.
+// LearnUntag is PrepareTrial and Untag in one, for callers whose evidence cannot
+// become outdated. For a tag that does not exist it returns Unknown and no error.
 func (c *Client) LearnUntag(ctx context.Context, repository, tag string, d digest.Digest) (v1alpha1.Support, error) {
 	t, err := c.PrepareTrial(ctx, repository, tag, d)
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// kept is where the tags are when the trial is over: 1.0.0 and stable were at one digest.
+// kept says which of the two tags still exist after the trial.
+// 1.0.0 (released) and stable (sibling) were at one digest.
 type kept struct{ released, sibling bool }
 
 func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
@@ -30,7 +31,7 @@ func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
 		want   v1alpha1.Support
 		err    error
 		kept   kept
-		twice  bool // it takes two trials to learn it
+		twice  bool // only the second trial finds it out
 	}{
 		"removes the tag alone": {"as the specification says", func(*registrytest.Registry) {}, v1alpha1.Supported, nil, kept{false, true}, false},
 		"refuses":               {"nothing has changed", (*registrytest.Registry).RefuseTagDelete, v1alpha1.Unsupported, nil, kept{true, true}, false},
@@ -220,7 +221,7 @@ func TestI6PutsBackAfterTheDeadline(t *testing.T) {
 	defer cancel()
 	onTagDelete(r, func(w http.ResponseWriter, req *http.Request) {
 		r.DeleteDigestOf(discard{}, req.WithContext(t.Context()))
-		cancel() // the lease is lost, the deadline is over
+		cancel() // the lease is lost, and the deadline has passed
 		w.WriteHeader(http.StatusAccepted)
 	})
 	if support, err := trial.Untag(ctx); support != v1alpha1.SupportUnknown || !errors.Is(err, registry.ErrUnavailable) {
@@ -229,11 +230,11 @@ func TestI6PutsBackAfterTheDeadline(t *testing.T) {
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
 }
 
-// That a registry deletes the digest with a tag is believed at the second time, a while after the first.
+// Only a second trial, some time after the first, proves that a registry deletes the digest with a tag.
 func TestI6LearnsFromTwoTrials(t *testing.T) {
 	t.Parallel()
 	r := registrytest.Start(t)
-	const apart = 3 * time.Second // more than a busy machine takes from one trial to the next
+	const apart = 3 * time.Second // longer than a busy machine takes from one trial to the next
 	c := open(t, registry.Config{Location: r.Location(""), SecondLook: apart})
 	desc := push(t, r.Host, "app", "1.0.0", "a")
 	r.TagDeleteTakesDigest()
@@ -254,8 +255,8 @@ func TestI6LearnsFromTwoTrials(t *testing.T) {
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
 }
 
-// A process that ends between the DELETE and the PUT has, in what a caller can store before,
-// all that the next one needs.
+// If a process ends between the DELETE and the PUT, the data that a caller
+// can store before the DELETE must be sufficient for the next process.
 func TestI4RestoreAfterACrash(t *testing.T) {
 	t.Parallel()
 	r, c := start(t)
@@ -281,7 +282,7 @@ func TestI4RestoreAfterACrash(t *testing.T) {
 	}
 }
 
-// onTagDelete lets f answer every DELETE of a tag.
+// onTagDelete has f answer every DELETE of a tag.
 func onTagDelete(r *registrytest.Registry, f http.HandlerFunc) {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		if req.Method != http.MethodDelete || strings.Contains(req.URL.Path, ":") {
@@ -292,7 +293,7 @@ func onTagDelete(r *registrytest.Registry, f http.HandlerFunc) {
 	})
 }
 
-// discard is an answer that nobody gets.
+// discard is an answer that is not sent.
 type discard struct{}
 
 func (discard) Header() http.Header         { return http.Header{} }

@@ -14,10 +14,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// Untag removes one tag by name, at whatever digest it is now: the caller resolves it just
-// before, and gives ctx a deadline of 5 s or less. Not found is success (I11). Errors wrap
-// ErrUnsupported when the registry removes no tags; then nothing has changed. Where it is not
-// known that the registry removes the tag alone, Trial is to be used instead (I6).
+// Untag removes one tag, whatever its digest is at that time: the caller resolves the tag
+// immediately before, and gives ctx a deadline of 5 s or less. Not found is success (I11).
+// Errors wrap ErrUnsupported if the registry removes no tags; then nothing has changed. If
+// it is unknown whether the registry removes the tag alone, use Trial instead (I6).
 // Spec: OCI distribution-spec, "Deleting tags".
 func (c *Client) Untag(ctx context.Context, repository, tag string) error {
 	err := c.checkTag(tag)
@@ -30,9 +30,9 @@ func (c *Client) Untag(ctx context.Context, repository, tag string) error {
 	return nil
 }
 
-// Delete removes one digest, and with it, in most registries, every tag on it. Errors wrap
-// ErrNotFound when the registry says that it does not exist, and nothing was done; ErrUnsupported when
-// deletion is off; ErrDenied when the registry still needs the digest or holds it locked.
+// Delete removes one digest and, in most registries, every tag on it. Errors wrap ErrNotFound
+// if the registry reports that the digest does not exist, and nothing was done; ErrUnsupported
+// if deletion is disabled; ErrDenied if the registry still needs the digest or has locked it.
 // Spec: OCI distribution-spec, "Deleting Manifests".
 func (c *Client) Delete(ctx context.Context, repository string, d digest.Digest) error {
 	err := d.Validate()
@@ -60,9 +60,9 @@ func (c *Client) delete(ctx context.Context, repository, reference string) error
 	return nil
 }
 
-// Put stores a manifest's bytes under a tag or under its digest, and overwrites a tag that is
-// there: PutTag does not, MoveTag only as asked. The bytes are checked against the digest first. Errors wrap
-// ErrNotFound when layers or children that it names are gone.
+// Put stores a manifest's bytes under a tag or under its digest, and overwrites an existing tag.
+// PutTag never overwrites, and MoveTag only the given digest. Put first checks the bytes against the
+// digest. Errors wrap ErrNotFound if layers or children that the manifest references are missing.
 // Spec: OCI distribution-spec, "Pushing Manifests".
 func (c *Client) Put(ctx context.Context, repository, reference string, m Manifest) error {
 	if err := c.put(ctx, repository, reference, m); err != nil {
@@ -93,15 +93,14 @@ func (c *Client) put(ctx context.Context, repository, reference string, m Manife
 	return c.wire.Noted(repository, reference, nil)
 }
 
-// PutTag brings a tag back at a digest that the registry still has (I5). A tag that is there
-// at the same digest is left alone, at another it is ErrTagTaken; both without a write. A tag that is
-// listed and does not resolve is ErrUnreadable. Errors wrap ErrNotFound when the registry says that
-// the digest, or something that it refers to, does not exist. listed are the tags that the repository
-// had before; nil where nothing was written.
+// PutTag restores a tag at a digest that the registry still has (I5). A tag that is already at the digest is left
+// alone, and a tag at another digest is ErrTagTaken; both without a write. A tag that is listed and does not
+// resolve is ErrUnreadable. Errors wrap ErrNotFound if the registry reports that the digest, or something that it
+// references, does not exist. listed are the tags that the repository had before; nil if nothing was written.
 //
-// OCI has no compare-and-set. Who pushes the tag between the look and the write loses it to
-// us; the look afterwards finds only who pushed later. The claim on the tombstone (I13) keeps
-// other operators out, not people.
+// OCI has no compare-and-set. A tag that another client pushes between the check
+// and the write is overwritten, and the check after the write finds only a later
+// push. The claim on the tombstone (I13) excludes other operators, but not people.
 func (c *Client) PutTag(ctx context.Context, repository, tag string, d digest.Digest) (listed []string, err error) {
 	there, err := c.tagProbablyGone(ctx, repository, tag, d)
 	if err == nil && !there {
@@ -116,7 +115,7 @@ func (c *Client) PutTag(ctx context.Context, repository, tag string, d digest.Di
 	return listed, nil
 }
 
-// tagAt says whether a tag is there at d; ErrTagTaken when it is elsewhere.
+// tagAt reports whether a tag is at d. It returns ErrTagTaken if the tag is at another digest.
 func (c *Client) tagAt(ctx context.Context, repository, tag string, d digest.Digest) (bool, error) {
 	if err := c.checkTag(tag); err != nil {
 		return false, err
@@ -125,10 +124,10 @@ func (c *Client) tagAt(ctx context.Context, repository, tag string, d digest.Dig
 	return isAt(tag, now.Digest, err, d)
 }
 
-// tagProbablyGone is tagAt in one request where the tag does not exist.
+// tagProbablyGone is tagAt, but needs only one request if the tag does not exist.
 func (c *Client) tagProbablyGone(ctx context.Context, repository, tag string, d digest.Digest) (bool, error) {
 	now, err := c.Tagged(ctx, repository, tag)
-	if errors.Is(err, ErrUnreadable) { // it may exist, and be of a type that we do not know
+	if errors.Is(err, ErrUnreadable) { // the tag may exist with an unknown media type
 		return c.tagAt(ctx, repository, tag, d)
 	}
 	return isAt(tag, now.Descriptor.Digest, err, d)
@@ -146,20 +145,20 @@ func isAt(tag string, now digest.Digest, err error, d digest.Digest) (bool, erro
 	return true, nil
 }
 
-// putAbsentTag writes a tag that the registry has just said does not exist, if its tag list agrees. It
-// returns that list.
+// putAbsentTag writes a tag that the registry has just reported as
+// missing, if the tag list confirms that. It returns that list.
 func (c *Client) putAbsentTag(ctx context.Context, repository, tag string, m Manifest) ([]string, error) {
 	tags, err := c.Tags(ctx, repository)
 	if err := notListed(tag, tags, err); err != nil {
 		return nil, err
 	}
-	if tags == nil { // it has none, which is not the same as unknown
+	if tags == nil { // an empty list, as opposed to an unknown one
 		tags = []string{}
 	}
 	return tags, c.putTag(ctx, repository, tag, m)
 }
 
-// putTag writes a tag, and checks that it is there.
+// putTag writes a tag, and checks that it exists at the digest.
 func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest) error {
 	if err := c.Put(ctx, repository, tag, m); err != nil {
 		return err
@@ -171,16 +170,16 @@ func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest)
 	return err
 }
 
-// MoveTag brings a tag back to a digest that the registry still has, over the digest from that somebody
-// pushed there; from "" says that the tag is to be absent. It is the one write that takes a tag from
-// another digest, and only a person orders it. A tag that is there already is left alone, and so is
-// one at a third digest: ErrTagTaken. One that is listed and does not resolve is ErrUnreadable. The
-// caller has recorded from, and gives ctx a deadline of 5 s or less. Errors wrap ErrNotFound when the
-// registry says that the digest, or something that it refers to, does not exist.
+// MoveTag moves a tag back to the digest to, which the registry still has. from is the digest to which the
+// tag was moved meanwhile, "" if the tag must not exist. MoveTag is the only write that takes a tag from
+// another digest, and only a person orders it. A tag that is already at to is left alone, a tag that does
+// not exist is written, and a tag at a third digest is ErrTagTaken. A tag that is listed and does not
+// resolve is ErrUnreadable. The caller has recorded from, and gives ctx a deadline of 5 s or less. Errors
+// wrap ErrNotFound if the registry reports that the digest, or something that it references, does not exist.
 //
-// As with PutTag, who pushes between the look and the write loses the tag to us.
+// As with PutTag, a tag that another client pushes between the check and the write is overwritten.
 func (c *Client) MoveTag(ctx context.Context, repository, tag string, from, to digest.Digest) error {
-	m, err := c.Manifest(ctx, repository, to) // first, so that the look is right before the write
+	m, err := c.Manifest(ctx, repository, to) // first, so that the check of the tag is immediately before the write
 	if err == nil {
 		err = c.moveTag(ctx, repository, tag, from, m)
 	}
@@ -204,9 +203,9 @@ func (c *Client) moveTag(ctx context.Context, repository, tag string, from diges
 	return err
 }
 
-// Restore puts a manifest back from its bytes, under its digest and under those of the tags
-// that are absent. A tag that is there, wherever, is left alone (I5). It goes on after an
-// error and returns all of them; doing it again is harmless.
+// Restore restores a manifest from its bytes, under its digest and under those of the
+// tags that do not exist. An existing tag is left alone, whatever its digest (I5). It
+// continues after an error and returns all errors. Repeating it is harmless.
 func (c *Client) Restore(ctx context.Context, repository string, m Manifest, tags []string) error {
 	errs := []error{c.Put(ctx, repository, m.Descriptor.Digest.String(), m)}
 	for _, tag := range tags {
@@ -232,9 +231,9 @@ func (c *Client) checkTag(tag string) error {
 	return nil
 }
 
-// notListed is nil if the tag list of a repository confirms that a tag does not exist. It is asked
-// before a tag is written where none seems to be: a wrong 404 must not overwrite a tag (I5), and two
-// different answers of a registry are rarely wrong in the same way.
+// notListed returns nil if the tag list of a repository confirms that a tag does not exist. It is
+// checked before a tag is written that seems to be missing: a wrong 404 must not cause the tag to be
+// overwritten (I5), and two different kinds of answers of a registry are rarely wrong in the same way.
 func notListed(tag string, tags []string, err error) error {
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -77,7 +77,7 @@ func TestUntagIsOneRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Ping(t.Context()); err != nil { // the connection and the login are there
+	if err := c.Ping(t.Context()); err != nil { // opens the connection and logs in
 		t.Fatal(err)
 	}
 	rows := map[string]struct {
@@ -131,7 +131,7 @@ func TestI5PutTagLooksAfterwards(t *testing.T) {
 		if req.Method != http.MethodPut {
 			return false
 		}
-		w.WriteHeader(http.StatusCreated) // and does nothing
+		w.WriteHeader(http.StatusCreated) // stores nothing
 		return true
 	})
 	if _, err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); !errors.Is(err, registry.ErrUnavailable) {
@@ -206,7 +206,7 @@ func TestMoveTagLooksBeforeAndAfterwards(t *testing.T) {
 		if req.Method != http.MethodPut {
 			return false
 		}
-		w.WriteHeader(http.StatusCreated) // somebody else pushes right after us
+		w.WriteHeader(http.StatusCreated) // another client pushes right after this write
 		return true
 	})
 	if err := c.MoveTag(t.Context(), "app", "1.0.0", now, old); !errors.Is(err, registry.ErrTagTaken) {
@@ -255,7 +255,7 @@ func TestPutChecksBytes(t *testing.T) {
 	}
 }
 
-// A wrong 404 must not overwrite a tag: the tag list has to agree.
+// A wrong 404 must not cause a tag to be overwritten: the tag list must confirm the absence.
 func TestI5WrongAbsenceOverwritesNoTag(t *testing.T) {
 	t.Parallel()
 	acts := map[string]func(*testing.T, *registry.Client, digest.Digest, registry.Manifest) error{

@@ -16,13 +16,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// A release that ends between any two of its writes, or of which any write fails, loses nothing, and the next one ends it.
+// If the manager crashes between any two writes of a release, or any
+// write fails, no digest is lost and the next release completes.
 func TestI4ACrashBetweenAnyTwoWritesOfARelease(t *testing.T) {
 	t.Parallel()
 	eachCrash(t, crashInReleases)
 }
 
-// eachCrash runs a test with each kind of crash and each way of keeping what is released.
+// eachCrash runs a test for each kind of crash and each undo mode.
 func eachCrash(t *testing.T, test func(t *testing.T, once bool, undo v1alpha1.UndoMode)) {
 	t.Helper()
 	for _, once := range []bool{false, true} {
@@ -45,7 +46,7 @@ func crashInReleases(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 		w.crash.Set(-1, false)
 		out, again := w.releaser().Release(t.Context(), w.task())
 		for range 3 {
-			if again == nil && out.Wait > 0 { // what is gone by nobody's record is asked for twice
+			if again == nil && out.Wait > 0 { // a tag that is missing without a record is asked for twice
 				out, again = w.releaser().Release(t.Context(), w.task())
 			}
 		}
@@ -68,7 +69,7 @@ func crashInReleases(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 	}
 }
 
-// A restore that ends between any two of its writes, or of which any write fails, is ended by the next one.
+// If the manager crashes between any two writes of a restore, or any write fails, the next restore completes.
 func TestI5ACrashBetweenAnyTwoWritesOfARestore(t *testing.T) {
 	t.Parallel()
 	eachCrash(t, crashInRestores)
@@ -97,7 +98,7 @@ func crashInRestores(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 			if at := w.at(name, "1"); at != d {
 				t.Errorf("%s: the tag of %s is at %q, want %s", when, name, at, d)
 			}
-			if !once { // a registry that refuses to remove an undo tag keeps it until the purge
+			if !once { // if the registry refuses to remove an undo tag, the tag stays until the purge
 				w.quarantined(when, name, false)
 			}
 		}
@@ -113,7 +114,7 @@ func crashInRestores(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 	}
 }
 
-// keep has the store keep what is released in a way.
+// keep sets the undo mode of the store.
 func (w *world) keep(undo v1alpha1.UndoMode) {
 	w.t.Helper()
 	var s v1alpha1.ArtifactStore
@@ -126,7 +127,7 @@ func (w *world) keep(undo v1alpha1.UndoMode) {
 	}
 }
 
-// quarantined fails the test unless the digest of an artifact has its undo tag, or has none.
+// quarantined fails the test unless the undo tag of an artifact's digest exists as wanted.
 func (w *world) quarantined(when, name string, want bool) {
 	w.t.Helper()
 	if at := w.at(name, graph.UndoTag(digest.Digest(w.digests[name]))); (at != "") != want {
@@ -134,7 +135,7 @@ func (w *world) quarantined(when, name string, want bool) {
 	}
 }
 
-// A cache that does not have the later tombstone of a tag yet chooses the one before, whose digest is an older one.
+// A cache that lacks the latest tombstone of a tag chooses the one before, with an older digest: Chosen must refuse it.
 func TestI5AnOlderUndoIsNotPutBackBeforeTheLaterOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -171,7 +172,7 @@ func (w *world) restore() error {
 	return nil
 }
 
-// restoreFrom restores all of a tombstone.
+// restoreFrom restores all entries of a tombstone.
 func (w *world) restoreFrom(t *v1alpha1.Tombstone) error {
 	r := w.releaser()
 	var s v1alpha1.ArtifactStore

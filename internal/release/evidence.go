@@ -19,21 +19,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// MaxEvidence is the age up to which what was read may be acted on (I3).
+// MaxEvidence is the maximum age of evidence that a write may rely on (I3).
 const MaxEvidence = 5 * time.Second
 
-// evidence is what a release acts on, and when its reading began, on the monotonic clock.
+// evidence is what a release relies on. Its field at is the time at which reading it began, on the monotonic clock.
 type evidence struct {
 	at        time.Time
 	holders   []reference.Holder
 	store     *v1alpha1.ArtifactStore
 	untouched string
-	// listed are the tags that other manifests list: StoreScoped ones of the store, and those of stores
-	// of the same place, as when a publisher moves to another namespace.
+	// listed has the tags that other manifests list: StoreScoped manifests of the store, and
+	// manifests of stores in the same place, as when a publisher moves to another namespace.
 	listed reference.Listed
 }
 
-// free are the entries whose tags no other manifest lists. The others' tags stay (I1).
+// free returns the entries whose tags no other manifest lists. Only these tags may be removed (I1).
 func (ev evidence) free(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	return slices.DeleteFunc(slices.Clone(entries), func(e v1alpha1.ArtifactStatus) bool {
 		_, others := ev.listed[e.Repository+":"+e.ArtifactVersion]
@@ -41,7 +41,7 @@ func (ev evidence) free(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactSt
 	})
 }
 
-// others are the entries whose tags stay, each with the manifest that lists it, in their order.
+// others returns the entries whose tags stay, each with the manifest that lists it, in the order of entries.
 func (ev evidence) others(entries []v1alpha1.ArtifactStatus) (stay []string) {
 	for _, e := range entries {
 		tag := e.Repository + ":" + e.ArtifactVersion
@@ -52,8 +52,8 @@ func (ev evidence) others(entries []v1alpha1.ArtifactStatus) (stay []string) {
 	return stay
 }
 
-// fresh gathers the evidence anew when it is too old for one more write (I3). The store must
-// still want of a release what it wanted before.
+// fresh gathers the evidence again if it is too old for another write (I3). It returns
+// ErrSuperseded if the store has changed or the entry may no longer be released.
 func (r *Releaser) fresh(ctx context.Context, job Task, ev *evidence, f Finding) error {
 	if r.Clock.Since(ev.at) <= MaxEvidence/2 {
 		return nil
@@ -62,7 +62,7 @@ func (r *Releaser) fresh(ctx context.Context, job Task, ev *evidence, f Finding)
 	var err error
 	if *ev, err = r.gather(ctx, job); err != nil || len(ev.holders) > 0 {
 		if ev.store == nil {
-			ev.store = was // holders are looked for first
+			ev.store = was // gather reads the holders before the store
 		}
 		return err
 	}
@@ -72,14 +72,14 @@ func (r *Releaser) fresh(ctx context.Context, job Task, ev *evidence, f Finding)
 	return nil
 }
 
-// Why nothing can be recorded, and so nothing is untagged (I4).
+// These messages say why nothing can be recorded, and so nothing is untagged (I4).
 const (
 	goneNamespace = "The namespace is being deleted, so nothing can be recorded: the artifacts stay in the registry."
 	goneKind      = "The CustomResourceDefinition of ArtifactManifests is being deleted with all manifests, so nothing is released: the artifacts stay in the registry."
 )
 
-// gather reads, live, all that a release may stand on: that the manifest still is what is to be
-// released, what holds it, where its store is, and that this store is nobody else's (I9).
+// gather reads, live, everything that a release relies on: that the manifest is unchanged,
+// which objects hold it, where its store is, and that no other store owns that place (I9).
 func (r *Releaser) gather(ctx context.Context, job Task) (evidence, error) {
 	ev := evidence{at: r.Clock.Now()}
 	var m v1alpha1.ArtifactManifest
@@ -111,25 +111,26 @@ func (r *Releaser) gather(ctx context.Context, job Task) (evidence, error) {
 	if err := r.gatherStore(ctx, &m, c, &ev); err != nil || ev.untouched != "" {
 		return ev, err
 	}
-	// What was listed of another place, or of none because the cache has no store yet, is nothing of this one.
+	// The entries were listed for another place, or for none because
+	// the cache had no store yet. They say nothing about this place.
 	if at, err := ev.store.Location(); err != nil || at != job.Location {
 		return ev, fmt.Errorf("reading store %s: %w", ev.store.Name, reference.ErrSuperseded)
 	}
 	return ev, nil
 }
 
-// common is what a release reads like all others of its namespace: those that wait at the same time share each reading.
+// common is what all releases of a namespace read. Releases that wait at the same time share each reading.
 type common struct {
 	found  reference.Found
 	going  bool // the namespace is being deleted
 	stores []v1alpha1.ArtifactStore
 	// storeScoped are the StoreScoped manifests of the namespace.
 	storeScoped []v1alpha1.ArtifactManifest
-	// why they could not be read
+	// The errors of the readings.
 	holdersErr, namespaceErr, storesErr, storeScopedErr error
 }
 
-// readCommon reads side by side what does not depend on one another: for each an API server that is busy takes up to 100 ms.
+// readCommon reads at the same time what is independent: a busy API server takes up to 100 ms for each reading.
 func (r *Releaser) readCommon(ctx context.Context, m *v1alpha1.ArtifactManifest) (c common) {
 	var reading sync.WaitGroup
 	reading.Go(func() { c.found, c.holdersErr = r.Holders.Live(ctx, m) })
@@ -153,8 +154,8 @@ func (r *Releaser) namespaceGoing(ctx context.Context, name string) (bool, error
 	return going, nil
 }
 
-// unlistedHolders reads, by name, the holders that the cache or the manifest's status knows although no
-// live list shows them. A list that left one out would else release what is in use (I2).
+// unlistedHolders reads, by name, the holders that the cache or the manifest's status knows but the live
+// lists do not contain. Without it, an incomplete list would release artifacts that are in use (I2).
 func (r *Releaser) unlistedHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
 	known, err := r.Holders.Cached(ctx, m)
 	if err != nil {
@@ -166,7 +167,7 @@ func (r *Releaser) unlistedHolders(ctx context.Context, m *v1alpha1.ArtifactMani
 	return r.Holders.Still(ctx, m, known)
 }
 
-// everywhere is the key of what is read for the whole cluster.
+// everywhere is the key of readings of the whole cluster.
 const everywhere = ""
 
 // AllStores reads every store of the cluster, uncached.
@@ -186,7 +187,8 @@ func (r *Releaser) AllStores(ctx context.Context) ([]v1alpha1.ArtifactStore, err
 	return all, nil
 }
 
-// ownStore finds a manifest's store among all, nil if it does not exist. It is read by name if the list does not have it.
+// ownStore returns the manifest's store from all, or nil if it does
+// not exist. If the list lacks the store, ownStore reads it by name.
 func (r *Releaser) ownStore(ctx context.Context, m *v1alpha1.ArtifactManifest, all []v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
 	for i := range all {
 		if s := &all[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
@@ -204,7 +206,7 @@ func (r *Releaser) ownStore(ctx context.Context, m *v1alpha1.ArtifactManifest, a
 	return nil, fmt.Errorf("listing stores: %w: store %s exists and is not listed", reference.ErrSuperseded, own.Name)
 }
 
-// gatherStore finds the manifest's store, and whether anything may be done in it.
+// gatherStore finds the manifest's store, and whether a release may change anything in its place.
 func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, c common, ev *evidence) error {
 	if c.storesErr != nil {
 		return c.storesErr
@@ -213,11 +215,11 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	if ev.store, err = r.ownStore(ctx, m, c.stores); err != nil {
 		return err
 	}
-	// What was sealed is known although the status was lost.
+	// The annotation with the sealed digests is a record too, in case the status was lost.
 	recorded := slices.ContainsFunc(slices.Concat(m.Status.Artifacts, inventory.Entries(m, v1alpha1.RegistryLocation{})), func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
 	switch {
 	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
-		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // the person who wrote it wanted something else
+		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // the author of the value wanted something that nfo does not know
 	case v1alpha1.Orphaned(m) || (ev.store != nil && v1alpha1.Orphaned(ev.store)):
 		ev.untouched = "Annotation nfo.dev/on-delete: Orphan: the artifacts stay in the registry."
 	case ev.store == nil && recorded:
@@ -239,9 +241,9 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	return err
 }
 
-// Listed reads, live, which tags manifests list besides the one in whose own path they are: the StoreScoped
-// manifests of the store, and all manifests of stores in the same place, though these are inert, and of stores
-// that may be there under another name.
+// Listed reads, live, the tags that manifests list outside of their own path or place: the tags
+// of the store's StoreScoped manifests, and those of all manifests of stores in the same place,
+// even if these stores are inert, and of stores that may be in the same place under another name.
 func (r *Releaser) Listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (reference.Listed, error) {
 	storeScoped, err := r.manifestsOf(ctx, scope{s.Namespace, v1alpha1.StoreScoped})
 	if err != nil {
@@ -250,7 +252,7 @@ func (r *Releaser) Listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []
 	return r.listed(ctx, s, all, storeScoped)
 }
 
-// listed is Listed where the StoreScoped manifests of the store's namespace have been read.
+// listed is Listed for callers that have already read the StoreScoped manifests of the store's namespace.
 func (r *Releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, storeScoped []v1alpha1.ArtifactManifest) (reference.Listed, error) {
 	tags := reference.Listed{}
 	tags.Add(s, storeScoped)
@@ -259,7 +261,7 @@ func (r *Releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []
 	})
 }
 
-// manifestsOf reads, live, the manifests of a scope, without their status. They are shared, and only read.
+// manifestsOf reads, live, the manifests of a scope, without their status. Callers share them and must not change them.
 func (r *Releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.ArtifactManifest, error) {
 	found, err := r.manifests.Do(ctx, in, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
 		fields := client.MatchingFields{}
@@ -280,9 +282,9 @@ func (r *Releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.Artifa
 	return found, nil
 }
 
-// Inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap
-// reference.ErrSuperseded while the store's status says that it must not use its place and nothing that is read now says
-// so: either of them may be wrong for a moment (I2).
+// Inert returns why the manifests of a store are deleted without changing the registry, or "" if the registry
+// may be changed. The error wraps reference.ErrSuperseded while the store's status says that the store must
+// not use its place but the live readings do not confirm it: either of them may be wrong for a moment (I2).
 func (r *Releaser) Inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
 	at, err := s.Location()
 	if err != nil {
@@ -300,7 +302,7 @@ func (r *Releaser) Inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore
 	return "", nil
 }
 
-// Unchanged looks, live, that a manifest still is what was seen.
+// Unchanged reads a manifest live and returns reference.ErrSuperseded if it is no longer the one in seen.
 func (r *Releaser) Unchanged(ctx context.Context, seen *v1alpha1.ArtifactManifest) error {
 	var m v1alpha1.ArtifactManifest
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(seen), &m); err != nil {
@@ -318,8 +320,8 @@ func NamespaceGone(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// InertByStatus returns why nothing may be done in a store, also before the store's status says that its place is
-// refused; nil if it may.
+// InertByStatus returns why nothing may be done in a store, or nil if it
+// may be used. It finds a refused place before the store's status says so.
 func (r *Releaser) InertByStatus(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLocation) *metav1.Condition {
 	if refusal := r.Places.Refusal(s.Namespace, at); refusal != nil {
 		return &metav1.Condition{Reason: v1alpha1.ReasonPlaceRefused, Message: refusal.Error()}

@@ -10,7 +10,7 @@ const repo = "acme/m/nginx"
 
 var location = v1alpha1.RegistryLocation{Host: "r", Prefix: "acme"}
 
-// present is an entry of the manifest m whose tag is at a digest.
+// present is an entry of the manifest m whose tag points to a digest.
 func present(digest string) v1alpha1.ArtifactStatus {
 	return v1alpha1.ArtifactStatus{ArtifactName: "nginx", ArtifactVersion: "1.0.0", Repository: repo, Digest: digest, State: v1alpha1.ArtifactPresent}
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// ended is how a release ended, for the journal.
+// ended returns the journal's record of how a release ended.
 func (j Task) ended(out Released, err error, took time.Duration) journal.Release {
 	m := j.Manifest
 	end := journal.Release{Store: storeOf(m), Manifest: m.Name, Cause: j.Cause, Outcome: journal.OutcomeReleased, Took: took}
 	switch {
-	case fleeting(err):
+	case isTransient(err):
 		end.Outcome, end.Why = journal.OutcomeSuperseded, err.Error()
 	case err != nil:
 		end.Outcome, end.Why = journal.OutcomeFailed, err.Error()
@@ -34,12 +34,12 @@ func (j Task) ended(out Released, err error, took time.Duration) journal.Release
 	return end
 }
 
-// fleeting reports whether a release is tried again at once and nothing is wrong: somebody else has written, or a purge has
-// claimed what is to be put back. What is wrong besides counts.
-func fleeting(err error) bool {
+// isTransient reports whether the release is simply tried again and nothing is wrong: another writer was faster,
+// or a purge has claimed an entry that is to be restored. In a joined error, every part must be of this kind.
+func isTransient(err error) bool {
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
-		return !slices.ContainsFunc(joined.Unwrap(), func(one error) bool { return !fleeting(one) })
+		return !slices.ContainsFunc(joined.Unwrap(), func(one error) bool { return !isTransient(one) })
 	}
 	return apierrors.IsConflict(err) || errors.Is(err, reference.ErrSuperseded) || errors.Is(err, ErrClaimed)
 }
@@ -48,12 +48,13 @@ func storeOf(m *v1alpha1.ArtifactManifest) types.NamespacedName {
 	return types.NamespacedName{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}
 }
 
-// removed tells the journal of a tag, unless it is there still: by an error, or by a reason for its entry.
+// removed records a removed tag in the journal. It records nothing if
+// an error, or a reason for the entry, says that the tag still exists.
 func (u *untagging) removed(ctx context.Context, f Finding, reason string, err error) (string, error) {
 	if err == nil && reason == "" {
 		m := u.job.Manifest
 		u.mu.Lock()
-		name := u.tombstone.Name // others may be adding digests to it
+		name := u.tombstone.Name // other workers may be adding digests to it
 		u.mu.Unlock()
 		u.Journal.Untagged(ctx, journal.Tag{
 			Store: storeOf(m), Manifest: m.Name, Repository: f.Repository, Tag: f.ArtifactVersion, Digest: f.Digest, Tombstone: name,
@@ -62,7 +63,7 @@ func (u *untagging) removed(ctx context.Context, f Finding, reason string, err e
 	return reason, err
 }
 
-// tagOf is a tag of the tombstone that is being restored, for the journal.
+// tagOf returns the journal's record of a tag of the tombstone that is being restored.
 func (r *restoring) tagOf(a v1alpha1.TombstoneArtifact) journal.Tag {
 	s := r.undoTags.store
 	return journal.Tag{

@@ -30,7 +30,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// said are the lines of the journal, as event, the tag or outcome, and whether it names store, manifest and tombstone.
+// said returns the journal's lines as "event repository outcome", sorted. It fails
+// the test if a line lacks the store, the manifest, or a tag's tombstone or digest.
 func said(t *testing.T, f func(context.Context)) []string {
 	t.Helper()
 	var out bytes.Buffer
@@ -53,7 +54,7 @@ func said(t *testing.T, f func(context.Context)) []string {
 	return all
 }
 
-// What is done with a tag is in the log once, and counted.
+// Each change of a tag is logged once and counted.
 func TestEachTagIsInTheJournal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a", "b")
@@ -79,7 +80,7 @@ func TestEachTagIsInTheJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/b", "1", "other"); err != nil { // somebody has taken its tag
+	if _, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/b", "1", "other"); err != nil { // another push has taken its tag
 		t.Fatal(err)
 	}
 	got = said(t, func(ctx context.Context) {
@@ -98,8 +99,8 @@ func TestEachTagIsInTheJournal(t *testing.T) {
 	}
 }
 
-// What a purge has deleted of a tombstone that it kept is not restored, and the registry is not blamed for it; until it is there
-// again.
+// A digest that a purge has deleted from a tombstone that it kept is not restored, and the
+// journal does not blame the registry for it. Once the digest exists again, it is restored.
 func TestARestoreOfWhatAPurgeHasDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -140,7 +141,7 @@ func TestARestoreOfWhatAPurgeHasDeleted(t *testing.T) {
 	}
 }
 
-// A release that something keeps from its end says what, and removes nothing.
+// A release that is refused or fails is logged with its reason.
 func TestARefusedReleaseIsInTheJournal(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -180,7 +181,7 @@ func TestARefusedReleaseIsInTheJournal(t *testing.T) {
 	}
 }
 
-// An alert fires for releases that fail: what needs only another look is not one.
+// An alert fires for releases that fail: a release that only has to be tried again must not count as failed.
 func TestAReleaseThatIsTriedAgainAtOnceHasNotFailed(t *testing.T) {
 	t.Parallel()
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "tombstones"}, "m-1", errors.New("somebody else wrote"))

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// maxLeases bounds how many Leases are remembered, and how many of one namespace are read.
+	// maxLeases is the maximum number of Leases that are remembered, and that are read of one namespace.
 	maxLeases = 1000
-	// leasesAtOnce is how many are in memory: anybody in the namespace may make some of 1 MiB each.
+	// leasesAtOnce is the number of Leases read into memory at a time: any user of the namespace may create Leases of 1 MiB.
 	leasesAtOnce = 20
 )
 
-// Purges knows which purges are alive. The claim of one that died is nobody's. It is safe for concurrent
-// use.
+// Purges finds out which purges are alive, because the claim of a
+// purge that died does not count. It is safe for concurrent use.
 //
-// A purge is alive while it renews its Lease. That is observed, as in leader election: the time in the
-// Lease is of another clock.
+// A purge is alive while it renews its Lease. Purges observes the renewals, as
+// leader election does, because the time in the Lease comes from another clock.
 type Purges struct {
 	clock clock.PassiveClock
 
@@ -32,18 +32,18 @@ type Purges struct {
 	seen map[client.ObjectKey]renewal
 }
 
-// renewal is a version of a Lease, and when it was first seen.
+// renewal is a version of a Lease and the time when it was first seen.
 type renewal struct {
 	version string
 	at      time.Time
 }
 
-// NewPurges knows of no purge yet.
+// NewPurges returns a Purges that has seen no Lease yet.
 func NewPurges(c clock.PassiveClock) *Purges {
 	return &Purges{clock: c, seen: map[client.ObjectKey]renewal{}}
 }
 
-// running reports whether a purge in a namespace may be alive, also one whose store has been deleted.
+// running reports whether a purge in a namespace may be alive, including a purge whose store has been deleted.
 func (p *Purges) running(ctx context.Context, live client.Reader, namespace string) (bool, error) {
 	read, token := 0, ""
 	for read <= maxLeases {
@@ -74,7 +74,7 @@ func (p *Purges) alive(key client.ObjectKey, lease *coordinationv1.Lease) bool {
 	have := p.seen[key]
 	if have.version != lease.ResourceVersion {
 		if len(p.seen) >= maxLeases {
-			clear(p.seen) // they are observed anew
+			clear(p.seen) // the Leases are observed from the start again
 		}
 		p.seen[key] = renewal{lease.ResourceVersion, p.clock.Now()}
 		return true

@@ -22,7 +22,8 @@ func quarantines(s *v1alpha1.ArtifactStore) bool {
 	return s.Spec.Purge.Undo == v1alpha1.UndoQuarantineTag
 }
 
-// putUndoTag gives a digest the tag that keeps it until the purge. One that is there is left alone.
+// putUndoTag gives a digest the undo tag, which protects it until
+// the purge. An existing undo tag of the digest stays as it is.
 func putUndoTag(ctx context.Context, reg *registry.Client, repository, d string) error {
 	at := digest.Digest(d)
 	_, err := reg.PutTag(ctx, repository, graph.UndoTag(at), at)
@@ -35,9 +36,9 @@ func putUndoTag(ctx context.Context, reg *registry.Client, repository, d string)
 	return nil
 }
 
-// quarantine puts the undo tag on what is about to lose its tag, or has lost it already, on
-// evidence that is fresh. Where the registry cannot remove a tag alone, the tag itself stays. lost
-// says that there is nothing to keep any more.
+// quarantine puts the undo tag on a digest that is about to lose its tag, or has lost it
+// already, on fresh evidence. If the registry cannot remove a tag alone, quarantine does
+// nothing, because the tag itself stays. lost is true if the digest no longer exists.
 func (r *Releaser) quarantine(ctx context.Context, reg *registry.Client, job Task, ev *evidence, f Finding) (lost bool, err error) {
 	if !quarantines(ev.store) || ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
 		return false, nil
@@ -49,19 +50,18 @@ func (r *Releaser) quarantine(ctx context.Context, reg *registry.Client, job Tas
 	defer cancel()
 	err = putUndoTag(write, reg, f.Repository, f.kept().Digest)
 	if !f.There && errors.Is(err, registry.ErrNotFound) {
-		return true, nil // find has noted since when the tag is said not to exist
+		return true, nil // find has recorded since when the registry says that the tag does not exist
 	}
 	return false, err
 }
 
-// isUndoTag reports whether the entry's own tag is its undo tag: then it is what keeps the digest
-// and stays.
+// isUndoTag reports whether the entry's own tag is the undo tag of its digest. Such a tag protects the digest and stays.
 func isUndoTag(s *v1alpha1.ArtifactStore, f Finding) bool {
 	return quarantines(s) && f.ArtifactVersion == graph.UndoTag(digest.Digest(f.Digest))
 }
 
-// QuarantineOverwritten puts the undo tag on a digest that has lost its tag by somebody's push, if
-// the store, read live, wants it. The reasons are for the entries of its tombstone.
+// QuarantineOverwritten puts the undo tag on a digest whose tag was overwritten, if the store,
+// read live, wants undo tags. It returns reasons for the entries of the digest's tombstone.
 func (r *Releaser) QuarantineOverwritten(ctx context.Context, in *v1alpha1.ArtifactStore, m *v1alpha1.ArtifactManifest, e v1alpha1.ArtifactStatus) (reasons map[string]string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, MaxEvidence)
 	defer cancel()
@@ -83,7 +83,7 @@ func (r *Releaser) QuarantineOverwritten(ctx context.Context, in *v1alpha1.Artif
 	return nil, err
 }
 
-// store reads a store live. It must be the one that was seen.
+// store reads a store live. It returns reference.ErrSuperseded if the store has another UID than seen.
 func (r *Releaser) store(ctx context.Context, seen *v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
 	var s v1alpha1.ArtifactStore
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(seen), &s); err != nil {
@@ -95,13 +95,13 @@ func (r *Releaser) store(ctx context.Context, seen *v1alpha1.ArtifactStore) (*v1
 	return &s, nil
 }
 
-// undoTagRemover removes the undo tags of restored tags. Its evidence is read when the first such tag is seen: most
-// restores see none.
+// undoTagRemover removes the undo tags of restored tags. It reads its
+// evidence when it finds the first undo tag, because most restores find none.
 type undoTagRemover struct {
 	releaser *Releaser
 	reg      *registry.Client
 	store    *v1alpha1.ArtifactStore
-	// tombstone is the one that is being restored, kept up to date in memory.
+	// tombstone is the tombstone that is being restored, kept up to date in memory.
 	tombstone *v1alpha1.Tombstone
 
 	read      bool
@@ -110,14 +110,14 @@ type undoTagRemover struct {
 	listed    reference.Listed
 }
 
-// hopeless are the errors that no further try mends.
-var hopeless = []error{
+// permanentErrors are the errors that a retry cannot resolve.
+var permanentErrors = []error{
 	reference.ErrHoldersUnknown, registry.ErrCredentials, registry.ErrAddress, registry.ErrDenied, registry.ErrUnsupported, registry.ErrUnreadable,
 }
 
-// remove removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
-// the tags of the repository, nil if they are not known. What no further try can mend does not hold the
-// restore up: the tag then stays until the purge.
+// remove removes the undo tag of an entry whose tag is restored, unless another entry or manifest
+// needs the undo tag. listed has the tags of the repository, or is nil if they are not known. An error
+// that a retry cannot resolve does not stop the restore: the undo tag then stays until the purge.
 func (l *undoTagRemover) remove(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string) error {
 	if tag := graph.UndoTag(digest.Digest(tombstone.RestoredDigest(a))); listed != nil && !slices.Contains(listed, tag) {
 		return nil
@@ -129,7 +129,7 @@ func (l *undoTagRemover) remove(ctx context.Context, a v1alpha1.TombstoneArtifac
 		return nil
 	}
 	err = fmt.Errorf("removing the undo tag of %s:%s: %w", a.Repository, a.Tag, err)
-	if slices.ContainsFunc(hopeless, func(no error) bool { return errors.Is(err, no) }) {
+	if slices.ContainsFunc(permanentErrors, func(no error) bool { return errors.Is(err, no) }) {
 		log.FromContext(ctx).Info("An undo tag stays until the purge", "reason", err.Error())
 		return nil
 	}
@@ -158,7 +158,7 @@ func (l *undoTagRemover) try(ctx context.Context, a v1alpha1.TombstoneArtifact) 
 	return l.reg.Untag(ctx, a.Repository, tag)
 }
 
-// observe reads, live, what decides whether an undo tag may go.
+// observe reads, live, what decides whether an undo tag may be removed.
 func (l *undoTagRemover) observe(ctx context.Context) error {
 	if l.read {
 		return nil
@@ -192,8 +192,8 @@ func (l *undoTagRemover) observe(ctx context.Context) error {
 	return nil
 }
 
-// needed reports whether another entry of a tombstone, which can still be restored or purged, has
-// the digest: the same undo tag keeps it for both.
+// needed reports whether another entry that can still be restored or purged has the digest, in this
+// tombstone or in another one of the manifest. The same undo tag protects the digest for all of them.
 func (l *undoTagRemover) needed(a v1alpha1.TombstoneArtifact, d string) bool {
 	for _, t := range append([]v1alpha1.Tombstone{*l.tombstone}, l.others...) {
 		for _, o := range t.Spec.Artifacts {

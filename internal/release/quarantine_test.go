@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
-// tombstoneOf is a tombstone of one entry at these digests.
+// tombstoneOf is a tombstone with one entry that has these digests.
 func tombstoneOf(uid types.UID, tag string, state v1alpha1.TombstoneState, digests ...string) v1alpha1.Tombstone {
 	t := v1alpha1.Tombstone{Spec: v1alpha1.TombstoneSpec{
 		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: repo, Tag: tag, Digests: digests}},

@@ -14,17 +14,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// Record stores what is about to lose its tag (I4) and returns the tombstone as stored. Entries
-// whose tag is there are reset first, so that no grace of an earlier release counts for them.
+// Record stores the digests that are about to lose their tags (I4) and returns the tombstone as stored. It first resets
+// the entries whose tags exist or whose earlier release is over, so that an earlier grace period does not count for them.
 func (r *Releaser) Record(ctx context.Context, t *v1alpha1.Tombstone, found []Finding) (*v1alpha1.Tombstone, error) {
 	var refused error
-	if t.ResourceVersion == "" { // of a release that was interrupted there is one already
+	if t.ResourceVersion == "" { // after an interrupted release it exists already
 		fresh := t.DeepCopy()
 		grow(fresh, found)
 		switch refused = r.API.Create(ctx, fresh); {
 		case refused == nil:
 			return fresh, nil
-		case apierrors.IsForbidden(refused) && !NamespaceGone(refused): // a quota is asked before it is known that there is one
+		case apierrors.IsForbidden(refused) && !NamespaceGone(refused): // the API server checks the quota before it checks whether the tombstone exists
 		case !apierrors.IsAlreadyExists(refused):
 			return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, refused)
 		}
@@ -58,9 +58,10 @@ func (r *Releaser) Record(ctx context.Context, t *v1alpha1.Tombstone, found []Fi
 	return stored, nil
 }
 
-// grow adds what was found to the tombstone's list. Digests are only ever added; the one seen
-// now, or that was sealed, becomes the last, which is the one that a restore takes. What was recorded of a tag that is
-// no longer there may be older than what a release that is not done yet has seen.
+// grow adds the findings to the tombstone's list. It never replaces a recorded digest: it only
+// adds digests, and drops the oldest one of a full entry. The digest that the tag has now, or
+// that was sealed, becomes the last one, which a restore uses. If the tag no longer exists, the
+// digest that the manifest recorded may be older than the tombstone's, so it becomes the first.
 func grow(t *v1alpha1.Tombstone, found []Finding) (changed bool) {
 	for _, f := range found {
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
@@ -75,8 +76,8 @@ func grow(t *v1alpha1.Tombstone, found []Finding) (changed bool) {
 	return changed
 }
 
-// reset makes the entries that are released once more start anew: not a candidate, whatever
-// they were before.
+// reset sets entries that are released another time to Pending, so that they are not purge
+// candidates. An entry whose release was interrupted after its tag was removed keeps its state.
 func reset(t *v1alpha1.Tombstone, found []Finding) (changed bool) {
 	for _, f := range found {
 		e := t.Entry(f.Repository, f.ArtifactVersion)
@@ -94,7 +95,7 @@ func reset(t *v1alpha1.Tombstone, found []Finding) (changed bool) {
 	return changed
 }
 
-// BeginGrace begins the grace of what has lost its tag, and stores that.
+// BeginGrace starts the grace period of the entries that have lost their tags, and stores the tombstone.
 func (r *Releaser) BeginGrace(ctx context.Context, t *v1alpha1.Tombstone, reasons map[string]string, keep time.Duration) error {
 	if !t.BeginGrace(metav1.NewTime(r.Now()), keep, reasons) {
 		return nil

@@ -19,12 +19,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// seen is a finding of a tag that is there, at b.
+// seen is a finding of a tag that exists, at digest b.
 func seen(earlier string) Finding {
 	return Finding{ArtifactStatus: present("b"), earlier: earlier, There: true}
 }
 
-// filled are as many digests as a tombstone's entry has room for, the last one is given.
+// filled returns as many digests as a tombstone's entry can have, ending with last.
 func filled(last string) []string {
 	ds := make([]string, tombstone.MaxDigests)
 	for i := range ds {
@@ -69,7 +69,8 @@ func TestI4DigestsOnlyGrow(t *testing.T) {
 	}
 }
 
-// An entry that is released once more must not be a candidate by the grace of the time before.
+// An entry that is released a second time must not become a purge
+// candidate because of the grace period of the first release.
 func TestI1AReleaseAnewStartsItsGraceAnew(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -115,7 +116,8 @@ func TestI9OnlyTheManifestsOwnPathIsReleased(t *testing.T) {
 	}
 }
 
-// full is an API server with a quota for tombstones that is used up: it refuses to create one before it looks for it.
+// full is an API server whose quota for tombstones is used up: it
+// refuses to create a tombstone before it checks whether that exists.
 type full struct{ client.Client }
 
 func (f full) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
@@ -125,8 +127,8 @@ func (f full) Create(ctx context.Context, o client.Object, options ...client.Cre
 	return f.Client.Create(ctx, o, options...)
 }
 
-// A release that was interrupted needs no other tombstone, so that no quota keeps it from its end. One that has none
-// untags nothing.
+// An interrupted release has its tombstone already, so a used-up quota
+// does not stop it. A release without a tombstone untags nothing.
 func TestAQuotaDoesNotKeepAReleaseFromItsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -138,7 +140,7 @@ func TestAQuotaDoesNotKeepAReleaseFromItsEnd(t *testing.T) {
 	if w.at("a", "1") == "" || len(w.tombstones()) > 0 {
 		t.Errorf("the tag is at %q, and there are %d tombstones", w.at("a", "1"), len(w.tombstones()))
 	}
-	w.crash.Set(1, false) // after the tombstone
+	w.crash.Set(1, false) // the crash comes after the tombstone was written
 	if _, err := w.releaser().Release(t.Context(), w.task()); err == nil || len(w.tombstones()) != 1 {
 		t.Fatalf("%v, and %d tombstones", err, len(w.tombstones()))
 	}
@@ -150,7 +152,8 @@ func TestAQuotaDoesNotKeepAReleaseFromItsEnd(t *testing.T) {
 	w.whole("at the end")
 }
 
-// A store that was made anew elsewhere releases into a tombstone of its own: one of the place before is seen by nobody there.
+// A store that was created again elsewhere releases into a new tombstone:
+// a tombstone of the earlier place would be ignored at the new one.
 func TestI4ATombstoneIsOfOnePlace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -159,7 +162,7 @@ func TestI4ATombstoneIsOfOnePlace(t *testing.T) {
 	if err := w.api.Create(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // once more, as after an interruption
+	for range 2 { // a second time, as after an interruption
 		if _, err := w.releaser().Release(t.Context(), w.task()); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +175,8 @@ func TestI4ATombstoneIsOfOnePlace(t *testing.T) {
 	w.whole("after it")
 }
 
-// What was sealed is known although the manifest has lost its status, as after a restored backup: it waits for its store.
+// The sealed digests are known although the manifest has lost its
+// status, as after a restored backup: the manifest waits for its store.
 func TestI2ASealedManifestWithoutStatusWaitsForItsStore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")

@@ -24,40 +24,40 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// tagsAtOnce is how many tags of a tombstone are asked for, removed or restored at a time.
+// tagsAtOnce is the number of tags of a tombstone that are resolved, removed or restored at a time.
 const tagsAtOnce = 8
 
 // TagStays is the reason of a tombstone's entry whose tag the registry would not remove alone.
 const TagStays = v1alpha1.TagDeleteUnsupported + ": the registry cannot remove a tag alone; the tag goes with its digest at the purge"
 
-// Releaser lets artifacts go: evidence, tombstone, untag, holders once more.
+// Releaser releases artifacts and restores them.
 type Releaser struct {
 	API     client.Client
 	Live    client.Reader
 	Holders *reference.Finder
 	Open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
 	Purges  *Purges
-	// Journal notes what is done; nil only logs it.
+	// Journal records what is done; nil only logs it.
 	Journal *journal.Journal
-	// Workloads reads, live, what a store's workloads run; nil for nobody's.
+	// Workloads reads, live, what the workloads that a store selects run; nil if workloads do not count.
 	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 	stores    batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
 	manifests batch.Reads[scope, []v1alpha1.ArtifactManifest]
-	// namespaces are read by name: whether they are being deleted.
+	// namespaces has, by name, whether a namespace is being deleted.
 	namespaces batch.Reads[string, bool]
 	Clock      clock.PassiveClock // for ages
 	Now        func() time.Time   // the API server's time, for graces
 	Places     place.Rules
 }
 
-// scope is what manifests are listed of: a namespace, or those of one upload path in it.
+// scope is a set of manifests: those of a namespace, or only those with one upload path in it.
 type scope struct {
 	namespace string
 	path      v1alpha1.UploadPath
 }
 
-// Release lets entries of a manifest go: all of them when it is being deleted, or those that
-// left its spec. It can be run again after any interruption and ends what was begun.
+// Release releases entries of a manifest: all of them when the manifest is being deleted, or those
+// that have left its spec. After an interruption it can be run again and completes what it began.
 func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 	began := r.Clock.Now()
 	out, err := r.attempt(ctx, job)
@@ -65,7 +65,7 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 	return out, err
 }
 
-// attempt releases without saying so.
+// attempt does the work of Release, without the journal.
 func (r *Releaser) attempt(ctx context.Context, job Task) (Released, error) {
 	ev, err := r.gather(ctx, job)
 	if err != nil || len(ev.holders) > 0 || ev.untouched != "" {
@@ -102,8 +102,8 @@ func (r *Releaser) attempt(ctx context.Context, job Task) (Released, error) {
 	return out, nil
 }
 
-// lateHolders looks once more for what holds a manifest whose tags are gone.
-func (r *Releaser) lateHolders(ctx context.Context, s *v1alpha1.ArtifactStore, m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) ([]reference.Holder, error) {
+// holdersAfterUntag reads the holders of a manifest again after its tags were removed.
+func (r *Releaser) holdersAfterUntag(ctx context.Context, s *v1alpha1.ArtifactStore, m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) ([]reference.Holder, error) {
 	found, err := r.Holders.Live(ctx, m)
 	if err != nil || len(found.Holders) > 0 || found.KindGoing {
 		return found.Holders, err
@@ -115,11 +115,11 @@ func (r *Releaser) lateHolders(ctx context.Context, s *v1alpha1.ArtifactStore, m
 	return running.Holders(m, entries), err
 }
 
-// running reads what the workloads run that a store selects. It may take seconds in a large cluster, so that it is not part of
-// the evidence that each write needs anew: it is asked before the first untag and after the last one (I14).
+// running reads what the workloads that a store selects run. This may take seconds in a large cluster, so it is not
+// part of the evidence that each write needs fresh: it is read before the first untag and after the last one (I14).
 func (r *Releaser) running(ctx context.Context, s *v1alpha1.ArtifactStore) (*workload.Reading, error) {
 	if r.Workloads == nil {
-		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
+		return nil, nil //nolint:nilnil // a nil Reading is valid and empty
 	}
 	reading, err := r.Workloads(ctx, s)
 	if err == nil {
@@ -131,8 +131,8 @@ func (r *Releaser) running(ctx context.Context, s *v1alpha1.ArtifactStore) (*wor
 	return reading, nil
 }
 
-// statuses are entries as they are recorded, and as they were found in the registry: what runs may use either digest or,
-// of an index, the digest of a part. The parts are only asked for if a reading can say that they are used.
+// statuses returns the entries as recorded and as found in the registry: a workload may use either digest or, for an index,
+// the digest of a platform's image. It reads the children of an index only if there is a reading that could contain them.
 func statuses(ctx context.Context, reg *registry.Client, running *workload.Reading, entries []v1alpha1.ArtifactStatus, found []Finding) ([]v1alpha1.ArtifactStatus, error) {
 	all := slices.Clone(entries)
 	for _, f := range found {
@@ -141,7 +141,7 @@ func statuses(ctx context.Context, reg *registry.Client, running *workload.Readi
 			continue
 		}
 		index, err := reg.Manifest(ctx, f.Repository, digest.Digest(f.Digest))
-		if errors.Is(err, registry.ErrNotFound) { // its tag was there a moment ago: look at everything again
+		if errors.Is(err, registry.ErrNotFound) { // the tag existed a moment ago: gather everything again
 			err = fmt.Errorf("%w: %s does not exist", reference.ErrSuperseded, f.Digest)
 		}
 		if err != nil {
@@ -156,14 +156,14 @@ func statuses(ctx context.Context, reg *registry.Client, running *workload.Readi
 	return all, nil
 }
 
-// undo puts the tags of a tombstone back when a holder has appeared meanwhile, or may have.
+// undo restores the tags of a tombstone when a holder has appeared, or may have appeared, during the release.
 func (r *Releaser) undo(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone) error {
 	_, err := r.Restore(ctx, reg, s, t, func(v1alpha1.TombstoneArtifact) bool { return true }, nil)
 	return err
 }
 
-// prepare reads what the first release of a store may have to put back (I6); nil once it is
-// known that the registry can remove a tag alone.
+// prepare reads what the first untag in a store may have to restore (I6). It returns
+// nil if the registry is known to remove a tag alone, and if the tag does not exist.
 func (r *Releaser) prepare(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, f Finding) (*registry.Trial, error) {
 	if !f.There || s.Status.Capabilities.TagDelete == v1alpha1.Supported {
 		return nil, nil
@@ -171,9 +171,9 @@ func (r *Releaser) prepare(ctx context.Context, reg *registry.Client, s *v1alpha
 	return reg.PrepareTrial(ctx, f.Repository, f.ArtifactVersion, digest.Digest(f.Digest))
 }
 
-// learn removes the tag before the evidence is too old, which write ends with, and records whether the
-// registry did so without taking the digest: that stays true however long it took to find out.
-func (r *Releaser) learn(ctx, write context.Context, trial *registry.Trial, s *v1alpha1.ArtifactStore) (reason string, err error) {
+// untagTrial removes the tag and records in the store whether the registry did so without deleting the digest. The context
+// write ends when the evidence is too old; the result is recorded under ctx, because it stays true afterwards.
+func (r *Releaser) untagTrial(ctx, write context.Context, trial *registry.Trial, s *v1alpha1.ArtifactStore) (reason string, err error) {
 	learnt, err := trial.Untag(write)
 	if err != nil || learnt == v1alpha1.SupportUnknown {
 		return "", err
@@ -189,7 +189,7 @@ func (r *Releaser) learn(ctx, write context.Context, trial *registry.Trial, s *v
 	return "", nil
 }
 
-// resolveAll finds where tags are, some at a time. The errors say which the registry says do not exist.
+// resolveAll resolves tags, tagsAtOnce at a time. absent has an error for each tag that the registry says does not exist.
 func resolveAll(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus) (at []ocispec.Descriptor, absent []error, err error) {
 	at, absent = make([]ocispec.Descriptor, len(entries)), make([]error, len(entries))
 	g, resolving := errgroup.WithContext(ctx)
@@ -206,8 +206,9 @@ func resolveAll(ctx context.Context, reg *registry.Client, entries []v1alpha1.Ar
 	return at, absent, g.Wait()
 }
 
-// find resolves every entry. One that was never there has nothing to release, once that is certain.
-// What promises digests is to come back at those.
+// find resolves every entry. It leaves out an entry that is missing and has no recorded
+// digest: there is nothing to release, once the registry's answer is certain (out.Wait).
+// With promised, a tag that has left its recorded digest is to be restored at that digest.
 func (r *Releaser) find(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus, promised bool, out *Released) ([]Finding, error) {
 	at, absent, err := resolveAll(ctx, reg, entries)
 	if err != nil {
@@ -235,8 +236,9 @@ func (r *Releaser) find(ctx context.Context, reg *registry.Client, entries []v1a
 	return found, nil
 }
 
-// Group sorts findings by the name of the tombstone that they belong to. That of a manifest takes all, what has left its list
-// while something held it too; if that is more than a tombstone takes, what has left is in others beside it.
+// Group groups findings by the name of their tombstone. The tombstone of a manifest takes
+// all entries, including those that left its list while they were held. If that is more
+// than a tombstone can have, the entries that left the list are in tombstones beside it.
 func (j Task) Group(found []Finding) map[string][]Finding {
 	listed := map[inventory.Entry]bool{}
 	for _, a := range j.Manifest.Spec.Artifacts {

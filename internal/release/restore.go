@@ -23,14 +23,13 @@ import (
 
 // Undone is how a restore ended.
 type Undone struct {
-	Back []string // the tags that are back
-	Lost []string // those whose digest the registry says does not exist, and did not say before
-	More bool     // some are back, and others can be tried again at once
+	Back []string // the restored tags
+	Lost []string // the tags whose digest the registry says does not exist, and did not say before
+	More bool     // some tags are restored, and others can be tried again at once
 }
 
-// restoring is the restore of tags from one tombstone (I5). Each entry is claimed first (I13): the one that
-// loses the write reads again. A claim stays until its entry is settled, so that an interrupted restore
-// is taken up again.
+// restoring is the restore of tags from one tombstone (I5). It first claims each entry (I13): a restore that loses the write
+// to another writer has to read again. A claim stays until its entry is settled, so that an interrupted restore is resumed.
 type restoring struct {
 	*Releaser
 	reg       *registry.Client
@@ -39,9 +38,9 @@ type restoring struct {
 	undoTags  *undoTagRemover
 }
 
-// Restore puts back those tags of a tombstone that wanted says. still, when not nil, checks that the tags
-// are still to come back; it is asked again whenever its last answer is too old. The tombstone is
-// deleted when nothing of it is left.
+// Restore restores the tags of a tombstone for which wanted returns true. still, if not nil,
+// checks that the tags are still to be restored; it is called again whenever its last answer
+// is too old. Restore deletes the tombstone once all of its entries are restored or purged.
 func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone,
 	wanted func(v1alpha1.TombstoneArtifact) bool, still func(context.Context) error,
 ) (Undone, error) {
@@ -67,7 +66,7 @@ func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha
 	if failed == nil {
 		return out, r.clear(ctx, t)
 	}
-	if len(out.Back) > 0 { // what can be restored is; the rest is another pass's
+	if len(out.Back) > 0 { // the remaining tags are left to the next pass
 		log.FromContext(ctx).Info("Restored some tags of a tombstone, goes on with the others", "tombstone", t.Name, "restored", len(out.Back), "trouble", failed.Error())
 		out.More = true
 		return out, nil
@@ -75,8 +74,8 @@ func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha
 	return out, failed
 }
 
-// open reads the tombstone, live, and returns the entries that are wanted and can be restored. The
-// tombstone's UID is empty if it has gone.
+// open reads the tombstone, live, and returns the entries that are wanted and can
+// be restored. It sets the tombstone's UID to "" if the tombstone no longer exists.
 func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArtifact) bool) ([]v1alpha1.TombstoneArtifact, error) {
 	t := r.tombstone
 	key := client.ObjectKeyFromObject(t)
@@ -112,8 +111,8 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 	return todo, nil
 }
 
-// Chosen makes sure that a manifest has no other tombstone at a place than those among which it was chosen what is put back:
-// a cache may not have the latest one yet, whose digest is the one to put back. Errors wrap reference.ErrSuperseded.
+// Chosen verifies that among has all tombstones of a manifest at a place from which tags can be restored. A cache
+// may lack the latest tombstone, whose digest is the one to restore. The error wraps reference.ErrSuperseded.
 func (r *Releaser) Chosen(ctx context.Context, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation, among []v1alpha1.Tombstone) error {
 	var all v1alpha1.TombstoneList
 	if err := r.Live.List(ctx, &all, client.InNamespace(m.Namespace), client.MatchingFields{tombstone.ByManifest: m.Name}); err != nil {
@@ -128,8 +127,8 @@ func (r *Releaser) Chosen(ctx context.Context, m *v1alpha1.ArtifactManifest, l v
 	return nil
 }
 
-// claim marks the entries Restoring in one write that fails if anybody else wrote. Those that are known
-// as lost, or that a purge has deleted, are claimed only if their digest exists again.
+// claim marks the entries Restoring in one write, which fails if another writer has changed the tombstone. An
+// entry whose digest is known to be lost, or was deleted by a purge, is claimed only if its digest exists again.
 func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact, out *Undone) ([]v1alpha1.TombstoneArtifact, error) {
 	var claimed []v1alpha1.TombstoneArtifact
 	said := false
@@ -142,7 +141,7 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 			return nil, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
 		case gone && known:
 			continue
-		case gone: // the manifest waits no longer, and asks for it to be pushed
+		case gone: // the manifest no longer waits for the digest, and asks for a push
 			e.State, e.Reason, said = v1alpha1.TombstoneUntagged, tombstone.DigestDeleted, true
 			r.tombstone.SetEntry(e)
 			out.Lost = append(out.Lost, a.Repository+":"+a.Tag)
@@ -162,7 +161,8 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 	return claimed, nil
 }
 
-// gone reports whether the registry still does not have the digest that a restore takes, where it did not have it before.
+// gone reports whether the registry still lacks the digest that
+// a restore uses. It asks only if the digest was missing before.
 func (r *restoring) gone(ctx context.Context, a v1alpha1.TombstoneArtifact, before bool) (bool, error) {
 	if !before {
 		return false, nil
@@ -174,8 +174,8 @@ func (r *restoring) gone(ctx context.Context, a v1alpha1.TombstoneArtifact, befo
 	return false, err
 }
 
-// putAll puts the claimed tags back, some at a time, and sets their entries. One that fails keeps its
-// claim and does not stop the others.
+// putAll restores the claimed tags, tagsAtOnce at a time, and sets their
+// entries. A tag that fails keeps its claim and does not stop the others.
 func (r *restoring) putAll(ctx context.Context, claimed []v1alpha1.TombstoneArtifact, out *Undone) error {
 	listed, errs := make([][]string, len(claimed)), make([]error, len(claimed))
 	var g errgroup.Group
@@ -186,7 +186,7 @@ func (r *restoring) putAll(ctx context.Context, claimed []v1alpha1.TombstoneArti
 				listed[i], err = r.reg.PutTag(ctx, a.Repository, a.Tag, digest.Digest(tombstone.RestoredDigest(a)))
 				return err
 			})
-			return nil // one that fails does not stop the others
+			return nil // the error is in errs
 		})
 	}
 	_ = g.Wait()
@@ -199,8 +199,8 @@ func (r *restoring) putAll(ctx context.Context, claimed []v1alpha1.TombstoneArti
 	return failed
 }
 
-// settle sets the entry of a tag by how putting it back ended. The undo tag goes after the tag is back
-// and before that is recorded, so that an interruption leaves nothing behind that nobody knows of.
+// settle sets the entry of a tag by the result of restoring it. The undo tag is removed after the tag is
+// restored and before that is recorded, so that an interruption leaves no undo tag that no entry knows.
 func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string, putErr error, out *Undone) error {
 	ref := a.Repository + ":" + a.Tag
 	e := r.tombstone.Entry(a.Repository, a.Tag)
@@ -210,11 +210,12 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 	}
 	switch {
 	case errors.Is(putErr, registry.ErrTagTaken):
-		// Until now the manifest's list has kept it, whatever its grace. From now on only a grace does: a whole one.
+		// Until now the manifest's list has protected the digest, whatever its grace
+		// period. From now on only a grace period does, so a whole one begins.
 		e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.Now()))
 		e.Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
 		r.Journal.NotRestored(ctx, r.tagOf(a), v1alpha1.ReasonTagTaken)
-	case errors.Is(putErr, registry.ErrNotFound): // the undo lives through its grace, whatever the registry says now
+	case errors.Is(putErr, registry.ErrNotFound): // the entry stays for its grace period, because the registry may be wrong
 		e.Reason, e.MissingSince = tombstone.DigestLost, new(metav1.NewTime(r.Now()))
 		out.Lost = append(out.Lost, ref)
 		r.Journal.NotRestored(ctx, r.tagOf(a), v1alpha1.ReasonUndoLost)
@@ -232,7 +233,7 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 	return nil
 }
 
-// clear deletes a tombstone that nothing is left of, if nobody has written it since.
+// clear deletes a tombstone whose entries are all restored or purged, if it has not been written since.
 func (r *Releaser) clear(ctx context.Context, t *v1alpha1.Tombstone) error {
 	if t.UID == "" || !t.Consumed() {
 		return nil
@@ -241,8 +242,7 @@ func (r *Releaser) clear(ctx context.Context, t *v1alpha1.Tombstone) error {
 	return client.IgnoreNotFound(err)
 }
 
-// standing is what writes stand on that were not asked for anew: a check, and when it began. It is safe
-// for concurrent use.
+// standing is a check that several writes rely on, and the time when it last began. It is safe for concurrent use.
 type standing struct {
 	check func(context.Context) error // nil: nothing has to be checked
 	clock interface {
@@ -251,10 +251,10 @@ type standing struct {
 	}
 
 	mu sync.Mutex
-	at time.Time // of the last check; zero for none
+	at time.Time // when the last check began; zero if there was none
 }
 
-// act writes within the time for which the check counts, after checking again if that is half over (I3).
+// act writes while the last check counts. It checks again first if half of that time has passed (I3).
 func (s *standing) act(ctx context.Context, write func(context.Context) error) error {
 	left, err := s.left(ctx)
 	if err != nil {

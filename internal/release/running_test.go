@@ -19,7 +19,7 @@ import (
 
 var web = reference.Object{Kind: "Deployment", Namespace: "ran", Name: "web"}
 
-// readings gives a releaser one reading after another; the last again and again.
+// readings gives a releaser one reading after another, and the last one from then on.
 func readings(all ...*workload.Reading) func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error) {
 	return func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error) {
 		next := all[0]
@@ -97,7 +97,7 @@ func TestI14WhatRunsIsNotReleased(t *testing.T) {
 	}
 }
 
-// What leaves the list of a manifest is what the chart that stays there deploys.
+// An entry that leaves the list of a manifest may be deployed by a running chart that stays in the list.
 func TestI14AnEntryBesideAChartThatRunsIsNotReleased(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a", "b")
@@ -151,7 +151,8 @@ func TestI2WhatCannotBeReadReleasesNothing(t *testing.T) {
 	}
 }
 
-// The registry has an index by its tag and says that it does not exist: its parts, which may run, are not known.
+// The registry has an index by its tag but says that the digest does
+// not exist: the images in the index, which may run, are not known.
 func TestI2AnIndexThatSeemsMissingReleasesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -178,7 +179,7 @@ func TestI2AnIndexThatSeemsMissingReleasesNothing(t *testing.T) {
 	}
 }
 
-// What leaves a manifest's spec is kept by what runs it, and not by what runs the others.
+// An entry that leaves a manifest's spec is held by the workloads that use it, not by those that use the other entries.
 func TestI14OnlyWhatIsReleasedCounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a", "b")

@@ -15,23 +15,23 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// untagging removes the tags of one tombstone, some at a time.
+// untagging removes the tags of one tombstone, tagsAtOnce at a time.
 type untagging struct {
 	*Releaser
 	reg *registry.Client
 	job Task
-	// entries are what is released, as recorded and as found.
+	// entries are the entries to release, as recorded and as found.
 	entries []v1alpha1.ArtifactStatus
 
 	mu        sync.Mutex
 	tombstone *v1alpha1.Tombstone
 	reasons   map[string]string // by repository:tag
-	// holders and err are why no more tags are removed.
+	// holders and err say why no more tags are removed.
 	holders []reference.Holder
 	err     error
 }
 
-// release writes a tombstone of a name and removes its tags. done says that nothing more is to be released.
+// release writes the tombstone of the given name and removes its tags. done is true if nothing more is to be released.
 func (u *untagging) release(ctx context.Context, ev *evidence, name string, group []Finding, out *Released) (done bool, err error) {
 	u.tombstone, err = u.Record(ctx, tombstone.New(u.job.Manifest, ev.store, u.job.Cause, name), group)
 	if NamespaceGone(err) {
@@ -47,7 +47,7 @@ func (u *untagging) release(ctx context.Context, ev *evidence, name string, grou
 	return len(out.Holders) > 0, err
 }
 
-// run removes the tags of a tombstone, and looks at the holders once more. If there are any, the tags are put back.
+// run removes the tags of a tombstone and then reads the holders again. If there are any, it restores the tags.
 func (u *untagging) run(ctx context.Context, ev *evidence, group []Finding) ([]reference.Holder, error) {
 	u.all(ctx, ev, group)
 	if len(u.holders) > 0 || errors.Is(u.err, reference.ErrHoldersUnknown) {
@@ -59,16 +59,16 @@ func (u *untagging) run(ctx context.Context, ev *evidence, group []Finding) ([]r
 	if err := u.BeginGrace(ctx, u.tombstone, u.reasons, ev.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return nil, err
 	}
-	late, err := u.lateHolders(ctx, ev.store, u.job.Manifest, u.entries)
+	late, err := u.holdersAfterUntag(ctx, ev.store, u.job.Manifest, u.entries)
 	if len(late) == 0 && !errors.Is(err, reference.ErrHoldersUnknown) {
 		return nil, err
 	}
 	return late, errors.Join(err, u.undo(ctx, u.reg, ev.store, u.tombstone))
 }
 
-// all removes one tag after another until it is known that the registry can remove a tag alone, and then some at a
-// time, each worker on evidence of its own. It returns when no request is under way: one that is not waited for
-// could remove a tag after it was put back.
+// all removes one tag at a time until the registry is known to remove a tag alone, and then
+// tagsAtOnce at a time, each worker with its own copy of the evidence. It returns only when
+// no request is running: a request left running could remove a tag after it was restored.
 func (u *untagging) all(ctx context.Context, ev *evidence, group []Finding) {
 	for len(group) > 0 && ev.store.Status.Capabilities.TagDelete != v1alpha1.Supported {
 		if !u.one(ctx, ev, group[0]) {
@@ -93,10 +93,10 @@ func (u *untagging) all(ctx context.Context, ev *evidence, group []Finding) {
 			return nil
 		})
 	}
-	_ = workers.Wait() // one has set u.err
+	_ = workers.Wait() // the workers have set u.err
 }
 
-// one removes a tag, and reports whether to go on with others.
+// one removes a tag, and reports whether to continue with others.
 func (u *untagging) one(ctx context.Context, ev *evidence, f Finding) bool {
 	u.mu.Lock()
 	over := u.err != nil || len(u.holders) > 0
@@ -119,8 +119,8 @@ func (u *untagging) one(ctx context.Context, ev *evidence, f Finding) bool {
 	return true
 }
 
-// stop notes why no more tags are removed. Holders that one worker has found stay, whatever stops another one
-// after it: they are why the tags come back.
+// stop records why no more tags are removed. Holders that one worker has found are
+// kept, even if another worker fails later: they are why the tags are restored.
 func (u *untagging) stop(holders []reference.Holder, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -130,9 +130,8 @@ func (u *untagging) stop(holders []reference.Holder, err error) {
 	}
 }
 
-// untag removes one tag on evidence that is fresh, after it has seen that the tombstone
-// has the digest the tag is at now. reason is for the tombstone's entry, where there is more to
-// say than that the tag is removed.
+// untag removes one tag on fresh evidence, after it has verified that the tombstone has the tag's
+// current digest. reason is for the tombstone's entry; it is "" if the tag was simply removed.
 func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason string, err error) {
 	if f, err = u.follow(ctx, f); err != nil {
 		return "", err
@@ -154,7 +153,7 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 	if err := u.fresh(ctx, u.job, ev, f); err != nil || len(ev.holders) > 0 {
 		return "", err
 	}
-	if ev.at != looked { // the reading took time, in which somebody may have pushed
+	if ev.at != looked { // somebody may have pushed while the evidence was read
 		if err := u.unmoved(ctx, ev, f); err != nil {
 			return "", err
 		}
@@ -167,15 +166,15 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 		}
 		return u.removed(ctx, f, "", err)
 	}
-	if quarantines(ev.store) && f.kept().Digest == f.Digest { // it came after the tags were read: what the registry takes is put back whole
+	if quarantines(ev.store) && f.kept().Digest == f.Digest { // the undo tag came after the tags were read; the trial restores it too
 		trial.Tags = append(trial.Tags, graph.UndoTag(trial.Manifest.Descriptor.Digest))
 	}
-	reason, err = u.learn(ctx, write, trial, ev.store)
+	reason, err = u.untagTrial(ctx, write, trial, ev.store)
 	return u.removed(ctx, f, reason, err)
 }
 
-// unmoved is nil if a tag is still at the digest that its tombstone has, or if the registry is too slow to say so while the
-// evidence counts, of which it takes a third at most.
+// unmoved returns nil if a tag is still at the digest in its tombstone. It also returns nil if the
+// registry takes longer to answer than a third of the time for which the evidence still counts.
 func (u *untagging) unmoved(ctx context.Context, ev *evidence, f Finding) error {
 	looking, cancel := context.WithTimeout(ctx, (MaxEvidence-u.Clock.Since(ev.at))/3)
 	defer cancel()
@@ -184,7 +183,7 @@ func (u *untagging) unmoved(ctx context.Context, ev *evidence, f Finding) error 
 		return nil
 	}
 	if errors.Is(err, registry.ErrNotFound) || err == nil && now.Digest.String() != f.Digest {
-		err = reference.ErrSuperseded // look at everything again
+		err = reference.ErrSuperseded // gather everything again
 	}
 	if err != nil {
 		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, err)
@@ -192,13 +191,13 @@ func (u *untagging) unmoved(ctx context.Context, ev *evidence, f Finding) error 
 	return nil
 }
 
-// isGone is nil if the registry says that a tag does not exist whose deletion it has just accepted.
+// isGone returns nil if the registry says that a tag, whose deletion it has just accepted, does not exist.
 func isGone(ctx context.Context, reg *registry.Client, f Finding) error {
 	m, err := reg.Tagged(ctx, f.Repository, f.ArtifactVersion)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return nil
-	case err == nil && m.Descriptor.Digest.String() != f.Digest: // pushed again meanwhile
+	case err == nil && m.Descriptor.Digest.String() != f.Digest: // pushed again in the meantime
 		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, reference.ErrSuperseded)
 	case err == nil, errors.Is(err, registry.ErrUnreadable):
 		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, ErrStillThere)
@@ -206,13 +205,13 @@ func isGone(ctx context.Context, reg *registry.Client, f Finding) error {
 	return err
 }
 
-// follow looks where the tag is now. If it has moved, the tombstone gets the new digest first (I4).
+// follow resolves the tag again. If the tag has moved, follow first adds the new digest to the tombstone (I4).
 func (u *untagging) follow(ctx context.Context, f Finding) (Finding, error) {
 	if !f.There {
 		return f, nil
 	}
 	now, err := u.reg.Resolve(ctx, f.Repository, f.ArtifactVersion)
-	if errors.Is(err, registry.ErrNotFound) { // it was there when it was found: look at everything again
+	if errors.Is(err, registry.ErrNotFound) { // the tag existed a moment ago: gather everything again
 		return f, fmt.Errorf("resolving %s:%s: %w", f.Repository, f.ArtifactVersion, reference.ErrSuperseded)
 	}
 	if err != nil {
@@ -227,7 +226,7 @@ func (u *untagging) follow(ctx context.Context, f Finding) (Finding, error) {
 			return f, err
 		}
 		stored.DeepCopyInto(u.tombstone)
-		u.entries = append(u.entries, f.ArtifactStatus) // a workload may use the new digest, too
+		u.entries = append(u.entries, f.ArtifactStatus) // a workload may use the new digest as well
 	}
 	return f, nil
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// names are so many artifacts.
+// names returns the names of n artifacts.
 func names(n int) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -67,7 +67,7 @@ func TestTagsAreRemovedSomeAtATime(t *testing.T) {
 	}
 }
 
-// A worker that fails after another one has found a holder does not hide it: the tags would not come back.
+// A worker that fails after another worker has found a holder must not hide the holder: the tags would not be restored.
 func TestI3AFailureHidesNoHolder(t *testing.T) {
 	t.Parallel()
 	found := []reference.Holder{{Object: reference.Object{Kind: v1alpha1.KindDefinition, Namespace: "ns", Name: "d"}}}
@@ -86,7 +86,8 @@ func TestI3AFailureHidesNoHolder(t *testing.T) {
 	}
 }
 
-// What holds the manifest is seen after the last tag, at the latest, and then every tag comes back, and in whatever order they went.
+// A new holder is found after the last tag at the latest, and then
+// every tag is restored, in whatever order the tags were removed.
 func TestI3AHolderThatAppearsWhileTagsAreRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, names(3*tagsAtOnce)...)
@@ -121,8 +122,8 @@ func TestI3AHolderThatAppearsWhileTagsAreRemoved(t *testing.T) {
 	}
 }
 
-// The cache may know no store of the name, or the one before, when what is to be released is listed: that lists nothing
-// that the store has now, and the manifest would go with its tags left behind and in no tombstone.
+// The cache may know no store of the name, or the previous one, when the entries are listed. Such entries say nothing
+// about the store's present place: the manifest would be deleted, with its tags left behind and in no tombstone.
 func TestI4WhatWasListedOfAnotherPlaceIsNotReleased(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -147,7 +148,7 @@ func TestI4WhatWasListedOfAnotherPlaceIsNotReleased(t *testing.T) {
 	}
 }
 
-// lookedAt is an API server that says when the manifest is read.
+// lookedAt is an API server that reports each time the manifest is read.
 type lookedAt struct {
 	client.Reader
 	times int
@@ -162,7 +163,7 @@ func (l *lookedAt) Get(ctx context.Context, key client.ObjectKey, into client.Ob
 	return l.Reader.Get(ctx, key, into, opts...)
 }
 
-// The evidence is read anew after it was seen where the tag is, and somebody pushes meanwhile.
+// A push moves the tag after it was resolved, while the evidence is read again.
 func TestI4ATagThatMovesWhileTheEvidenceIsReadIsNotRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")

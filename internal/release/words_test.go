@@ -42,7 +42,8 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// The claim of a purge counts while it renews its Lease, by the time of who observes it: that in a Lease is of another clock.
+// The claim of a purge counts while the purge renews its Lease, measured
+// by the observer's clock: the time in the Lease comes from another clock.
 func TestAPurgeIsAliveWhileItRenewsItsLease(t *testing.T) {
 	t.Parallel()
 	scheme, err := reference.NewScheme()
@@ -53,7 +54,7 @@ func TestAPurgeIsAliveWhileItRenewsItsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	down, fails := errors.New("connection refused"), false
-	// Its store may have been deleted since.
+	// The store may have been deleted since.
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: cronjob.LeaseName("acme"), Labels: cronjob.Labels()}}
 	foreign := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "acme"}, Spec: coordinationv1.LeaseSpec{HolderIdentity: new("x"), LeaseDurationSeconds: new(int32(15))}}
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = new("purge-1"), new(int32(15))
@@ -120,7 +121,7 @@ func TestAPurgeIsAliveWhileItRenewsItsLease(t *testing.T) {
 	}
 }
 
-// A manifest that is not what was seen, and a store that is another one, are looked at anew.
+// A manifest that has changed since it was seen, or a store with another UID, must be read again.
 func TestWhatHasChangedIsSuperseded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
@@ -155,7 +156,7 @@ func TestWhatHasChangedIsSuperseded(t *testing.T) {
 	}
 }
 
-// A digest that has lost its tag by a push keeps an undo tag, if its store wants that and the registry still has it.
+// A digest whose tag was overwritten gets an undo tag if its store wants that and the registry still has the digest.
 func TestI5AnOverwrittenDigestIsQuarantined(t *testing.T) {
 	t.Parallel()
 	for _, undo := range []v1alpha1.UndoMode{v1alpha1.UndoQuarantineTag, v1alpha1.UndoUntagged} {
@@ -181,7 +182,7 @@ func TestI5AnOverwrittenDigestIsQuarantined(t *testing.T) {
 	}
 }
 
-// A place that the administrator denies is not used, also before the status of the store says so.
+// A place that the administrator denies is not used, even before the status of the store says so.
 func TestAStoreIsInertByItsPlace(t *testing.T) {
 	t.Parallel()
 	denied, err := place.Parse([]byte("default: Deny\nplaces: []\n"))

@@ -31,7 +31,7 @@ type world struct {
 	api      client.Client
 	manifest *v1alpha1.ArtifactManifest
 	location v1alpha1.RegistryLocation
-	digests  map[string]string // by name
+	digests  map[string]string // by artifact name
 }
 
 func newWorld(t *testing.T, artifacts ...string) *world {
@@ -70,7 +70,7 @@ func newWorld(t *testing.T, artifacts ...string) *world {
 	return w
 }
 
-// cluster is a fake API server whose writes end with the crash.
+// cluster is a fake API server whose writes fail after the crash.
 func (w *world) cluster(objects []client.Object) client.Client {
 	w.t.Helper()
 	scheme, err := reference.NewScheme()
@@ -93,7 +93,7 @@ func (w *world) cluster(objects []client.Object) client.Client {
 	return b.WithInterceptorFuncs(w.crash.Funcs()).Build()
 }
 
-// releaser is one that has just started.
+// releaser returns a Releaser as after a start of the manager.
 func (w *world) releaser() *Releaser {
 	clock := testingclock.NewFakePassiveClock(time.Now())
 	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true), registry.ClusterRegistry{})
@@ -113,7 +113,7 @@ func (w *world) tombstones() []v1alpha1.Tombstone {
 	return all.Items
 }
 
-// at is the digest that a tag or digest of an artifact is at; "" if it is not there.
+// at returns the digest of a tag or digest of an artifact, or "" if it does not exist.
 func (w *world) at(name, reference string) string {
 	w.t.Helper()
 	d, err := registrytest.TagDigest(w.t.Context(), w.Host, "acme/m/"+name, reference)
@@ -123,7 +123,7 @@ func (w *world) at(name, reference string) string {
 	return d.String()
 }
 
-// whole fails the test unless each digest is in the registry, and each that has no tag is in a tombstone.
+// whole fails the test unless each digest is in the registry and each digest without a tag is in a tombstone.
 func (w *world) whole(when string) {
 	w.t.Helper()
 	for name, d := range w.digests {

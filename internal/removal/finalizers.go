@@ -24,35 +24,35 @@ import (
 
 const (
 	finalizers = "finalizers"
-	// writers bounds how many objects are released at once.
+	// writers is the number of objects that are unprotected at a time.
 	writers = 8
-	// named bounds how many are named in one message.
+	// named is the number of objects that are named in one message.
 	named = 10
 )
 
-// protected are the kinds whose objects carry the finalizer, holders before what they hold.
+// protected are the kinds whose objects have the finalizer, holders before the kinds that they hold.
 var protected = []string{
 	v1alpha1.KindSite, v1alpha1.KindDesign, v1alpha1.KindDefinition, v1alpha1.KindArtifactManifest, v1alpha1.KindArtifactStore,
 }
 
-// backoff is for a write that somebody else came before, or that the API server failed at: four more
-// tries within two seconds.
+// backoff is for a write that conflicts with another one, or that
+// failed in the API server: four more attempts within two seconds.
 var backoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 5}
 
-// removeFinalizers takes our finalizer off every object. A kind that cannot be read, and an object
-// that cannot be written, are reported when all others are done.
+// removeFinalizers removes nfo's finalizer from every object. It reports the kinds that
+// cannot be read and the objects that cannot be written after it has handled all others.
 func (r *remover) removeFinalizers(ctx context.Context) error {
 	var failed []error
 	for _, kind := range protected {
-		if failed = append(failed, r.letGoAll(ctx, kind)); ctx.Err() != nil {
+		if failed = append(failed, r.unprotectAll(ctx, kind)); ctx.Err() != nil {
 			break
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// letGoAll lets go of every object of a kind.
-func (r *remover) letGoAll(ctx context.Context, kind string) error {
+// unprotectAll removes nfo's finalizer from every object of a kind.
+func (r *remover) unprotectAll(ctx context.Context, kind string) error {
 	var failed failures
 	var removed atomic.Int64
 	resource, verb := v1alpha1.Resource(kind), "removed"
@@ -65,7 +65,7 @@ func (r *remover) letGoAll(ctx context.Context, kind string) error {
 		for i := range items {
 			o := &items[i]
 			work.Go(func() error {
-				had, err := r.letGo(ctx, o)
+				had, err := r.unprotect(ctx, o)
 				if had {
 					removed.Add(1)
 				}
@@ -73,7 +73,7 @@ func (r *remover) letGoAll(ctx context.Context, kind string) error {
 				return nil
 			})
 		}
-		_ = work.Wait() // each says itself whether it failed
+		_ = work.Wait() // failed has the errors
 		r.say("%s: %d of %d %s, %d %s", finalizers, seen-int64(len(failed.by)), seen+left, resource, removed.Load(), verb)
 		return context.Cause(ctx)
 	})
@@ -89,9 +89,9 @@ func (r *remover) letGoAll(ctx context.Context, kind string) error {
 	return nil
 }
 
-// letGo takes our finalizer off one object, and leaves those of others: the write fails, and is done
-// anew on what is there then, when anybody has written since. It reports whether there was one.
-func (r *remover) letGo(ctx context.Context, o *metav1.PartialObjectMetadata) (had bool, err error) {
+// unprotect removes nfo's finalizer from one object and leaves other finalizers. If another writer has
+// changed the object, unprotect reads it again and retries. It reports whether the object had the finalizer.
+func (r *remover) unprotect(ctx context.Context, o *metav1.PartialObjectMetadata) (had bool, err error) {
 	stale := false
 	err = retry.OnError(backoff, transient, func() error {
 		if stale {
@@ -113,13 +113,13 @@ func (r *remover) letGo(ctx context.Context, o *metav1.PartialObjectMetadata) (h
 	return had && err == nil, err
 }
 
-// transient errors may not come again. An internal one is, among others, a webhook of somebody that
-// did not answer.
+// transient reports whether an error may not occur again. An internal
+// error is, for example, another webhook that did not answer.
 func transient(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err)
 }
 
-// failures are the objects that could not be released, and why.
+// failures are the objects that could not be unprotected, with their errors.
 type failures struct {
 	mu sync.Mutex
 	by map[string]error
@@ -129,7 +129,7 @@ func (f *failures) note(name string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
-		delete(f.by, name) // it may have failed before the list was begun anew
+		delete(f.by, name) // it may have failed before the list was started again
 		return
 	}
 	if f.by == nil {
@@ -150,7 +150,7 @@ func (f *failures) err() error {
 	return errors.Join(all...)
 }
 
-// enumerate names the first of many; "" for none.
+// enumerate returns the first names of a list and the number of the others, or "" for an empty list.
 func enumerate(names []string) string {
 	if more := len(names) - named; more > 0 {
 		return fmt.Sprintf("%s, and %d more", strings.Join(names[:named], ", "), more)

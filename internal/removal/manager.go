@@ -20,11 +20,11 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// managerLabels are on the manager's pods. They are needed only without a Deployment to ask.
+// managerLabels are the labels of the manager's pods. They are used if there is no Deployment to read them from.
 var managerLabels = labels.Set{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/component": "manager"}
 
-// removeWebhooks deletes the webhooks, unless they lead to a manager in another namespace: that of pods first, so that
-// no new pod needs what is about to go. What it must not delete is known before anything is deleted.
+// removeWebhooks deletes the webhooks unless they call a manager in another namespace. It deletes the webhook of
+// pods first, so that no new pod depends on what is removed next. It reads all webhooks before it deletes any.
 func (r *remover) removeWebhooks(ctx context.Context) error {
 	pods, own := &admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	pods.Name, own.Name = v1alpha1.MutatingWebhookName, v1alpha1.WebhookConfigurationName
@@ -55,18 +55,18 @@ func (r *remover) removeWebhooks(ctx context.Context) error {
 	return nil
 }
 
-// hooks are those of one configuration.
+// hooks are the webhooks of one configuration.
 type hooks struct {
 	object  client.Object
 	kind    string
 	configs func() []admissionregistrationv1.WebhookClientConfig
-	// optional: only an installation with a mirror has them.
+	// optional is true for webhooks that only an installation with a mirror has.
 	optional, missing bool
 }
 
 func (h *hooks) what() string { return h.kind + " " + h.object.GetName() }
 
-// hand says how to delete them by hand.
+// hand returns how to delete the webhooks by hand.
 func (h *hooks) hand() string {
 	return "by hand: kubectl delete " + strings.ToLower(h.kind) + " " + h.object.GetName() + again
 }
@@ -104,7 +104,7 @@ func (r *remover) deleteWebhooks(ctx context.Context, h *hooks) error {
 	return nil
 }
 
-// stopManager scales the manager to nothing and waits until none of its pods is left.
+// stopManager scales the manager to 0 and waits until all of its pods have ended.
 func (r *remover) stopManager(ctx context.Context) error {
 	const step = "manager"
 	d := &appsv1.Deployment{}
@@ -133,7 +133,7 @@ func (r *remover) stopManager(ctx context.Context) error {
 	return nil
 }
 
-// scaleDown patches the scale alone: the remover has no right to change what the Deployment runs.
+// scaleDown patches only the scale: the remover has no right to change what the Deployment runs.
 func (r *remover) scaleDown(ctx context.Context, d *appsv1.Deployment) error {
 	if replicas := d.Spec.Replicas; replicas != nil && *replicas == 0 {
 		return nil
@@ -149,8 +149,8 @@ func (r *remover) scaleDown(ctx context.Context, d *appsv1.Deployment) error {
 	return nil
 }
 
-// runningManager says what may still run of the manager, "" when nothing does. The Deployment is
-// looked at too: until its controller has seen the change it could make another pod.
+// runningManager returns what may still run of the manager, or "" if nothing does. It also reads
+// the Deployment, because its controller could create another pod until it has seen the change.
 func (r *remover) runningManager(ctx context.Context, selector labels.Selector) (string, error) {
 	d := &appsv1.Deployment{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: v1alpha1.ManagerName}, d)
@@ -181,8 +181,8 @@ func podName(p corev1.Pod) string {
 	return name
 }
 
-// removeLeftovers deletes what the manager made beside itself: its certificate and its Lease. Whether
-// they are there nobody has a right to see.
+// removeLeftovers deletes what the manager made for itself: its certificate and its
+// Lease. The remover has no right to read them, so it deletes them without checking.
 func (r *remover) removeLeftovers(ctx context.Context) error {
 	secret, lease := &corev1.Secret{}, &coordinationv1.Lease{}
 	secret.Name, lease.Name = v1alpha1.WebhookSecretName, v1alpha1.ManagerName

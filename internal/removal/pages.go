@@ -11,13 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// pageSize bounds one answer of a list, in objects.
+// pageSize is the page size of a list, in objects.
 const pageSize = 500
 
-// pages reads the metadata of all objects of a kind, in all namespaces, and hands on each page, with
-// how many objects were seen, this page's included, and how many are left. A kind that the cluster
-// does not know has none. When the API server no longer has the list that the pages are of, it is
-// begun anew: do must bear to see an object twice.
+// pages reads the metadata of all objects of a kind, in all namespaces, and calls do for each page, with the number
+// of objects read so far, this page included, and the number that follows. A kind that the cluster does not know has
+// no objects. If the API server no longer has the list, pages starts it again, so do must accept an object twice.
 func (r *remover) pages(ctx context.Context, kind schema.GroupVersionKind, with client.ListOption, do func(items []metav1.PartialObjectMetadata, seen, left int64) error) error {
 	token, seen := "", int64(0)
 	for {

@@ -24,15 +24,15 @@ const purges = "purges"
 
 var cronJob = batchv1.SchemeGroupVersion.WithKind("CronJob")
 
-// identity is what purges run under, what grants first.
+// identity are the kinds that purges get their rights from, the kind that grants first.
 var identity = []schema.GroupVersionKind{
 	rbacv1.SchemeGroupVersion.WithKind("RoleBinding"),
 	rbacv1.SchemeGroupVersion.WithKind("Role"),
 	corev1.SchemeGroupVersion.WithKind("ServiceAccount"),
 }
 
-// removePurges sees to it that no purge runs or starts, and deletes what they run from. When one may
-// still run, what it needs stays.
+// removePurges makes sure that no purge runs or starts, and deletes the objects
+// that purges run from. If a purge may still run, the objects that it needs stay.
 func (r *remover) removePurges(ctx context.Context) error {
 	all, err := r.made(ctx, cronJob)
 	if err != nil {
@@ -45,7 +45,7 @@ func (r *remover) removePurges(ctx context.Context) error {
 	if err := errors.Join(append(failed, r.awaitJobs(ctx, all))...); err != nil {
 		return err
 	}
-	// In the foreground: a CronJob goes when its jobs and their pods have gone.
+	// In the foreground: a CronJob is deleted after its jobs and their pods.
 	if err := r.deleteAll(ctx, cronJob, all, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (r *remover) removePurges(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// made lists what the manager made for its stores, of one kind.
+// made lists the objects of one kind that the manager made for its stores.
 func (r *remover) made(ctx context.Context, kind schema.GroupVersionKind) ([]metav1.PartialObjectMetadata, error) {
 	var all []metav1.PartialObjectMetadata
 	err := r.pages(ctx, kind, client.MatchingLabels(cronjob.Labels()), func(items []metav1.PartialObjectMetadata, _, _ int64) error {
@@ -97,7 +97,7 @@ func (r *remover) suspend(ctx context.Context, o *metav1.PartialObjectMetadata) 
 	return nil
 }
 
-// deleteAll deletes these objects, and none that has taken the name of one since.
+// deleteAll deletes these objects, but no object that was created since with the same name.
 func (r *remover) deleteAll(ctx context.Context, kind schema.GroupVersionKind, all []metav1.PartialObjectMetadata, opts ...client.DeleteOption) error {
 	var failed []error
 	for i := range all {
@@ -115,7 +115,7 @@ func (r *remover) deleteAll(ctx context.Context, kind schema.GroupVersionKind, a
 	return errors.Join(failed...)
 }
 
-// ignoreGone is nil for what is gone, also when another has its name.
+// ignoreGone returns nil if the object no longer exists, even if another one has its name.
 func ignoreGone(err error) error {
 	if apierrors.IsConflict(err) {
 		return nil
@@ -123,7 +123,7 @@ func ignoreGone(err error) error {
 	return client.IgnoreNotFound(err)
 }
 
-// cronJobs says which CronJobs are still there, "" when none is.
+// cronJobs returns the CronJobs that still exist, or "" if there are none.
 func (r *remover) cronJobs(ctx context.Context) (string, error) {
 	all, err := r.made(ctx, cronJob)
 	var names []string
@@ -133,8 +133,8 @@ func (r *remover) cronJobs(ctx context.Context) (string, error) {
 	return enumerate(names), err
 }
 
-// awaitJobs waits until no purge of these CronJobs runs. After half of the time that is left they are ended, which is
-// safe at any moment; a purge takes up to two minutes to end.
+// awaitJobs waits until no purge of these CronJobs runs. After half of the remaining time
+// it ends them, which is safe at any moment; a purge takes up to two minutes to end.
 func (r *remover) awaitJobs(ctx context.Context, cronJobs []metav1.PartialObjectMetadata) error {
 	half := time.Now().Add(time.Until(r.deadline) / 2)
 	err := r.until(ctx, purges, func(ctx context.Context) (string, error) {
@@ -155,7 +155,7 @@ func (r *remover) awaitJobs(ctx context.Context, cronJobs []metav1.PartialObject
 	return nil
 }
 
-// endJob deletes a job in the foreground: it goes when its pods have ended.
+// endJob deletes a job in the foreground: the job is deleted after its pods have ended.
 func (r *remover) endJob(ctx context.Context, j *batchv1.Job) error {
 	if err := ignoreGone(r.Client.Delete(ctx, j, client.PropagationPolicy(metav1.DeletePropagationForeground), client.Preconditions{UID: &j.UID})); err != nil {
 		return fmt.Errorf("ending Job %s/%s: %w", j.Namespace, j.Name, err)
@@ -164,8 +164,8 @@ func (r *remover) endJob(ctx context.Context, j *batchv1.Job) error {
 	return nil
 }
 
-// runningJobs are the purges of these CronJobs that have not ended, those included that people started with
-// `kubectl create job --from`. A Job of anybody else may have the same labels.
+// runningJobs returns the purges of these CronJobs that have not ended, including those started with
+// `kubectl create job --from`. It checks the owner, because other Jobs may have the same labels.
 func (r *remover) runningJobs(ctx context.Context, cronJobs []metav1.PartialObjectMetadata) (running []batchv1.Job, err error) {
 	owners := map[types.UID]bool{}
 	for _, c := range cronJobs {
@@ -187,7 +187,7 @@ func (r *remover) runningJobs(ctx context.Context, cronJobs []metav1.PartialObje
 	}
 }
 
-// ended is true when no pod of a job runs, and none will.
+// ended reports whether a job has no running pod and will start none.
 func ended(j batchv1.Job) bool {
 	for _, c := range j.Status.Conditions {
 		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {

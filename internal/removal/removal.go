@@ -11,32 +11,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// pollInterval is how often is looked whether what is waited for is done.
+// pollInterval is how often a wait checks whether it is over.
 const pollInterval = time.Second
 
-// again ends an error that tells what to do by hand.
+// again ends an error that says what to do by hand.
 const again = "; then run this again"
 
-// ErrNamespace is returned, wrapped, when the manager is in another namespace than was said. Nothing
-// has been changed then.
+// ErrNamespace is wrapped when the manager is in another namespace than Config.Namespace. Then nothing has been changed.
 var ErrNamespace = errors.New("the manager is in another namespace")
 
-// Config is one removal.
+// Config configures one removal.
 type Config struct {
-	// Client is uncached; its scheme has Kubernetes' own kinds.
+	// Client is uncached. Its scheme has the built-in kinds of Kubernetes.
 	Client client.Client
-	// Namespace is the manager's.
+	// Namespace is the manager's namespace.
 	Namespace string
-	// Timeout bounds how long is waited for the manager's pods and for purges, in all. Above 0.
-	// Halfway through the time that purges are left, they are ended.
+	// Timeout is the maximum total time to wait for the manager's pods and for purges.
+	// It must be above 0. Purges are ended after half of the time that is left for them.
 	Timeout time.Duration
-	// DryRun only reads, and tells what would be done.
+	// DryRun only reads, and reports what would be done.
 	DryRun bool
-	// Out gets a line for each thing that is done.
+	// Out gets a line for each action.
 	Out io.Writer
 }
 
-// What a removal may do; the generated roles are made from this. The namespace is the manager's.
+// These are the rights of a removal; the roles are generated from them. The namespace is the manager's.
 //
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=nfo-validating,verbs=get;delete
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get;delete
@@ -51,16 +50,16 @@ type Config struct {
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;delete
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=get;list;patch
 
-// remover is one removal under way.
+// remover is one removal in progress.
 type remover struct {
 	Config
 	// deadline ends all waits.
 	deadline time.Time
 }
 
-// Run removes the operator from the cluster; see the package for the order. It may be run again at
-// any time. The error joins all that failed, each with what to do by hand; it wraps ErrNamespace
-// when nothing was done.
+// Run removes the operator from the cluster; see the package for the order. It can be
+// run again at any time. The error joins all failures, each with what to do by hand.
+// It wraps ErrNamespace if the manager is in another namespace and nothing was done.
 func Run(ctx context.Context, cfg Config) error {
 	r := &remover{Config: cfg, deadline: time.Now().Add(cfg.Timeout)}
 	if err := r.removeWebhooks(ctx); err != nil {
@@ -87,10 +86,10 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func (r *remover) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.Out, format+"\n", args...) // a closed terminal is not a reason to stop
+	_, _ = fmt.Fprintf(r.Out, format+"\n", args...) // a closed terminal must not stop the removal
 }
 
-// did says what was done, or what a dry run would do.
+// did reports what was done, or what a dry run would do.
 func (r *remover) did(step, verb, what string) {
 	if r.DryRun {
 		r.say("%s: would be %s: %s", step, verb, what)
@@ -99,14 +98,14 @@ func (r *remover) did(step, verb, what string) {
 	r.say("%s: %s: %s", step, verb, what)
 }
 
-// until returns when nothing is pending any more, which it looks for every second, and says what is
-// whenever that changes. Past the deadline the error tells what still is. A dry run looks once.
+// until returns once nothing is pending. It checks every pollInterval, and reports what is pending
+// whenever that changes. After the deadline its error says what is still pending. A dry run checks once.
 func (r *remover) until(ctx context.Context, step string, pending func(context.Context) (string, error)) error {
 	waiting, cancel := context.WithDeadline(ctx, r.deadline)
 	defer cancel()
 	var last string
 	err := wait.PollUntilContextCancel(waiting, pollInterval, true, func(context.Context) (bool, error) {
-		what, err := pending(ctx) // not bound to the deadline: the last look is to say what is waited for
+		what, err := pending(ctx) // not bound to the deadline, so that the last check can report what is pending
 		if err != nil || what == "" {
 			return err == nil, err
 		}

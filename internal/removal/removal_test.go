@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// installed reads an object of config.
+// installed reads an object from config.
 func installed(t *testing.T, file, kind string) *unstructured.Unstructured {
 	t.Helper()
 	f, err := os.Open("../../config/" + file)
@@ -71,7 +71,7 @@ func TestManagerIsKnownByItsLabels(t *testing.T) {
 	}
 }
 
-// The remover is bound by anyone who installs a job that runs it, and by nobody else.
+// The remover is not part of the installation: it gets its rights only from a job that runs it.
 func TestRemoverIsNotInstalled(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../config/rbac/kustomization.yaml")
@@ -134,7 +134,7 @@ func TestFailuresAreToldInShort(t *testing.T) {
 	for _, name := range strings.Split("a b c d e f g h i j k l", " ") {
 		f.note("ns/"+name, errors.New("denied"))
 	}
-	f.note("ns/a", nil) // which it was, the second time
+	f.note("ns/a", nil) // it was unprotected at the second attempt
 	lines := strings.Split(f.err().Error(), "\n")
 	if len(lines) != 11 || lines[0] != "finalizers of ns/b: denied" || lines[10] != "and of 1 more" {
 		t.Errorf("it says %q", lines)

@@ -31,12 +31,12 @@ import (
 
 const others = "example.com/other"
 
-// meta is that of an object in the namespace of a publisher.
+// meta returns the metadata of an object in the namespace of a publisher.
 func meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "publisher", Name: name}
 }
 
-// made is meta of what the manager made for a store.
+// made returns the metadata of an object that the manager made for a store.
 func made() metav1.ObjectMeta {
 	m := meta("purge")
 	m.Labels = cronjob.Labels()
@@ -44,7 +44,7 @@ func made() metav1.ObjectMeta {
 	return m
 }
 
-// started is meta of a Job that the CronJob of the installation, or a person from it, started.
+// started returns the metadata of a Job that was started by the installation's CronJob, or from it by hand.
 func started(name string) metav1.ObjectMeta {
 	m := meta(name)
 	m.Labels = cronjob.Labels()
@@ -52,14 +52,14 @@ func started(name string) metav1.ObjectMeta {
 	return m
 }
 
-// ours is meta of an object that carries our finalizer and another's.
+// ours returns the metadata of an object that has nfo's finalizer and another one.
 func ours(name string) metav1.ObjectMeta {
 	m := meta(name)
 	m.Finalizers = []string{v1alpha1.Finalizer, others}
 	return m
 }
 
-// installation is everything that an installation has in a cluster, and what only looks so.
+// installation returns everything that an installation has in a cluster, and objects that only look like it.
 func installation() []client.Object {
 	hook := func(namespace string) admissionregistrationv1.WebhookClientConfig {
 		return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: "nfo-webhook"}}
@@ -85,12 +85,12 @@ func installation() []client.Object {
 	}
 }
 
-// cluster is a fake API server with an installation, and a manager that ends when it is scaled down.
+// cluster is a fake API server with an installation whose manager ends when it is scaled down.
 type cluster struct {
 	client.WithWatch
 	mu     sync.Mutex
 	writes []string
-	// fails, when not nil, is the error of a write or read: verb and what, such as "patch ArtifactStore".
+	// fails, if not nil, returns the error of a write or read, given as verb and kind, such as "patch ArtifactStore".
 	fails func(what string) error
 }
 
@@ -165,7 +165,7 @@ func newCluster(t *testing.T, more ...client.Object) *cluster {
 	return c
 }
 
-// remove runs a removal, and returns what it says.
+// remove runs a removal and returns its output.
 func (c *cluster) remove(t *testing.T, change ...func(*Config)) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -177,7 +177,7 @@ func (c *cluster) remove(t *testing.T, change ...func(*Config)) (string, error) 
 	return out.String(), err
 }
 
-// left are the objects of an installation that are still there, and those of ours that still carry the finalizer.
+// left returns the objects of an installation that still exist, and those of nfo's kinds that still have the finalizer.
 func (c *cluster) left(t *testing.T) (there, held []string) {
 	t.Helper()
 	c.fails = nil
@@ -226,7 +226,7 @@ func TestRunRemovesWhatIsOurs(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", says, out)
 		}
 	}
-	// Once more there is nothing to do, and that is not an error.
+	// A second removal has nothing to do, and that is not an error.
 	if out, err := c.remove(t); err != nil || !strings.Contains(out, "webhooks: not there: ValidatingWebhookConfiguration") || !strings.Contains(out, "finalizers: 2 of 2 artifactstores, 0 removed") {
 		t.Errorf("once more: %v\n%s", err, out)
 	}
@@ -258,12 +258,12 @@ func TestAnotherNamespaceChangesNothing(t *testing.T) {
 	}
 }
 
-// TestDenied: what must be done first stops all that follows; what need not be done stops nothing else.
+// TestDenied checks that a failed gate stops everything after it, and that another failure stops only what depends on it.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		denied, says string
-		// released are the kinds of ours that are released nevertheless.
+		// released is the number of objects that are unprotected nevertheless.
 		released int
 	}{
 		"ReadWebhooks":   {"get ValidatingWebhookConfiguration", "by hand: kubectl delete validatingwebhookconfiguration", 0},
@@ -300,7 +300,7 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// Somebody else writes an object at the same time: it is released as it is then.
+// An object that another writer changes at the same time is read again and unprotected.
 func TestAConflictIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	c, conflicts := newCluster(t), 0
@@ -317,7 +317,7 @@ func TestAConflictIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A manager that still runs would put back what is taken away.
+// A manager that still runs would undo the removal.
 func TestAManagerThatRunsStopsAll(t *testing.T) {
 	t.Parallel()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: "nfo-manager-0", Labels: managerLabels}, Spec: corev1.PodSpec{NodeName: "lost"}}
@@ -331,7 +331,7 @@ func TestAManagerThatRunsStopsAll(t *testing.T) {
 	}
 }
 
-// A purge that runs is waited for, and ended when half of the time has passed; one that has ended is not.
+// A running purge is waited for, and ended after half of the time. A purge that has ended is not waited for.
 func TestPurgesAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	ended := &batchv1.Job{ObjectMeta: started("ended"), Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}}}
@@ -342,7 +342,7 @@ func TestPurgesAreWaitedFor(t *testing.T) {
 	}
 }
 
-// A Job of anybody else is neither waited for nor deleted, whatever its labels and its owner's name.
+// A Job of another owner is neither waited for nor deleted, whatever its labels and its owner's name.
 func TestI9AJobOfOthersIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	foreign, owned := started("foreign"), started("owned")
@@ -382,7 +382,7 @@ func TestManyNamesAreEnumerated(t *testing.T) {
 	for i := range 12 {
 		f.note(fmt.Sprintf("p/%02d", i), errors.New("no"))
 	}
-	f.note("p/00", nil) // it was released when the list was begun anew
+	f.note("p/00", nil) // it was unprotected after the list was started again
 	if err := f.err(); !strings.Contains(err.Error(), "finalizers of p/01: no") || strings.Contains(err.Error(), "p/11") || !strings.Contains(err.Error(), "and of 1 more") {
 		t.Errorf("%v", err)
 	}

@@ -11,24 +11,24 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// ErrImage is wrapped where a text is not an image reference, or names an image that the mirror cannot have.
+// ErrImage is wrapped if a text is not an image reference, or refers to an image that cannot be mirrored.
 var ErrImage = errors.New("not an image that can be mirrored")
 
-// maxImage is the longest image reference, in bytes, as in the schema of Artifact.
+// maxImage is the maximum length of an image reference, in bytes, as in the schema of Artifact.
 const maxImage = 512
 
-// Image is an image reference in full.
+// Image is a complete image reference.
 type Image struct {
-	// Host is that of the registry, with a port where it has one: docker.io, registry.example.com:5000.
+	// Host is the host of the registry, with a port if the reference has one: docker.io, registry.example.com:5000.
 	Host string
-	// Repository is the name in that registry.
+	// Repository is the repository in that registry.
 	Repository string
-	// Tag and Digest: one of them may be "".
+	// Tag and Digest are those of the reference. One of them may be "".
 	Tag, Digest string
 }
 
-// Parse reads an image reference as a container's image has it: nginx is docker.io/library/nginx:latest. Errors wrap
-// ErrImage.
+// Parse parses an image reference as in the image field of a container:
+// nginx is docker.io/library/nginx:latest. Errors wrap ErrImage.
 func Parse(image string) (Image, error) {
 	if len(image) > maxImage {
 		return Image{}, fmt.Errorf("%w: it has more than %d characters", ErrImage, maxImage)
@@ -54,10 +54,10 @@ func Parse(image string) (Image, error) {
 	return i, nil
 }
 
-// String is the reference in full, as Artifacts have it.
+// String returns the complete reference, as in the spec of an Artifact.
 func (i Image) String() string { return i.Host + "/" + i.Repository + i.suffix() }
 
-// Reference is what the image is asked for by: its digest or, without one, its tag.
+// Reference returns the digest or, without one, the tag, by which the image is pulled.
 func (i Image) Reference() string { return cmp.Or(i.Digest, i.Tag) }
 
 func (i Image) suffix() string {
@@ -71,23 +71,26 @@ func (i Image) suffix() string {
 	return s
 }
 
-// Artifact is the object that stands for the image in a namespace.
+// Artifact returns the Artifact of the image in a namespace.
 func (i Image) Artifact(namespace string) *v1alpha1.Artifact {
 	a := &v1alpha1.Artifact{Spec: v1alpha1.ArtifactSpec{SourceArtifact: i.String()}}
 	a.Namespace, a.Name = namespace, v1alpha1.ArtifactName(i.String())
 	return a
 }
 
-// Path is where the image is below the mirror's prefix: the host, whose colon becomes an underscore, and the repository.
+// Path returns the place of the image below the mirror's prefix: the
+// host, with an underscore instead of the colon, and the repository.
 func (i Image) Path() string { return strings.Replace(i.Host, ":", "_", 1) + "/" + i.Repository }
 
-// MirrorRepository is the whole name of the image's repository in the registry that nfo ships.
+// MirrorRepository returns the full path of the image's repository in the registry that nfo ships.
 func (i Image) MirrorRepository() string { return v1alpha1.MirrorPrefix + "/" + i.Path() }
 
-// At is the reference by which a pod pulls the image from the mirror at an address; see v1alpha1.MirrorSpec.PullAddress.
+// At returns the reference by which a pod pulls the image from
+// the mirror at an address; see v1alpha1.MirrorSpec.PullAddress.
 func (i Image) At(address string) string { return address + "/" + i.Path() + i.suffix() }
 
-// Original is the image that a reference at the mirror's address is a copy of. ok is false for one that is elsewhere.
+// Original returns the image of which a reference at the mirror's address
+// is a copy. ok is false if the reference is not at that address.
 func Original(image, address string) (original Image, ok bool) {
 	rest, found := strings.CutPrefix(image, address+"/")
 	if !found || address == "" {
@@ -101,5 +104,5 @@ func Original(image, address string) (original Image, ok bool) {
 	return i, err == nil
 }
 
-// Source is the host that the first segment of a Path stands for.
+// Source returns the host for the first segment of a Path.
 func Source(segment string) string { return strings.Replace(segment, "_", ":", 1) }

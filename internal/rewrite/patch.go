@@ -14,8 +14,8 @@ type operation struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// JSONPatch is the patch that makes changes to the pod as it was before them, for an answer to the API server. had are
-// the annotations that it had then. It names single fields: what this program does not know of a pod stays in it.
+// JSONPatch returns the patch that makes the changes to the original pod, for an admission response. had are the
+// annotations of the original pod. The patch changes single fields, so fields that this program does not know are kept.
 func (p *Pod) JSONPatch(had map[string]string, changes []Change) ([]byte, error) {
 	var patch []operation
 	for _, c := range changes {
@@ -34,8 +34,8 @@ func (p *Pod) JSONPatch(had map[string]string, changes []Change) ([]byte, error)
 	return text, nil
 }
 
-// StrategicPatch is the patch that makes changes to a pod that exists, as long as it has a resourceVersion, and sets
-// another annotation. It takes the changes that Mutable places have.
+// StrategicPatch returns the patch that makes the changes to an existing pod and sets one more annotation. The API
+// server refuses the patch if the pod's resourceVersion is not version any more. All changes must be of Mutable places.
 func (p *Pod) StrategicPatch(version string, changes []Change, annotation, value string) ([]byte, error) {
 	annotations := map[string]any{annotation: value, v1alpha1.AnnotationOriginalImages: nil}
 	if has, ok := p.Metadata.Annotations[v1alpha1.AnnotationOriginalImages]; ok {

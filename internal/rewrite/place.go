@@ -2,17 +2,17 @@ package rewrite
 
 import "fmt"
 
-// Place is where a pod names an image.
+// Place is a field of a pod that contains an image.
 type Place struct {
 	// List is the field of the spec: containers, initContainers, ephemeralContainers or volumes.
 	List string
-	// Name of the container or volume.
+	// Name is the name of the container or volume.
 	Name string
-	// Index in the list.
+	// Index is the position in the list.
 	Index int
 }
 
-// The lists of a pod's spec whose objects name images.
+// The lists of a pod's spec whose elements contain images.
 const (
 	Containers = "containers"
 	Init       = "initContainers"
@@ -20,10 +20,10 @@ const (
 	Volumes    = "volumes"
 )
 
-// String is how the annotation has a place: containers/upf.
+// String returns the key of a place in the annotation: containers/upf.
 func (p Place) String() string { return p.List + "/" + p.Name }
 
-// Pointer is the JSON pointer of the image's field in the pod.
+// Pointer returns the JSON pointer of the image's field in the pod.
 func (p Place) Pointer() string {
 	field := "image"
 	if p.List == Volumes {
@@ -35,7 +35,7 @@ func (p Place) Pointer() string {
 // Mutable reports whether the image can be changed after the pod was created.
 func (p Place) Mutable() bool { return p.List == Containers || p.List == Init }
 
-// slot is a place with what is in it.
+// slot is a place with its image and pull policy.
 type slot struct {
 	Place
 	image *string
@@ -61,13 +61,13 @@ func (p *Pod) slots() []slot {
 	return all
 }
 
-// Named is a place, with the image that the pod names there.
+// Named is a place with its image.
 type Named struct {
 	Place
 	Image string
 }
 
-// Places are all places of the pod that name an image.
+// Places returns all places of the pod that contain an image.
 func (p *Pod) Places() []Named {
 	var all []Named
 	for _, s := range p.slots() {

@@ -9,29 +9,30 @@ import (
 )
 
 const (
-	// StaticPod is the annotation of the pod in the API that stands for a static pod of a node. A changed one is refused.
+	// StaticPod is the annotation of a pod in the API that represents
+	// a static pod of a node. Such a pod is refused if it was changed.
 	StaticPod = "kubernetes.io/config.mirror"
-	// pullNever is the pull policy of an image that nobody pulls.
+	// pullNever is the pull policy of an image that is never pulled.
 	pullNever = "Never"
-	// maxAnnotations is what the API server allows all annotations of an object to have, in bytes.
+	// maxAnnotations is the API server's limit for all annotations of an object, in bytes.
 	maxAnnotations = 256 << 10
-	// maxOriginals bounds the annotation with the originals, in bytes. A pod with more keeps its images.
+	// maxOriginals bounds the annotation with the original images, in bytes. A pod that would need more is not rewritten.
 	maxOriginals = 32 << 10
 )
 
-// Pod is what of a pod says which images it runs. Of what it does not have, nothing is changed.
+// Pod has the fields of a pod that decide which images it runs. Other fields are never changed.
 type Pod struct {
 	Metadata Metadata `json:"metadata"`
 	Spec     Spec     `json:"spec"`
 }
 
-// Metadata is what of a pod's metadata decides on its images.
+// Metadata has the fields of a pod's metadata that decide how its images are handled.
 type Metadata struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
 }
 
-// Spec is what of a pod's spec names images.
+// Spec has the fields of a pod's spec that contain images.
 type Spec struct {
 	Containers []Container `json:"containers"`
 	Init       []Container `json:"initContainers"`
@@ -39,14 +40,14 @@ type Spec struct {
 	Volumes    []Volume    `json:"volumes"`
 }
 
-// Container is a container of any kind.
+// Container is a container of any type.
 type Container struct {
 	Name  string `json:"name"`
 	Image string `json:"image"`
 	Pull  string `json:"imagePullPolicy"`
 }
 
-// Volume is a volume, which an image may fill.
+// Volume is a volume. Image is nil unless an image is its source.
 type Volume struct {
 	Name  string       `json:"name"`
 	Image *VolumeImage `json:"image"`
@@ -58,29 +59,29 @@ type VolumeImage struct {
 	Pull      string `json:"pullPolicy"`
 }
 
-// Change is another image in one place of a pod.
+// Change is a new image in one place of a pod.
 type Change struct {
 	Place
 	From, To string
-	// Image is the one that both name.
+	// Image is the original image, to which both From and To refer.
 	Image Image
 }
 
-// Which selects places of a pod. A nil Which selects all.
+// Which selects places of a pod. A nil Which selects all of them.
 type Which func(Place) bool
 
 func (w Which) has(p Place) bool { return w == nil || w(p) }
 
-// OptsOut reports whether the pod's images stay as they are, whatever the rules: those of a static pod, and of a pod
-// whose label says so.
+// OptsOut reports whether the pod's images are never changed, whatever the rules say: those
+// of a static pod, and of a pod with the label that disables the mirror.
 func (p *Pod) OptsOut() bool {
 	_, static := p.Metadata.Annotations[StaticPod]
 	return static || p.Metadata.Labels[v1alpha1.LabelMirror] == v1alpha1.MirrorDisabled
 }
 
-// Rewrite lets a pod pull images from the mirror, and returns what it has changed in the pod. present is asked whether
-// the mirror has an image, if the policy wants to know. What is rewritten already stays, so that a second Rewrite
-// changes nothing.
+// Rewrite changes the images of a pod so that they are pulled from the mirror, and returns the changes. If the policy
+// is to rewrite only present images, it calls present to find out whether the mirror has an image. Images that were
+// rewritten before do not change, so a second Rewrite does nothing.
 func (p *Pod) Rewrite(r Rules, present func(Image) bool, which Which) []Change {
 	policy := r.Policy()
 	if policy == v1alpha1.RewriteNever || p.OptsOut() {
@@ -111,8 +112,8 @@ func (p *Pod) Rewrite(r Rules, present func(Image) bool, which Which) []Change {
 	return changes
 }
 
-// Restore gives a pod its own images back, and returns what it has changed in the pod. The address is that of the
-// mirror, by which images are recognised that are not in the annotation; "" if it is not known.
+// Restore gives a pod its original images back, and returns the changes. address is the mirror's address, by which it
+// recognises images that are missing in the annotation; "" if it is not known.
 func (p *Pod) Restore(address string, which Which) []Change {
 	var changes []Change
 	originals := p.originals()
@@ -121,7 +122,7 @@ func (p *Pod) Restore(address string, which Which) []Change {
 			continue
 		}
 		if from, ok := original(*s.image, originals[s.String()], address); ok {
-			i, _ := Parse(from) // original has
+			i, _ := Parse(from) // original has parsed it already
 			changes = append(changes, Change{Place: s.Place, From: *s.image, To: from, Image: i})
 		}
 	}
@@ -135,8 +136,8 @@ func (p *Pod) Restore(address string, which Which) []Change {
 	return nil
 }
 
-// Mirrored are the images of a pod that the rules say are mirrored, by whatever name it has them, each once, and where
-// they are.
+// Mirrored returns the images of a pod that the rules mirror, with
+// their places. It finds both original and rewritten references.
 func (p *Pod) Mirrored(r Rules) map[Image][]Place {
 	found, originals := map[Image][]Place{}, p.originals()
 	for _, s := range p.slots() {
@@ -151,8 +152,8 @@ func (p *Pod) Mirrored(r Rules) map[Image][]Place {
 	return found
 }
 
-// Rewritten reports whether what is in a place comes from the mirror, and which image it is. The address is as in
-// Restore.
+// Rewritten reports whether the image in a place comes from the
+// mirror, and returns the original image. address is as in Restore.
 func (p *Pod) Rewritten(address string, at Place) (Image, bool) {
 	originals := p.originals()
 	for _, s := range p.slots() {
@@ -167,8 +168,8 @@ func (p *Pod) Rewritten(address string, at Place) (Image, bool) {
 	return Image{}, false
 }
 
-// original is what an image was before it was rewritten: what the annotation says, if that is the same image, and
-// otherwise what the image's own name says.
+// original returns the image before it was rewritten. It is the one in the annotation if
+// that is the same image, else the one that the reference itself refers to.
 func original(image, noted, address string) (string, bool) {
 	if i, err := Parse(noted); err == nil && image != noted && strings.HasSuffix(image, "/"+i.Path()+i.suffix()) {
 		return noted, true
@@ -177,7 +178,7 @@ func original(image, noted, address string) (string, bool) {
 	return i.String(), ok
 }
 
-// originals are those of the annotation; none if it cannot be read.
+// originals returns the images in the annotation; none if the annotation cannot be decoded.
 func (p *Pod) originals() map[string]string {
 	all := map[string]string{}
 	text := p.Metadata.Annotations[v1alpha1.AnnotationOriginalImages]
@@ -187,7 +188,8 @@ func (p *Pod) originals() map[string]string {
 	return all
 }
 
-// remember writes the annotation, and reports whether it has room.
+// remember writes the annotation, and reports whether it fits
+// into its limits. If it does not fit, the pod is unchanged.
 func (p *Pod) remember(originals map[string]string) bool {
 	annotations := maps.Clone(p.Metadata.Annotations)
 	delete(annotations, v1alpha1.AnnotationOriginalImages)

@@ -15,7 +15,7 @@ import (
 func always(Image) bool { return true }
 func never(Image) bool  { return false }
 
-// aPod has an image in every kind of place.
+// aPod returns a pod with an image in every kind of place.
 func aPod(image string) *Pod {
 	p := &Pod{}
 	p.Spec.Containers = []Container{{Name: "upf", Image: image}, {Name: "sidecar", Image: "quay.example/sidecar:1"}}
@@ -88,7 +88,7 @@ func TestWhatStaysAsItIs(t *testing.T) {
 	}
 }
 
-// A second webhook call, and a pod made from the YAML of a rewritten one, change nothing.
+// A second webhook call changes nothing, nor does a pod that was created from the YAML of a rewritten one.
 func TestRewritingIsIdempotent(t *testing.T) {
 	t.Parallel()
 	r := NewRules(mirrorStore(v1alpha1.MirrorAll), nil)
@@ -114,7 +114,7 @@ func TestRewritingIsIdempotent(t *testing.T) {
 	}
 }
 
-// The annotation of another pod, or one that somebody wrote, gives no image that the pod does not have already.
+// A wrong annotation, such as one copied from another pod or written by a user, does not give the pod another image.
 func TestTheAnnotationIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{"containers/upf":"evil.example/upf:1"}`, `{"containers/upf":"r.example/upf:2"}`, `{"containers/upf":5}`, `null`, `x`, strings.Repeat("x", maxOriginals+1)} {
@@ -142,7 +142,7 @@ var shapes = []string{
 	"127.0.0.1:7439/upf:1", "r.example/a__b/c.d/e--f:1", "127.0.0.1/r.example/upf:1", "r_x/upf:1",
 }
 
-// TestRewriteAndRestoreIsIdentity is for pods of any images.
+// TestRewriteAndRestoreIsIdentity rewrites and restores pods with random images.
 func TestRewriteAndRestoreIsIdentity(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
@@ -177,7 +177,7 @@ func identity(t *testing.T, p *Pod, present func(Image) bool) {
 			t.Fatalf("%s is not recognised: %s", c.To, i)
 		}
 	}
-	// The address may have changed meanwhile.
+	// The address may have changed in the meantime.
 	if back := p.Restore("", nil); len(back) != len(changes) {
 		t.Fatalf("%d of %d are restored", len(back), len(changes))
 	}

@@ -9,25 +9,25 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Rules say which images are mirrored, and whose. The zero Rules are those without a mirror: none, nobody's.
+// Rules say which images and namespaces are mirrored. The zero Rules mirror nothing.
 type Rules struct {
-	// address is that of spec.mirror.pullAddress; "" while it is not known.
+	// address is spec.mirror.pullAddress; "" while it is not known.
 	address string
 	policy  v1alpha1.RewritePolicy
 	all     bool
-	// known are the locations of the stores that may be there, if not all images are mirrored.
+	// known are the locations of the stores whose images are mirrored. It is empty if all images are.
 	known []v1alpha1.RegistryLocation
-	// own are the hosts of the registry that nfo ships, as pods and clients name them.
+	// own are the hosts of the registry that nfo ships, as pods and clients reference it.
 	own []v1alpha1.RegistryLocation
-	// never are images that stay as they are; see Without.
+	// never are images that are not mirrored; see Without.
 	never []Image
-	// namespace is the mirror's; selector is nil for no namespace at all.
+	// namespace is the namespace of the mirror. selector selects the mirrored namespaces; nil selects none.
 	namespace string
 	selector  labels.Selector
 }
 
-// NewRules reads the rules from the mirror's store and the other stores of the cluster. Without a mirror, and with one
-// that is being deleted, they are the zero Rules.
+// NewRules returns the rules of the mirror's store, given the other stores of the cluster. Without a mirror, or with
+// one that is being deleted, they are the zero Rules.
 func NewRules(mirror *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) Rules {
 	if mirror == nil || mirror.Spec.Mirror == nil || !mirror.DeletionTimestamp.IsZero() {
 		return Rules{}
@@ -35,7 +35,7 @@ func NewRules(mirror *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) R
 	m := mirror.Spec.Mirror
 	r := Rules{address: m.PullAddress, policy: m.Rewrite, all: m.Images == v1alpha1.MirrorAll, namespace: mirror.Namespace, selector: labels.Everything()}
 	if m.NamespaceSelector != nil {
-		// One that cannot be read selects nothing.
+		// An invalid selector selects nothing.
 		r.selector, _ = metav1.LabelSelectorAsSelector(m.NamespaceSelector)
 	}
 	r.own = append(r.own, v1alpha1.RegistryLocation{Host: v1alpha1.ClusterRegistryHost})
@@ -53,7 +53,7 @@ func NewRules(mirror *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) R
 	return r
 }
 
-// addOwn adds the address at which clients find a store in the registry that nfo ships.
+// addOwn adds the host at which clients reach a store in the registry that nfo ships.
 func (r *Rules) addOwn(s *v1alpha1.ArtifactStore) {
 	if at, err := v1alpha1.ParseRegistryURL(s.Status.URL); err == nil && !r.inOwn(at) {
 		r.own = append(r.own, v1alpha1.RegistryLocation{Host: at.Host})
@@ -69,8 +69,8 @@ func (r *Rules) inOwn(at v1alpha1.RegistryLocation) bool {
 	return false
 }
 
-// Without returns rules that leave one image more as it is: that of nfo, by which the mirror comes up (R6). A
-// reference that cannot be read changes nothing.
+// Without returns the rules with one more image that is not mirrored: the image of nfo, which is needed to start the
+// mirror (R6). If the reference is invalid, the rules are unchanged.
 func (r Rules) Without(image string) Rules {
 	if i, err := Parse(image); err == nil {
 		r.never = append(r.never[:len(r.never):len(r.never)], i)
@@ -78,7 +78,7 @@ func (r Rules) Without(image string) Rules {
 	return r
 }
 
-// Mirrors reports whether an image is mirrored. Those of the registry that nfo ships never are.
+// Mirrors reports whether an image is mirrored. Images of the registry that nfo ships never are.
 func (r Rules) Mirrors(i Image) bool {
 	if r.selector == nil {
 		return false
@@ -103,19 +103,19 @@ func (r Rules) Mirrors(i Image) bool {
 	return false
 }
 
-// Namespace reports whether the workloads of a namespace are mirrored. Those of the mirror's own namespace, which is
-// the operator's, never are (R6).
+// Namespace reports whether the workloads of a namespace with these labels are mirrored. Those of the mirror's
+// namespace, which is the operator's, never are (R6).
 func (r Rules) Namespace(name string, of map[string]string) bool {
 	return r.selector != nil && name != r.namespace && r.selector.Matches(labels.Set(of))
 }
 
-// Labelled reports whether the labels of a namespace matter to Namespace.
+// Labelled reports whether Namespace depends on the labels of a namespace.
 func (r Rules) Labelled() bool { return r.selector != nil && !r.selector.Empty() }
 
-// Address is what stands before an image in a pod that pulls from the mirror; "" while it is not known.
+// Address returns the prefix of an image reference in a pod that pulls from the mirror; "" while it is not known.
 func (r Rules) Address() string { return r.address }
 
-// Policy says when a pod pulls from the mirror. Without a mirror, and without an address, it is Never.
+// Policy returns when pods are rewritten. Without a mirror, and without an address, it is Never.
 func (r Rules) Policy() v1alpha1.RewritePolicy {
 	switch {
 	case r.selector == nil || r.address == "":

@@ -11,7 +11,7 @@ import (
 
 const agentAddress = "127.0.0.1:7439"
 
-// mirrorStore is the mirror's store, at whose address an agent answers.
+// mirrorStore returns the mirror's store, with the address of an agent.
 func mirrorStore(images v1alpha1.MirrorImages) *v1alpha1.ArtifactStore {
 	s := clusterStore(v1alpha1.MirrorName, v1alpha1.MirrorPrefix)
 	s.Namespace = v1alpha1.ManagerNamespace
@@ -79,7 +79,7 @@ func TestWhichImagesAreMirrored(t *testing.T) {
 	}
 }
 
-// Another address of the registry, at a prefix, makes its whole host the registry's.
+// If the address is that of the registry with a prefix, all images of its host count as the registry's own.
 func TestTheHostOfTheAddressIsTheRegistrys(t *testing.T) {
 	t.Parallel()
 	m := mirrorStore(v1alpha1.MirrorAll)

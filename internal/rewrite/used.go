@@ -6,9 +6,9 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Used returns a function that finds the Path of the image that is at a host and path, for a reading of what workloads
-// use. Both names count: that of the mirror, at its address or wherever else the registry that nfo ships is reached, and
-// the original one if counts says so, which is asked with neither tag nor digest.
+// Used returns a function that returns the Path of the image at a host and path, for reading which images workloads
+// use. It finds references to the mirror, both at its address and at any other address of the registry that nfo ships.
+// It finds an original reference if counts returns true for it; counts gets the image without tag and digest.
 func Used(address string, counts func(Image) bool) func(host, path string) (string, bool) {
 	return func(host, path string) (string, bool) {
 		if copied, ok := Original(host+"/"+path, address); ok {
@@ -29,7 +29,7 @@ func Used(address string, counts func(Image) bool) func(host, path string) (stri
 	}
 }
 
-// Known are the places in the mirror of the images of Artifacts.
+// Known returns the places in the mirror of the images of Artifacts.
 func Known(artifacts []v1alpha1.Artifact) map[string]bool {
 	known := map[string]bool{}
 	for i := range artifacts {
@@ -40,8 +40,8 @@ func Known(artifacts []v1alpha1.Artifact) map[string]bool {
 	return known
 }
 
-// Named is by what workloads name an image of which the mirror has the digest copied, or none: its place in the mirror,
-// and a tag or digests there. A digest in the image is what counts, and not a tag beside it.
+// Named returns by which place in the mirror, tag and digests workloads may reference the image. copied is the digest
+// that the mirror has copied, or "". If the image has a digest, its tag does not count.
 func (i Image) Named(copied string) (path, tag string, digests []string) {
 	if tag = i.Tag; i.Digest != "" {
 		tag, digests = "", []string{i.Digest}
@@ -52,8 +52,8 @@ func (i Image) Named(copied string) (path, tag string, digests []string) {
 	return i.Path(), tag, digests
 }
 
-// FromPath is the image at a place in the mirror, and at a tag or digest there; ok is false for what the mirror cannot
-// have.
+// FromPath returns the image for a place in the mirror and a tag or
+// digest there. ok is false if the mirror cannot have such an image.
 func FromPath(path, tag, digest string) (i Image, ok bool) {
 	host, repository, found := strings.Cut(path, "/")
 	if !found {

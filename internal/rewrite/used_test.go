@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
-// A store's own reading has no settings of the mirror: it finds its images in pods by the names that Rewrite gives these,
-// at whatever address.
+// A store's reading does not know the settings of the mirror. It must find
+// the store's images in rewritten pods, whatever the mirror's address is.
 func TestI14AStoreFindsWhatWasRewritten(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"https://r.example/acme", "https://r.example:5000/acme", "https://registry-1.docker.io/acme"} {

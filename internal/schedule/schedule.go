@@ -1,7 +1,8 @@
 // Package schedule computes when a CronJob is due from its crontab line and time zone.
 //
 // Decision: the parser is the one that kube-controller-manager uses for CronJobs, so that admission,
-// the controllers and Kubernetes agree on every line. Rejected: a parser of our own.
+// the controllers and Kubernetes agree on every line. Rejected: a separate parser, because it could disagree with
+// Kubernetes.
 package schedule
 
 import (
@@ -19,8 +20,7 @@ type Schedule struct {
 	zone *time.Location
 }
 
-// Parse reads a crontab line and the IANA time zone that it is meant in. Errors are those of
-// CheckLine and CheckZone.
+// Parse reads a crontab line and its IANA time zone. It returns the errors of CheckLine and CheckZone.
 func Parse(line, zone string) (Schedule, error) {
 	parsed, err := parseLine(line)
 	if err != nil {
@@ -33,25 +33,24 @@ func Parse(line, zone string) (Schedule, error) {
 	return Schedule{line: parsed, zone: location}, nil
 }
 
-// Next returns the first time after t at which the schedule is due; the zero time when none exists
-// within five years.
+// Next returns the first time after t at which the schedule is due, or the zero time if there is none within five years.
 func (s Schedule) Next(t time.Time) time.Time { return s.line.Next(t.In(s.zone)) }
 
-// CheckLine returns an error, which says what to write instead, unless Kubernetes accepts the line as
-// the schedule of a CronJob.
+// CheckLine returns nil if Kubernetes accepts the line as the schedule
+// of a CronJob, and otherwise an error that says what to write instead.
 func CheckLine(line string) error {
 	_, err := parseLine(line)
 	return err
 }
 
-// CheckZone returns an error, which says what to write instead, unless zone is an IANA time zone.
+// CheckZone returns nil if zone is an IANA time zone, and otherwise an error that says what to write instead.
 func CheckZone(zone string) error {
 	_, err := loadZone(zone)
 	return err
 }
 
-// parseLine refuses a time zone in the line before the parser sees it: the parser panics on some, and
-// Kubernetes refuses all of them.
+// parseLine rejects a time zone in the line before the parser reads it: the
+// parser panics on some time zones, and Kubernetes rejects all of them.
 func parseLine(line string) (cron.Schedule, error) {
 	if strings.Contains(line, "TZ") {
 		return nil, errors.New("must not contain a time zone; set timeZone")
@@ -66,10 +65,10 @@ func parseLine(line string) (cron.Schedule, error) {
 	return parsed, nil
 }
 
-// anyTime is when it is asked whether a schedule ever comes.
+// anyTime is the time from which parseLine checks whether a schedule is ever due.
 var anyTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// loadZone refuses Local, which is another zone on every host.
+// loadZone rejects Local, which is a different zone on every host.
 func loadZone(zone string) (*time.Location, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil || strings.EqualFold(zone, "Local") {

@@ -1,13 +1,13 @@
-// Package served keeps a kind that an API server does not serve from being taken for an object that does not exist.
+// Package served prevents a kind that an API server does not serve from being mistaken for an object that does not exist.
 //
 // An API server answers 404 with a Status if an object does not exist. It also answers 404, without a Status, while it does
-// not know the kind: its CustomResourceDefinition was created a moment ago, or deleted and is being created anew. A proxy may
-// do so, too. client-go calls all of them NotFound.
+// not know the kind, because the CustomResourceDefinition was just created, or was deleted and is being created again. A
+// proxy may answer the same. client-go reports all of them as NotFound.
 //
-// Invariant: only a Status says that an object does not exist (I2).
+// Invariant: only a Status means that an object does not exist (I2).
 //
-// Decision: the answer becomes 503 in the transport, below all clients, so that no code that asks for NotFound can get this
-// wrong. Rejected: a test of the error at each of these places, because the next one would be forgotten.
+// Decision: the answer becomes a 503 in the transport, below all clients, so that code that checks for NotFound cannot get
+// this wrong. Rejected: to check the error wherever NotFound is checked, because the next such place would be forgotten.
 package served
 
 import (
@@ -22,11 +22,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// maxStatus is the most that is read of an answer to find a Status, in bytes. A longer one is believed.
+// maxStatus is the maximum number of bytes that are read of an answer to find a Status. A longer answer counts as a Status.
 const maxStatus = 64 << 10
 
-// Wrap returns a transport that answers 503 with a Status in place of a 404 without one, if a request is for objects. Requests
-// that ask which kinds there are pass.
+// Wrap returns a transport that answers a request for objects with a 503 with a Status where the API
+// server answers with a 404 without one. Discovery requests, which ask which kinds exist, are not changed.
 func Wrap(base http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := base.RoundTrip(req)
@@ -44,17 +44,17 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// ofObjects is a path of objects, and not of a list of kinds: something follows /api/VERSION or /apis/GROUP/VERSION, which may
-// be below the path of a gateway.
+// ofObjects reports whether a path is that of objects, rather than of a list of kinds: /api/VERSION
+// or /apis/GROUP/VERSION, possibly below the path of a gateway, is followed by something.
 var ofObjects = regexp.MustCompile(`(^|/)(api|apis/[^/]+)/v[0-9][a-z0-9]*/[^/]`).MatchString
 
-// hasStatus reports whether an answer is a Status, and leaves it to be read again. What is in another format of Kubernetes'
-// own is one: nobody else writes these.
+// hasStatus reports whether an answer is a Status, and leaves its body readable. An answer in
+// another of Kubernetes' own formats counts as a Status, because only Kubernetes writes these.
 func hasStatus(resp *http.Response) (bool, error) {
 	format, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case err != nil:
-		return false, nil //nolint:nilerr // nobody says what it is
+		return false, nil //nolint:nilerr // the answer does not say its format
 	case format == "application/vnd.kubernetes.protobuf", format == "application/cbor":
 		return true, nil
 	case format != "application/json":
@@ -73,7 +73,7 @@ func hasStatus(resp *http.Response) (bool, error) {
 	return len(begin) == maxStatus || json.Unmarshal(begin, &is) == nil && is.Kind == "Status", nil
 }
 
-// unavailable is the answer in place of resp.
+// unavailable returns the answer to use in place of resp.
 func unavailable(req *http.Request, resp *http.Response) (*http.Response, error) {
 	if err := resp.Body.Close(); err != nil {
 		return nil, fmt.Errorf("closing an answer of the API server: %w", err)
@@ -86,7 +86,7 @@ func unavailable(req *http.Request, resp *http.Response) (*http.Response, error)
 	if err != nil {
 		return nil, fmt.Errorf("writing a Status: %w", err)
 	}
-	header := http.Header{"Content-Type": {"application/json"}} // not Retry-After, which clients obey at a 503
+	header := http.Header{"Content-Type": {"application/json"}} // without Retry-After, which clients obey at a 503
 	return &http.Response{
 		Status: "503 " + http.StatusText(http.StatusServiceUnavailable), StatusCode: http.StatusServiceUnavailable,
 		Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,

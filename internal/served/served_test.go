@@ -17,7 +17,7 @@ import (
 
 const missing = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"no such manifest"}`
 
-// answering is a server that answers 404 with this format and content to everything.
+// answering is a server that answers every request with a 404 of this format and content.
 func answering(t *testing.T, format, content string) *rest.Config {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -1,12 +1,12 @@
-// Package share gives each of many keys, such as tenants or addresses, something of its own for as long as somebody uses it.
+// Package share gives each of many keys, such as tenants or addresses, a value of its own while the key is in use.
 //
-// Contract: all who use a key at the same time have the same share of it. A key that nobody uses any more is forgotten, so
-// that keys which anybody can make up take no memory.
+// Contract: all users of a key at the same time have the same value. A key is forgotten when its last user is done, so
+// that keys which anyone can make up take no memory.
 package share
 
 import "sync"
 
-// Shares has the shares of keys. It is safe for concurrent use.
+// Shares has the values of the keys in use. It is safe for concurrent use.
 type Shares[K comparable, V any] struct {
 	of func() V
 
@@ -19,12 +19,12 @@ type share[V any] struct {
 	users int
 }
 
-// New makes Shares. of makes the share of a key.
+// New returns Shares without keys. of makes the value of a key.
 func New[K comparable, V any](of func() V) *Shares[K, V] {
 	return &Shares[K, V]{of: of, all: map[K]*share[V]{}}
 }
 
-// Take returns the share of a key. The caller calls done once, when it uses it no more.
+// Take returns the value of a key. The caller must call done exactly once, when it no longer uses the value.
 func (s *Shares[K, V]) Take(key K) (own V, done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +43,7 @@ func (s *Shares[K, V]) Take(key K) (own V, done func()) {
 	}
 }
 
-// Len is how many keys are used.
+// Len returns the number of keys in use.
 func (s *Shares[K, V]) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

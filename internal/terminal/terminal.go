@@ -1,5 +1,5 @@
-// Package terminal writes texts that have parts from outside, such as a registry's error or an object's status,
-// so that they cannot take over the terminal that they are read in.
+// Package terminal writes texts with parts from outside, such as a registry's error or
+// an object's status, so that these parts cannot control the terminal that shows them.
 package terminal
 
 import (
@@ -13,28 +13,27 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Text returns a writer that writes text as v1alpha1.Printable has it. A character may be cut between two
-// writes; what is left of one at the end is not written.
+// Text returns a writer that writes text as v1alpha1.Printable returns it. A character may
+// be split over two writes; an incomplete character at the end of the text is not written.
 func Text(to io.Writer) *Writer { return &Writer{to: to, show: v1alpha1.Printable} }
 
-// JSON returns a writer that writes a JSON document, in which what v1alpha1.Printable would replace, and
-// can only stand in strings, is escaped (\u202e): the document means the same.
+// JSON returns a writer for a JSON document. Characters that v1alpha1.Printable would replace are
+// escaped, such as \u202e: in JSON they can occur only in strings, so the document keeps its meaning.
 func JSON(to io.Writer) *Writer { return &Writer{to: to, show: escape} }
 
-// Writer changes the text that goes through it. It is safe for concurrent use.
+// Writer writes text with unsafe characters changed. It is safe for concurrent use.
 type Writer struct {
 	to   io.Writer
 	show func(string) string
 
 	mu   sync.Mutex
-	rest []byte // the beginning of a character
+	rest []byte // the beginning of an incomplete character
 }
 
-// Unwrap returns the writer that w writes to: for who knows what is written, and for data whose bytes may not
-// change.
+// Unwrap returns the underlying writer, for callers that write known text, or data whose bytes must not change.
 func (w *Writer) Unwrap() io.Writer { return w.to }
 
-// Write writes p, but for a character that is cut off at its end, which waits for the next call.
+// Write writes p, except for an incomplete character at its end, which is kept for the next call.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,7 +54,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// escape escapes what cannot be shown, as JSON does.
+// escape escapes unsafe characters as JSON does.
 func escape(document string) string {
 	var b strings.Builder
 	for _, r := range document {

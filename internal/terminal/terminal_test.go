@@ -25,7 +25,7 @@ func TestText(t *testing.T) {
 			}
 			text = text[n:]
 		}
-		// Two that follow each other may come in two writes.
+		// Two unsafe characters in a row may come in two writes, and be replaced separately.
 		got := strings.ReplaceAll(strings.ReplaceAll(out.String(), "????", "?"), "??", "?")
 		if got = strings.ReplaceAll(got, "??", "?"); got != want+"\n" {
 			t.Fatalf("in writes of %d bytes: %q, want %q", size, got, want)

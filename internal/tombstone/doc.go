@@ -1,5 +1,5 @@
-// Package tombstone names the records by which what was released can be restored.
+// Package tombstone names the tombstones, the records from which released artifacts can be restored.
 //
-// Contract: the name of a tombstone follows from the manifest, the cause and, of a pushed-over digest, the digest, so
-// that a release that is run again finds what it wrote (I4).
+// Contract: the name of a tombstone follows from the manifest, the cause and, for an overwritten digest, the digest, so that
+// a release that is run again finds the tombstone that it wrote (I4).
 package tombstone

@@ -14,7 +14,7 @@ func manifest(uid types.UID) *v1alpha1.ArtifactManifest {
 	return &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "upf", UID: uid}}
 }
 
-// An interrupted release finds its tombstone again, and nothing that has a grace of its own shares one.
+// An interrupted release finds its tombstone again, and artifacts with different grace periods never share a tombstone.
 func TestI4NamesAreStableAndApart(t *testing.T) {
 	t.Parallel()
 	names := map[string]string{}
@@ -40,7 +40,7 @@ func TestI4NamesAreStableAndApart(t *testing.T) {
 	}
 }
 
-// A tombstone has what is needed to give everything back although manifest and store have gone.
+// A tombstone contains everything that a restore needs, even after the manifest and the store were deleted.
 func TestATombstoneStandsAlone(t *testing.T) {
 	t.Parallel()
 	m, s := manifest("1"), &v1alpha1.ArtifactStore{}

@@ -1,17 +1,17 @@
-// Package weight tells which of many tenants has most of what is bounded for all of them, so that it pays for the bound.
+// Package weight finds which of many tenants uses most of a limited resource, so that this tenant is limited first.
 //
-// Contract: a key without weight takes no memory. [Weights] has no lock of its own.
+// Contract: a key without weight takes no memory. [Weights] is not safe for concurrent use.
 package weight
 
 import "cmp"
 
-// Weights are how much each key has.
+// Weights has the weight of each key.
 type Weights[K cmp.Ordered] struct {
 	of  map[K]int
 	all int
 }
 
-// Add gives a key more, or takes from it where n is negative.
+// Add adds n to the weight of a key. n may be negative.
 func (w *Weights[K]) Add(key K, n int) {
 	if w.of == nil {
 		w.of = map[K]int{}
@@ -22,13 +22,14 @@ func (w *Weights[K]) Add(key K, n int) {
 	}
 }
 
-// Of is how much a key has.
+// Of returns the weight of a key.
 func (w *Weights[K]) Of(key K) int { return w.of[key] }
 
-// All is how much all keys have.
+// All returns the weight of all keys.
 func (w *Weights[K]) All() int { return w.all }
 
-// Heaviest is the key that has most, the first in order of several; the zero value if none has anything.
+// Heaviest returns the key with the largest weight. Of several, it
+// returns the smallest key; without any weight, the zero value.
 func (w *Weights[K]) Heaviest() (heaviest K) {
 	most := 0
 	for key, n := range w.of {

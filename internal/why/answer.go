@@ -13,42 +13,43 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// answer is what `kubectl nfo why` says.
+// answer is the output of `kubectl nfo why`.
 type answer struct {
-	// Subject is what was asked for.
+	// Subject is the object or image that was asked about.
 	Subject string `json:"subject"`
-	// Kept is true while something keeps it.
+	// Kept is true while something keeps the subject.
 	Kept bool `json:"kept"`
-	// KeptBy is what keeps it, and what keeps that, up to the roots.
+	// KeptBy are the objects that keep the subject, each with the objects that keep it, up to the roots.
 	KeptBy []*link `json:"keptBy,omitempty"`
-	// Roots are what keeps it in the end.
+	// Roots are the objects at the end of the chain, which nothing keeps.
 	Roots []string `json:"roots,omitempty"`
 	// Verdict says what follows, in sentences.
 	Verdict string `json:"verdict"`
-	// Released is what tombstones have of it.
+	// Released are the tags of the subject that are in tombstones.
 	Released []release `json:"released,omitempty"`
-	// Incomplete says what could not be looked at.
+	// Incomplete says what could not be read.
 	Incomplete []string `json:"incomplete,omitempty"`
 }
 
-// release is one tag that a tombstone has.
+// release is one tag in a tombstone.
 type release struct {
 	Tombstone  string   `json:"tombstone"`
 	Repository string   `json:"repository"`
 	Tag        string   `json:"tag"`
 	Digests    []string `json:"digests"`
 	State      string   `json:"state"`
-	// RestorableUntil is when its grace ends. Until then it can certainly be brought back, afterwards
-	// until a purge comes.
+	// RestorableUntil is the end of the tag's grace period. Until then the tag can
+	// certainly be restored, afterwards only until a purge deletes its digests.
 	RestorableUntil *time.Time `json:"restorableUntil,omitempty"`
-	// KeptBy is what keeps it from a purge all the same, and Reason the purge's word for it: Held or InUse.
+	// KeptBy is what keeps the digest from a purge after its grace
+	// period, and Reason the purge's reason for it: Held or InUse.
 	KeptBy string `json:"keptBy,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// Says is all of that in a sentence.
+	// Says is the release in one sentence.
 	Says string `json:"says"`
 }
 
-// aboutObject says what keeps one object. found is false when neither it nor a tombstone of it is there.
+// aboutObject returns what keeps one object. found is false if neither the object nor a tombstone of it exists.
 func (e *evidence) aboutObject(o reference.Object) (a *answer, found bool) {
 	a = &answer{Subject: o.String(), Incomplete: e.unseen}
 	if o.Kind == v1alpha1.KindTombstone {
@@ -78,7 +79,7 @@ func (e *evidence) aboutTombstone(a *answer, name string) bool {
 	return len(a.Released) > 0
 }
 
-// verdict says what follows for an object that is there.
+// verdict returns what follows for an object that exists.
 func (e *evidence) verdict(subject client.Object, a *answer) string {
 	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok && m.Spec.UploadPath == v1alpha1.StoreScoped {
 		a.Kept = false
@@ -108,7 +109,7 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 	return "Nothing keeps it: deleting is allowed" + e.afterwards(subject) + "."
 }
 
-// afterwards says how long what is deleted can be restored.
+// afterwards returns how long a deleted object can be restored.
 func (e *evidence) afterwards(subject client.Object) string {
 	m, ok := subject.(*v1alpha1.ArtifactManifest)
 	if !ok {
@@ -121,7 +122,7 @@ func (e *evidence) afterwards(subject client.Object) string {
 	case v1alpha1.Orphaned(m), v1alpha1.Orphaned(store):
 		return ", and does not touch the registry, as " + v1alpha1.AnnotationOnDelete + " says"
 	}
-	if c := backend.Inert(store); c != nil && c.Reason != v1alpha1.ReasonPending { // one that is not judged yet may be of use by then
+	if c := backend.Inert(store); c != nil && c.Reason != v1alpha1.ReasonPending { // a store that was not checked yet may be usable later
 		return fmt.Sprintf(", and does not touch the registry: its store %s does nothing (%s: %s)", store.Name, c.Reason, strings.TrimSuffix(c.Message, "."))
 	}
 	if !slices.ContainsFunc(m.Status.Artifacts, func(s v1alpha1.ArtifactStatus) bool { return s.Digest != "" }) {
@@ -139,7 +140,7 @@ func (e *evidence) store(name string) *v1alpha1.ArtifactStore {
 	return &e.stores[i]
 }
 
-// terminating reports whether all that keeps something is itself being deleted, and lets go by that.
+// terminating reports whether all links are being deleted and stop keeping the subject when they are gone.
 func terminating(links []*link) bool {
 	return !slices.ContainsFunc(links, func(l *link) bool { return l.stands })
 }

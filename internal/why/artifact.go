@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// artifact says what keeps the copy of an image in the mirror, as the manager read it last.
+// artifact answers what keeps the copy of an image in the mirror, according to the manager's last reading.
 func (f *whyFlags) artifact(ctx context.Context, api client.Client, namespace, name string) (*answer, error) {
 	var a v1alpha1.Artifact
 	if err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &a); err != nil {
@@ -30,7 +30,8 @@ func (f *whyFlags) artifact(ctx context.Context, api client.Client, namespace, n
 	return aboutArtifact(&a, mirrorOf(stores.(*v1alpha1.ArtifactStoreList).Items)), nil
 }
 
-// aboutArtifact says who uses an Artifact and until when its copy stays. mirror is nil if it is not known. It is pure.
+// aboutArtifact returns the workloads that use an Artifact, and until when
+// its copy stays. mirror is nil if it is not known. aboutArtifact is pure.
 func aboutArtifact(a *v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) *answer {
 	status := a.Status
 	all := &answer{Subject: fmt.Sprintf("%s (%s)", v1alpha1.ResourceID(v1alpha1.KindArtifact, a.Namespace, a.Name), a.Spec.SourceArtifact), Kept: status.UnusedSince == nil || a.Kept()}
@@ -75,7 +76,7 @@ func stays(a *v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) string {
 	return fmt.Sprintf("%s Purges start by schedule %q, %s.", text, p.CronSchedule(), p.CronTimeZone())
 }
 
-// read says how old that is.
+// read says how old the list of users is.
 func read(status v1alpha1.MirrorStatus) string {
 	if status.UsersReadAt == nil {
 		return "The manager has not read who uses it."

@@ -43,14 +43,14 @@ const whyExample = `  # Why can this manifest not be deleted?
   # Who needs this image, and until when can it come back?
   kubectl nfo why registry.example.com/acme/upf-1.0.0/upf:1.0.0`
 
-// whyFlags are the command line of `kubectl nfo why`.
+// whyFlags are the command-line flags of `kubectl nfo why`.
 type whyFlags struct {
 	output  string
 	config  *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
 }
 
-// NewCommand makes `kubectl nfo why`.
+// NewCommand returns the command `kubectl nfo why`.
 func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &whyFlags{config: config, streams: streams}
 	cmd := &cobra.Command{
@@ -89,7 +89,7 @@ func (f *whyFlags) run(ctx context.Context, what string) error {
 
 func (f *whyFlags) print(a *answer) error { return plugin.Print(f.streams.Out, f.output, a, a.write) }
 
-// object says what keeps one object.
+// object answers what keeps one object.
 func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	resource, name, _ := strings.Cut(what, "/")
 	api, namespace, kind, err := plugin.ConnectFor(f.config, f.streams, resource)
@@ -104,7 +104,7 @@ func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	o := reference.Object{Kind: kind, Namespace: namespace, Name: name}
-	if err := f.look(ctx, e, e.concerned(o)...); err != nil {
+	if err := f.readWorkloads(ctx, e, e.concerned(o)...); err != nil {
 		return nil, err
 	}
 	a, found := e.aboutObject(o)
@@ -114,7 +114,7 @@ func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	return a, nil
 }
 
-// image says what keeps an image.
+// image answers what keeps an image.
 func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 	i, err := parseImage(what)
 	if err != nil {
@@ -149,17 +149,17 @@ func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 	if err != nil {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
-	if err := f.look(ctx, e, store); err != nil {
+	if err := f.readWorkloads(ctx, e, store); err != nil {
 		return nil, err
 	}
 	return e.aboutImage(i, store), nil
 }
 
-// look reads what the workloads run that stores select, with the rights of the user.
-func (f *whyFlags) look(ctx context.Context, e *evidence, stores ...*v1alpha1.ArtifactStore) error {
+// readWorkloads reads, with the rights of the user, what the workloads run that the stores select.
+func (f *whyFlags) readWorkloads(ctx context.Context, e *evidence, stores ...*v1alpha1.ArtifactStore) error {
 	r, err := running.NewReader(f.config)
 	if err == nil {
-		err = e.look(ctx, r, stores...)
+		err = e.readWorkloads(ctx, r, stores...)
 	}
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
@@ -167,7 +167,7 @@ func (f *whyFlags) look(ctx context.Context, e *evidence, stores ...*v1alpha1.Ar
 	return nil
 }
 
-// gather reads all that can keep something in one namespace, as it is now.
+// gather reads everything that can keep an object of one namespace, as it is now.
 func gather(ctx context.Context, api client.Client, namespace string) (*evidence, error) {
 	e := &evidence{namespace: namespace, now: time.Now()}
 	snapshot, err := reference.Read(ctx, api, namespace)

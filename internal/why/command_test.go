@@ -7,7 +7,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
-// TestCommand: a wrong command line is wrong usage, whatever the cluster is; a cluster that does not answer is a failure.
+// TestCommand checks that a wrong command line is reported as wrong usage
+// whatever the cluster is, and a cluster that does not answer as a failure.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -16,8 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// anywhere lists objects of all namespaces or, for anyone who may not, of one. unseen then says what was
-// not seen.
+// anywhere lists objects of all namespaces or, if the user may not, of one namespace. unseen then says what was not read.
 func anywhere(ctx context.Context, r client.Reader, namespace string, into client.ObjectList, resource string) (list client.ObjectList, unseen string, err error) {
 	err = r.List(ctx, into)
 	if apierrors.IsForbidden(err) {
@@ -30,13 +29,13 @@ func anywhere(ctx context.Context, r client.Reader, namespace string, into clien
 	return into, unseen, nil
 }
 
-// evidence is what the cluster showed of one namespace. All that is said of it is pure.
+// evidence is what was read of one namespace. All of its answers are pure.
 type evidence struct {
 	namespace  string
 	now        time.Time
 	stores     []v1alpha1.ArtifactStore
 	tombstones []v1alpha1.Tombstone
-	// unseen says what could not be seen.
+	// unseen says what could not be read.
 	unseen []string
 
 	objects map[reference.Object]client.Object
@@ -45,7 +44,7 @@ type evidence struct {
 	running map[string]running.Running // by the name of the store
 }
 
-// use takes what holds, by what it names.
+// use indexes the objects of a snapshot and the stores, by identity and by what they hold.
 func (e *evidence) use(s reference.Snapshot) {
 	e.objects, e.naming, e.shown = map[reference.Object]client.Object{}, s.Naming(), map[reference.Object]bool{}
 	for _, items := range s {
@@ -58,23 +57,23 @@ func (e *evidence) use(s reference.Snapshot) {
 	}
 }
 
-// link is one object in the chain that keeps what was asked for, and what keeps it in its turn.
+// link is one object in the chain that keeps the subject, with the objects that keep it.
 type link struct {
-	// Object is the resource, namespace and name.
+	// Object is the object's resource, namespace and name.
 	Object string `json:"object"`
-	// Because says by what it keeps the one below.
+	// Because says by which reference the object keeps the one below it.
 	Because string `json:"because,omitempty"`
-	// Terminating is true when it is itself being deleted. It still keeps.
+	// Terminating is true if the object is being deleted. It still keeps the one below it.
 	Terminating bool `json:"terminating,omitempty"`
-	// KeptBy is what keeps it; nothing for a root.
+	// KeptBy are the objects that keep this one; empty for a root.
 	KeptBy []*link `json:"keptBy,omitempty"`
-	// ShownAbove is true when what keeps it was said where it came up first.
+	// ShownAbove is true if the objects that keep this one were listed where it first occurred.
 	ShownAbove bool `json:"shownAbove,omitempty"`
-	// stands: deletions of what it keeps are refused, and do not wait for it.
+	// stands is true if a deletion of the kept object is refused, rather than waiting until this object is gone.
 	stands bool
 }
 
-// chain is what keeps an object, up to the roots. Each object is followed once.
+// chain returns the objects that keep an object, up to the roots. It follows each object once.
 func (e *evidence) chain(subject client.Object) []*link {
 	var all []*link
 	for _, h := range e.naming.Holders(subject) {
@@ -97,7 +96,7 @@ func (e *evidence) follow(h reference.Holder) *link {
 	return l
 }
 
-// because says by which of its references a holder keeps.
+// because says by which references a holder holds.
 func because(h reference.Holder) string {
 	var parts []string
 	for _, r := range h.References {
@@ -125,7 +124,7 @@ func because(h reference.Holder) string {
 	return strings.Join(parts, "; ")
 }
 
-// roots are what keeps in the end, and nothing keeps, each once, sorted.
+// roots returns the objects at the ends of the chains, which nothing keeps, each once, sorted.
 func roots(links []*link) []string {
 	var all []string
 	for _, l := range links {

@@ -14,11 +14,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// image is what a person asks for.
+// image is the image that the user asks about.
 type image struct{ plugin.ImageReference }
 
-// parseImage reads an image reference as parseReference does. What belongs to an image, such as a
-// signature, stands for it.
+// parseImage parses an image reference. A signature, or another satellite, stands for its subject.
 func parseImage(s string) (image, error) {
 	i, err := plugin.ParseImage(s)
 	hub := v1alpha1.RegistryLocation{Host: "docker.io"}
@@ -26,12 +25,12 @@ func parseImage(s string) (image, error) {
 		i.Repository = "library/" + i.Repository
 	}
 	if subject, ok := graph.SatelliteOf(i.Tag); err == nil && ok && i.Digest == "" {
-		i.Digest = subject // it lives and goes with its subject
+		i.Digest = subject // the satellite is kept and deleted with its subject
 	}
 	return image{i}, err
 }
 
-// in is the store that an image is in, the longest path first; nil for none.
+// in returns the store that an image is in, or nil if there is none. Of several, it takes the longest URL.
 func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	stores = slices.DeleteFunc(slices.Clone(stores), func(s v1alpha1.ArtifactStore) bool { return s.Refused() })
 	var best *v1alpha1.ArtifactStore
@@ -48,8 +47,8 @@ func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	return best
 }
 
-// alias finds the store that an image is in by another name that nodes pull it by, the longest path first, and the image
-// by its name there; nil for none.
+// alias returns the store that an image is in under another name that nodes use to pull it, and the image
+// by its name in that store. Of several, it takes the longest path. The store is nil if there is none.
 func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.ArtifactStore) {
 	named, longest := i, -1
 	var best *v1alpha1.ArtifactStore
@@ -70,7 +69,7 @@ func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.Artifact
 	return named, best
 }
 
-// otherNames are a store's names but for the first, and its aliases.
+// otherNames returns a store's names except the first, and its aliases.
 func otherNames(s *v1alpha1.ArtifactStore, names []v1alpha1.RegistryLocation) []v1alpha1.RegistryLocation {
 	if s.Spec.Workloads == nil {
 		return names[1:]
@@ -82,12 +81,12 @@ func otherNames(s *v1alpha1.ArtifactStore, names []v1alpha1.RegistryLocation) []
 	return at[1:]
 }
 
-// at reports whether an image is in a location, by any of the names that the registry is known to have.
+// at reports whether an image is in a location, under any known name of the registry.
 func (i image) at(l v1alpha1.RegistryLocation) bool {
 	return i.Repository != l.Prefix && l.Contains(v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository})
 }
 
-// names reports whether an image reference is of a tag that was last seen at a digest.
+// names reports whether an image reference means a tag that was seen at the given digests.
 func (i image) names(tag string, digests ...string) bool {
 	if i.Digest == "" {
 		return tag == i.Tag || slices.ContainsFunc(digests, func(d string) bool { return graph.UndoTag(digest.Digest(d)) == i.Tag })
@@ -95,7 +94,7 @@ func (i image) names(tag string, digests ...string) bool {
 	return slices.Contains(digests, i.Digest.String())
 }
 
-// meant is which of the digests of a released tag an image is.
+// meant returns the one of a released tag's digests that an image reference means.
 func (i image) meant(digests []string) string {
 	for _, d := range digests {
 		if d == i.Digest.String() || i.Digest == "" && graph.UndoTag(digest.Digest(d)) == i.Tag {
@@ -105,13 +104,13 @@ func (i image) meant(digests []string) string {
 	return restored(digests)
 }
 
-// found is an artifact of a manifest that an image is.
+// found is a manifest that lists an image, and how.
 type found struct {
 	manifest *v1alpha1.ArtifactManifest
 	says     string
 }
 
-// listed are the manifests, in the store of a URL, that list an image or have seen its digest.
+// listed returns the manifests of the store at a URL that list an image or have recorded its digest.
 func (e *evidence) listed(i image, url string) []found {
 	at, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {
@@ -136,11 +135,11 @@ func (e *evidence) listed(i image, url string) []found {
 	return all
 }
 
-// listedBy says how a manifest lists an image; "" when it does not.
+// listedBy says how a manifest lists an image, or returns "" if it does not.
 func (i image) listedBy(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) string {
 	for _, a := range m.Status.Artifacts {
 		digests, says := []string{a.Digest}, string(a.State)+" "+a.Digest
-		if a.State == v1alpha1.ArtifactMoved { // the tag keeps what it is at
+		if a.State == v1alpha1.ArtifactMoved { // the tag also keeps the digest that it is at now
 			digests, says = append(digests, a.MovedTo), "sealed at "+a.Digest+", Moved to "+a.MovedTo
 		}
 		if a.Repository == i.Repository && i.names(a.ArtifactVersion, digests...) {
@@ -155,7 +154,7 @@ func (i image) listedBy(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocatio
 	return ""
 }
 
-// elsewhere is the answer where no store is.
+// elsewhere is the answer for an image that is in no store.
 func (i image) elsewhere(unseen string) *answer {
 	a := &answer{Subject: i.Written, Verdict: "No ArtifactStore has it in its path: nothing here keeps it, and nothing here deletes it."}
 	if unseen != "" {
@@ -164,7 +163,7 @@ func (i image) elsewhere(unseen string) *answer {
 	return a
 }
 
-// aboutImage says what keeps an image of a store.
+// aboutImage returns what keeps an image of a store.
 func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 	a := &answer{Subject: i.Written, Incomplete: e.unseen}
 	here, err := store.Location()
@@ -194,7 +193,7 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 	return a
 }
 
-// unlisted is the verdict about an image that no manifest lists.
+// unlisted returns the verdict about an image that no manifest lists.
 func (e *evidence) unlisted(a *answer, store *v1alpha1.ArtifactStore, deployed bool) string {
 	by := v1alpha1.FirstOf(a.Roots, reference.NamedHolders)
 	switch {

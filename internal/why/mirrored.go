@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// mirrorOf is the store of the mirror; nil if it is not among the stores.
+// mirrorOf returns the store of the mirror, or nil if it is not in stores.
 func mirrorOf(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Spec.Mirror != nil && s.Name == v1alpha1.MirrorName })
 	if i < 0 {
@@ -22,9 +22,9 @@ func mirrorOf(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	return &stores[i]
 }
 
-// original is the image that a name in the mirror is a copy of: a name at the address by which pods pull from the
-// mirror, or one below the mirror's prefix at any address, because the registry that nfo ships has several. ok is
-// false for a name elsewhere. mirror may be nil.
+// original returns the image that a name in the mirror is a copy of. Such a name is at the address
+// from which pods pull mirrored images, or below the mirror's prefix at any address, because nfo's
+// own registry has several addresses. ok is false for other names. mirror may be nil.
 func (i image) original(mirror *v1alpha1.ArtifactStore) (original rewrite.Image, ok bool) {
 	path, found := strings.CutPrefix(i.Repository, v1alpha1.MirrorPrefix+"/")
 	if !found && mirror != nil && mirror.Spec.Mirror.PullAddress != "" {
@@ -44,7 +44,7 @@ func (i image) original(mirror *v1alpha1.ArtifactStore) (original rewrite.Image,
 	return rewrite.FromPath(path, tag, i.Digest.String())
 }
 
-// copies are the Artifacts by which the mirror has an image, by namespace and name.
+// copies returns the Artifacts that are a copy of an image, sorted by namespace and name.
 func copies(original rewrite.Image, all []v1alpha1.Artifact) []*v1alpha1.Artifact {
 	var found []*v1alpha1.Artifact
 	for n := range all {
@@ -67,7 +67,7 @@ func copies(original rewrite.Image, all []v1alpha1.Artifact) []*v1alpha1.Artifac
 	return found
 }
 
-// mirrored says what keeps a copy in the mirror, as the manager read it last. It is nil for an image that is not one.
+// mirrored returns what keeps a copy in the mirror, according to the manager's last reading, or nil if the image is no copy.
 func (i image) mirrored(ctx context.Context, api client.Reader, namespace string, stores []v1alpha1.ArtifactStore) (*answer, error) {
 	mirror := mirrorOf(stores)
 	original, ok := i.original(mirror)
@@ -87,10 +87,11 @@ func (i image) mirrored(ctx context.Context, api client.Reader, namespace string
 	return a, nil
 }
 
-// maxCopies is of how many Artifacts the verdict says until when they stay.
+// maxCopies is the maximum number of Artifacts whose remaining time the verdict contains.
 const maxCopies = 10
 
-// aboutCopies says what keeps the copy of an image by which Artifacts. mirror is nil if it is not known. It is pure.
+// aboutCopies returns what keeps the given Artifacts, the copies of
+// an image. mirror is nil if it is not known. aboutCopies is pure.
 func aboutCopies(original rewrite.Image, artifacts []*v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) *answer {
 	all := &answer{}
 	says := []string{fmt.Sprintf("It is the mirror's copy of %s.", original)}

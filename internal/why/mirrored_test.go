@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// mirrorStore is the store of a mirror from which pods pull at an address.
+// mirrorStore is the store of a mirror with the given pull address.
 func mirrorStore(pullAddress string) v1alpha1.ArtifactStore {
 	s := v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.MirrorName}}
 	s.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{Prefix: v1alpha1.MirrorPrefix}
@@ -24,7 +24,7 @@ func mirrorStore(pullAddress string) v1alpha1.ArtifactStore {
 	return s
 }
 
-// artifact is that of an image in a namespace, copied at a digest and used by a Deployment.
+// artifact returns the Artifact of an image in a namespace, copied at a digest and used by a Deployment.
 func artifact(t *testing.T, namespace, source string, edit ...func(*v1alpha1.Artifact)) *v1alpha1.Artifact {
 	t.Helper()
 	i, err := rewrite.Parse(source)
@@ -56,7 +56,7 @@ func TestWhyAMirroredImage(t *testing.T) {
 		stores  []v1alpha1.ArtifactStore
 		objects []client.Object
 		image   string
-		says    []string // nil: it is no name in the mirror
+		says    []string // nil: the name is not in the mirror
 		not     string
 	}{
 		"Agent":       {"the name that a pod shows", agent, used, "127.0.0.1:7439/" + source, answered, "upf:2"},

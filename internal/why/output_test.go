@@ -37,7 +37,7 @@ func TestAnswersCanBeShown(t *testing.T) {
 	}
 }
 
-// An answer that cannot be written is a failure, and no wrong usage.
+// An answer that cannot be written is a failure, not wrong usage.
 func TestAnswersCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"tree", "json"} {

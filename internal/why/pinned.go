@@ -9,8 +9,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// pinned are the definitions that deploy one of the digests of a repository, as their status has it, in the
-// place of a registry URL. A purge keeps these, also when no manifest lists them any more.
+// pinned returns the definitions that deploy one of the digests of a repository, according to their status,
+// at the place of a registry URL. A purge keeps these digests even if no manifest lists them any more.
 func (e *evidence) pinned(url, repository string, digests ...string) []reference.Holder {
 	here, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {
@@ -37,7 +37,7 @@ func (e *evidence) pinned(url, repository string, digests ...string) []reference
 	return all
 }
 
-// abroad reports whether a manifest is known to be in another place. What is not known is here.
+// abroad reports whether a manifest is known to be at another place. An unknown manifest counts as being here.
 func (e *evidence) abroad(manifest string, here v1alpha1.RegistryLocation) bool {
 	m, ok := e.objects[reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: e.namespace, Name: manifest}].(*v1alpha1.ArtifactManifest)
 	if !ok {
@@ -51,7 +51,7 @@ func (e *evidence) abroad(manifest string, here v1alpha1.RegistryLocation) bool 
 	return err == nil && !l.Overlaps(here)
 }
 
-// deploysAs puts into words what a definition deploys.
+// deploysAs says as which applications a definition deploys an image.
 func deploysAs(h reference.Holder) string {
 	var names []string
 	for _, r := range h.References {

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// restored is the digest that an entry's tag comes back at, the last one.
+// restored returns the digest at which an entry's tag is restored, the last one.
 func restored(digests []string) string {
 	if len(digests) == 0 {
 		return ""
@@ -22,8 +22,8 @@ func restored(digests []string) string {
 	return digests[len(digests)-1]
 }
 
-// releases are the entries of tombstones that are asked for, in the order of their names. Each is shown
-// of one of its digests, which meant chooses.
+// releases returns the entries of tombstones for which the function which returns true,
+// sorted by tombstone. meant chooses the digest of an entry that the answer is about.
 func (e *evidence) releases(which func(*v1alpha1.Tombstone, v1alpha1.TombstoneArtifact) bool, meant func([]string) string) []release {
 	var all []release
 	for i := range e.tombstones {
@@ -60,10 +60,10 @@ func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, 
 	return r
 }
 
-// saysOf puts the rest of a release into words.
+// saysOf returns a release as a sentence.
 func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) string {
 	var b strings.Builder
-	if t.Spec.Cause == v1alpha1.CauseOverwritten { // the tag itself may be listed, at what it is at now
+	if t.Spec.Cause == v1alpha1.CauseOverwritten { // the tag itself may be listed, at its new digest
 		fmt.Fprintf(&b, "of %s, which the tag was at before it was overwritten: ", digest)
 	}
 	restore := fmt.Sprintf("by applying ArtifactManifest %s again", t.Spec.Manifest.Name)
@@ -91,8 +91,8 @@ func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) strin
 	return b.String()
 }
 
-// keeps says what keeps a digest of a released entry from a purge, as far as the cluster shows, and by which of the
-// purge's reasons; "" for nothing.
+// keeps returns what keeps a digest of a released entry from a purge, according
+// to the cluster, and the purge's reason for it. Both are "" if nothing does.
 func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) (reason, by string) {
 	if by := e.holds(t, a, digest); by != "" {
 		return "Held", by
@@ -103,7 +103,7 @@ func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, di
 	return "", ""
 }
 
-// holds says which manifest, definition or design keeps a digest of a released entry.
+// holds returns which manifest, definition or design holds a digest of a released entry.
 func (e *evidence) holds(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) string {
 	if by := e.keepsEntry(t, a); by != "" {
 		return by
@@ -117,7 +117,7 @@ func (e *evidence) holds(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, di
 	return ""
 }
 
-// keepsEntry says what keeps a released entry as a whole.
+// keepsEntry returns what keeps a released entry with all of its digests.
 func (e *evidence) keepsEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) string {
 	manifest := reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: t.Namespace, Name: t.Spec.Manifest.Name}
 	var names []string
@@ -142,7 +142,7 @@ func (e *evidence) keepsEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifac
 	return ""
 }
 
-// namingByStore are those that name an artifact by its store, the old form, in the place of a registry URL.
+// namingByStore returns the objects that reference an artifact by its store, the old form, at the place of a registry URL.
 func (e *evidence) namingByStore(url, artifact string) []string {
 	here, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {
@@ -163,7 +163,7 @@ func (e *evidence) namingByStore(url, artifact string) []string {
 	return names
 }
 
-// storeAt is the store of a registry URL; nil for none.
+// storeAt returns the store of a registry URL, or nil if there is none.
 func (e *evidence) storeAt(url string) *v1alpha1.ArtifactStore {
 	at, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {

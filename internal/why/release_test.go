@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
-// TestAReleaseAgreesWithWhatKeepsIt: what no purge deletes, the next one is not said to delete.
+// TestAReleaseAgreesWithWhatKeepsIt checks that a digest which purges keep is not announced for deletion by the next purge.
 func TestAReleaseAgreesWithWhatKeepsIt(t *testing.T) {
 	t.Parallel()
 	const purges, keeps = "the next purge deletes it", "keeps it from a purge"
@@ -66,7 +66,7 @@ func TestAReleaseAgreesWithWhatKeepsIt(t *testing.T) {
 	}
 }
 
-// deployingAlone is a definition whose status alone has a digest of the repository: it names another manifest.
+// deployingAlone is a definition that has a digest of the repository in its status only: it references another manifest.
 func deployingAlone() *v1alpha1.NetworkFunctionDefinitionVersion {
 	d := deploying(plugintest.Definition("d2", "other"), plugintest.One)
 	d.Status.Applications[0].Repository = "acme/m/upf"

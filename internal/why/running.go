@@ -11,17 +11,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// mayBeUsed ends a verdict while it is not known what all workloads run.
+// mayBeUsed is part of a verdict while it is not known what all workloads run.
 const mayBeUsed = "it may be in use: not all that workloads run could be read. As long as it may be, nothing of it is released"
 
-// concerned are the stores whose workloads the answer about an object depends on.
+// concerned returns the stores whose workloads the answer about an object depends on.
 func (e *evidence) concerned(o reference.Object) []*v1alpha1.ArtifactStore {
 	var all []*v1alpha1.ArtifactStore
 	switch subject := e.objects[o].(type) {
 	case *v1alpha1.ArtifactManifest:
 		all = append(all, e.store(subject.Spec.ArtifactStoreRef.Name))
 	case *v1alpha1.ArtifactStore:
-		if len(e.naming[reference.Key(o)]) > 0 { // workloads keep its manifests, and not the store
+		if len(e.naming[reference.Key(o)]) > 0 { // workloads keep the store's manifests, not the store itself
 			all = append(all, subject)
 		}
 	}
@@ -34,8 +34,8 @@ func (e *evidence) concerned(o reference.Object) []*v1alpha1.ArtifactStore {
 	return all
 }
 
-// look reads what the workloads run that stores select. nil stands for a store that does not exist.
-func (e *evidence) look(ctx context.Context, r running.Reader, stores ...*v1alpha1.ArtifactStore) error {
+// readWorkloads reads what the workloads run that the stores select. A nil store does not exist and is skipped.
+func (e *evidence) readWorkloads(ctx context.Context, r running.Reader, stores ...*v1alpha1.ArtifactStore) error {
 	e.running = map[string]running.Running{}
 	for _, s := range stores {
 		if s == nil {
@@ -54,13 +54,13 @@ func (e *evidence) look(ctx context.Context, r running.Reader, stores ...*v1alph
 	return nil
 }
 
-// unsure reports whether workloads may use what a manifest lists, though none is known to.
+// unsure reports whether workloads may use artifacts of a manifest although none is known to.
 func (e *evidence) unsure(m *v1alpha1.ArtifactManifest) bool {
 	r := e.running[m.Spec.ArtifactStoreRef.Name]
 	return r.Missing != "" || r.Doubt != ""
 }
 
-// workloads are those that use what a manifest lists.
+// workloads returns the workloads that use artifacts of a manifest.
 func (e *evidence) workloads(m *v1alpha1.ArtifactManifest) []*link {
 	s := e.store(m.Spec.ArtifactStoreRef.Name)
 	if s == nil {
@@ -81,13 +81,13 @@ func (e *evidence) workloads(m *v1alpha1.ArtifactManifest) []*link {
 	return all
 }
 
-// workload is the link of a workload, which nothing keeps.
+// workload returns the link of a workload, which nothing keeps.
 func (e *evidence) workload(h reference.Holder, because string) *link {
 	e.shown[h.Object] = true
 	return &link{Object: h.String(), Because: because, Terminating: h.Terminating, stands: h.Stands()}
 }
 
-// users are the workloads that use an image and were not shown yet.
+// users returns the workloads that use an image and are not in the answer yet.
 func (e *evidence) users(i image, s *v1alpha1.ArtifactStore) []*link {
 	tag, digests := i.Tag, []string(nil)
 	if i.Digest != "" {
@@ -114,8 +114,8 @@ func (e *evidence) users(i image, s *v1alpha1.ArtifactStore) []*link {
 	return links
 }
 
-// usedBy says which workload keeps a released entry from a purge, "" for none. Where not all could be read, what the last
-// purge saw counts.
+// usedBy says which workload keeps a released entry from a purge, or returns "" if
+// none does. If not all workloads could be read, it uses what the last purge recorded.
 func (e *evidence) usedBy(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) string {
 	r := e.runningAt(t)
 	entry := t.Entry(a.Repository, a.Tag)
@@ -128,7 +128,7 @@ func (e *evidence) usedBy(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) s
 	return ""
 }
 
-// runningAt is what is known of the store that a tombstone is of.
+// runningAt returns what is known of the workloads of a tombstone's store.
 func (e *evidence) runningAt(t *v1alpha1.Tombstone) running.Running {
 	s := e.storeAt(t.Spec.RegistryURL)
 	if s == nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
-// asks asks about an object, KIND/NAME, or an image, in a cluster that has the objects and runs the workloads.
+// asks returns the answer about an object, KIND/NAME, or an image, in a cluster with these objects and workloads.
 func asks(t *testing.T, what string, runs workloadtest.Server, objects ...client.Object) string {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -45,13 +45,13 @@ func asks(t *testing.T, what string, runs workloadtest.Server, objects ...client
 		if s == nil {
 			i, s = i.alias(e.stores)
 		}
-		if err := e.look(t.Context(), reader.Read, s); err != nil {
+		if err := e.readWorkloads(t.Context(), reader.Read, s); err != nil {
 			t.Fatal(err)
 		}
 		a = e.aboutImage(i, s)
 	} else {
 		o := reference.Object{Kind: kind, Namespace: "p", Name: name}
-		if err := e.look(t.Context(), reader.Read, e.concerned(o)...); err != nil {
+		if err := e.readWorkloads(t.Context(), reader.Read, e.concerned(o)...); err != nil {
 			t.Fatal(err)
 		}
 		a, _ = e.aboutObject(o)
@@ -63,7 +63,7 @@ func asks(t *testing.T, what string, runs workloadtest.Server, objects ...client
 	return b.String()
 }
 
-// selecting is a store that counts workloads, which the manager read well an hour ago.
+// selecting is a store that counts workloads, which the manager read without errors an hour ago.
 func selecting(edit ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	s := store(func(s *v1alpha1.ArtifactStore) {
 		s.Spec.Workloads = &v1alpha1.WorkloadsSpec{Sources: []v1alpha1.WorkloadSource{v1alpha1.WorkloadPods, v1alpha1.WorkloadControllers}}
@@ -79,7 +79,7 @@ func sources(all ...v1alpha1.WorkloadSource) func(*v1alpha1.ArtifactStore) {
 	return func(s *v1alpha1.ArtifactStore) { s.Spec.Workloads.Sources = all }
 }
 
-// used has in its status that the manager saw a Deployment use it.
+// used records in a manifest's status that the manager saw a Deployment use it.
 func used(m *v1alpha1.ArtifactManifest) {
 	m.Status.Dependents.Dependents = []v1alpha1.Dependent{{Kind: "Deployment", Namespace: "ran", Name: "seen", Artifacts: []string{"upf:1"}}}
 }
@@ -175,7 +175,7 @@ func TestI14WhatRunsKeeps(t *testing.T) {
 	}
 }
 
-// What a workload needs while it is being deleted refuses deletions, which nothing waits for.
+// A workload that needs an artifact while it is being deleted blocks the deletion of the artifact.
 func TestWhatStandsWhileItIsDeletedRefuses(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]bool{"Deployment": true, "HelmRelease.helm.toolkit.fluxcd.io": false} {

@@ -18,10 +18,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// now is when all tests ask.
+// now is the time of all answers in the tests.
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// deploying has in its status what its first application came to.
+// deploying sets in a definition's status what its first application resolved to.
 func deploying(d *v1alpha1.NetworkFunctionDefinitionVersion, digest string, images ...v1alpha1.ChartImage) *v1alpha1.NetworkFunctionDefinitionVersion {
 	app := d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].Name
 	m := strings.TrimPrefix(app, "on-")
@@ -29,7 +29,7 @@ func deploying(d *v1alpha1.NetworkFunctionDefinitionVersion, digest string, imag
 	return d
 }
 
-// tombstone has one tag, upf:1, in one state, untagged an hour ago with a grace of a day.
+// tombstone has one tag, upf:1, in one state, untagged an hour ago with a grace period of a day.
 func tombstone(name, of string, state v1alpha1.TombstoneState, edit ...func(*v1alpha1.Tombstone)) v1alpha1.Tombstone {
 	t := v1alpha1.Tombstone{ObjectMeta: plugintest.Meta(name)}
 	t.Spec = v1alpha1.TombstoneSpec{
@@ -66,7 +66,7 @@ func notReady(reason, message string) func(*v1alpha1.ArtifactStore) {
 	}
 }
 
-// seen is what a cluster shows that has these objects.
+// seen is the evidence of a cluster with these objects.
 func seen(stores []v1alpha1.ArtifactStore, tombstones []v1alpha1.Tombstone, objects ...client.Object) *evidence {
 	e := &evidence{namespace: "p", now: now, stores: stores, tombstones: tombstones}
 	s := reference.Snapshot{}

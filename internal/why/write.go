@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// write writes the answer for people: the chain as a tree, then what follows.
+// write writes the answer as text: the chain as a tree, then what follows.
 func (a *answer) write(out io.Writer) error {
 	w := &writer{out: out}
 	w.line("%s", a.Subject)
@@ -31,7 +31,7 @@ func (a *answer) write(out io.Writer) error {
 	return w.err
 }
 
-// alike is how many releases, from the first one on, have the same said of them.
+// alike returns how many releases at the start of all have the same tombstone, state and sentence.
 func alike(all []release) int {
 	first := all[0]
 	other := func(r release) bool {
@@ -43,20 +43,20 @@ func alike(all []release) int {
 	return len(all)
 }
 
-// writer keeps the first error.
+// writer writes lines and keeps the first error.
 type writer struct {
 	out io.Writer
 	err error
 }
 
-// line writes one line, whatever the arguments have in them.
+// line writes one printable line, whatever characters the arguments contain.
 func (w *writer) line(format string, args ...any) {
 	if w.err == nil {
 		_, w.err = fmt.Fprintln(w.out, v1alpha1.Line(fmt.Sprintf(format, args...)))
 	}
 }
 
-// released writes tags of one tombstone, and once what is to be said of each.
+// released writes the tags of one tombstone, and once what they have in common.
 func (w *writer) released(all []release) {
 	first := all[0]
 	if len(all) == 1 {
@@ -69,7 +69,7 @@ func (w *writer) released(all []release) {
 	}
 }
 
-// links writes links below each other, and below each what keeps it.
+// links writes links one below the other, and below each the links that keep it.
 func (w *writer) links(links []*link, indent string) {
 	for i, l := range links {
 		branch, below := "├── ", "│   "

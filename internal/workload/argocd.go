@@ -7,15 +7,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
-// argoSource is where an Application of Argo CD gets its objects from.
+// argoSource is a source of an Argo CD Application.
 type argoSource struct {
 	RepoURL        text `json:"repoURL"`
 	Chart          text `json:"chart"`
 	TargetRevision text `json:"targetRevision"`
 }
 
-// repository is the source in a registry, without a scheme; empty for one that is in none: Git, or a repository of
-// charts with an index.
+// repository returns the repository of the source in a registry, without a scheme. It is empty for a source that is not
+// in a registry: Git, or a chart repository with an index.
 func (s argoSource) repository() string {
 	at, oci := strings.CutPrefix(string(s.RepoURL), "oci://")
 	switch at = strings.Trim(at, "/"); {
@@ -27,8 +27,8 @@ func (s argoSource) repository() string {
 	return at
 }
 
-// argoRevisions are sources and the revisions that they were resolved to, the first of which belongs to the first
-// source. There is one source, or several.
+// argoRevisions has one source or several, with the revisions to
+// which they were resolved. Revisions[i] belongs to Sources[i].
 type argoRevisions struct {
 	Source    argoSource   `json:"source"`
 	Sources   []argoSource `json:"sources"`
@@ -36,7 +36,7 @@ type argoRevisions struct {
 	Revisions []text       `json:"revisions"`
 }
 
-// of are the same revisions of other sources, if these have none of their own.
+// of returns the revisions with the sources of others if r has no sources.
 func (r argoRevisions) of(others argoRevisions) argoRevisions {
 	if r.Source == (argoSource{}) && len(r.Sources) == 0 {
 		r.Source, r.Sources = others.Source, others.Sources
@@ -44,7 +44,7 @@ func (r argoRevisions) of(others argoRevisions) argoRevisions {
 	return r
 }
 
-// application adds what sources use at their revisions, and at those that they ask for.
+// application adds the uses of sources, both at the revisions in r and at the revisions that the sources ask for.
 func (c *collector) application(uses map[Use]bool, r argoRevisions, suffix string) {
 	one := func(s argoSource, revision text) {
 		if at := s.repository(); at != "" {
@@ -62,7 +62,7 @@ func (c *collector) application(uses map[Use]bool, r argoRevisions, suffix strin
 	}
 }
 
-// argoOperation is an operation that is asked for or was made: a rollback has sources of its own.
+// argoOperation is a requested, running or finished operation. A rollback has its own sources.
 type argoOperation struct {
 	Sync argoRevisions `json:"sync"`
 }
@@ -94,7 +94,7 @@ func (c *collector) argoApplication(one livelist.Decoder) error {
 	if err != nil {
 		return err
 	}
-	spec.Revision, spec.Revisions = "", nil // a spec has none
+	spec.Revision, spec.Revisions = "", nil // a spec has no resolved revisions
 	uses, sync := map[Use]bool{}, status.Sync.argoRevisions
 	c.application(uses, spec, "")
 	c.application(uses, sync.of(spec), "")

@@ -14,32 +14,32 @@ import (
 )
 
 const (
-	// maxOwners bounds the objects with others above them that are remembered. Past it the holder of what an object uses is
-	// the one right above it, and not the one at the top.
+	// maxOwners bounds the remembered objects that have an owner. Beyond it, the holder of
+	// a use is the direct owner of the object instead of the top-level owner.
 	maxOwners = 200_000
-	// useBytes is what a use takes beside its texts, in bytes.
+	// useBytes is the memory that a use takes in addition to its strings, in bytes.
 	useBytes = 200
 )
 
-// collector takes from objects what names a store. It is safe for concurrent use.
+// collector collects from objects the references to a store. It is safe for concurrent use.
 type collector struct {
 	names named.Names
-	// records are the release records that are being read.
+	// records are the release records of this reading.
 	records *records
 
 	mu     sync.Mutex
 	owners map[types.UID]owned
-	// found are the uses by namespace, with their bytes, which are at most so many in all.
+	// found has the uses by namespace. bytes is the memory that they take, and most is its bound over all namespaces.
 	found map[string]map[found]bool
 	bytes weight.Weights[string]
 	most  int
-	// coarse are the namespaces of whose uses only the repositories are told apart.
+	// coarse has the namespaces whose uses are merged into one for each repository.
 	coarse map[string]bool
-	// objects and references of the source that is being read.
+	// objects and references count those of the source that is being read.
 	objects, references int32
 }
 
-// found is a use by an object, of which the top is not known yet.
+// found is a use by an object whose top-level owner is not resolved yet.
 type found struct {
 	by  owned
 	use Use
@@ -49,7 +49,7 @@ func newCollector(n named.Names, most int) *collector {
 	return &collector{names: n, most: most, owners: map[types.UID]owned{}, found: map[string]map[found]bool{}, coarse: map[string]bool{}}
 }
 
-// workload reads one object that makes pods, or a pod.
+// workload reads one pod, or one object that creates pods.
 func (c *collector) workload(kind string, one livelist.Decoder) error {
 	var o object
 	if err := one.Decode(&o); err != nil {
@@ -57,7 +57,7 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 	}
 	self := o.owned(kind)
 	by := self
-	if by.above.uid != "" { // so that the many pods of one owner are one
+	if by.above.uid != "" { // so that the equal uses of all pods of one owner count once
 		by.object.Kind, by.object.Name, by.terminating = "", "", false
 	}
 	uses := map[Use]bool{}
@@ -74,13 +74,13 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 	return c.add(&self, o.Metadata.UID, by, uses)
 }
 
-// maxPart bounds the name of a part, in bytes: that of a container has 63.
+// maxPart bounds the name of a part, in bytes. The name of a container has at most 63.
 const maxPart = 128
 
-// partOf is a part on one line that can be printed, cut to maxPart bytes.
+// partOf returns a part as one printable line, cut to maxPart bytes.
 func partOf(part string) string { return v1alpha1.Clip(v1alpha1.Line(part), maxPart) }
 
-// image adds the use of an image or chart that is named as images are, if it is in the store.
+// image adds the use of an image or chart, given by its image reference, if it is in the store.
 func (c *collector) image(uses map[Use]bool, image, part string, whole bool) {
 	if n, ok := c.names.Find(image); ok {
 		u := useOf(n, part)
@@ -89,30 +89,30 @@ func (c *collector) image(uses map[Use]bool, image, part string, whole bool) {
 	}
 }
 
-// ran adds the use of an image under the name that a node has for it.
+// ran adds the use of an image by the reference that a node reports for it.
 func (c *collector) ran(uses map[Use]bool, image, part string) {
 	n, ok := c.names.Find(image)
 	if !ok {
 		return
 	}
 	u := useOf(n, part)
-	if !uses[u] { // also named by the object
+	if !uses[u] { // otherwise the object itself has the same reference
 		u.Seen = c.names.Images
 	}
 	uses[u] = true
 }
 
-// useOf is the use of a name by a part of an object.
+// useOf returns the use of a name by a part of an object.
 func useOf(n named.Name, part string) Use {
 	return Use{Part: partOf(part), Repository: n.Repository, Tag: n.Tag, Digest: n.Digest}
 }
 
-// add notes an object that others may name as their owner, and what is used by it.
+// add records an object that others may reference as their owner, and its uses.
 func (c *collector) add(self *owned, uid types.UID, by owned, uses map[Use]bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.objects++
-	// Of others that are owners all is known from the reference to them.
+	// For all other owners, the owner reference of the owned object says everything.
 	if self != nil && (self.above.uid != "" || self.terminating) && len(c.owners) < maxOwners {
 		c.owners[uid] = *self
 	}
@@ -125,7 +125,7 @@ func (c *collector) add(self *owned, uid types.UID, by owned, uses map[Use]bool)
 	return c.fit()
 }
 
-// use notes a use by an object of a namespace, and reports whether it is new.
+// use records a use by an object of a namespace, and reports whether it is new.
 func (c *collector) use(namespace string, f found) bool {
 	if c.coarse[namespace] {
 		f = f.coarse(namespace)
@@ -141,8 +141,9 @@ func (c *collector) use(namespace string, f found) bool {
 	return true
 }
 
-// fit makes the uses of the namespace that has most of them coarse while they are too many in all: it keeps more than it needs
-// then, and nobody else does. Errors say which namespace has more than that helps.
+// fit merges the uses of the namespace with the most of them while the total exceeds the bound. More of that
+// namespace's images are then kept than it needs; other namespaces are not affected. If the merged uses of a namespace
+// still exceed the bound, the error names that namespace.
 func (c *collector) fit() error {
 	for c.bytes.All() > c.most {
 		namespace := c.bytes.Heaviest()
@@ -160,7 +161,8 @@ func (c *collector) fit() error {
 	return nil
 }
 
-// coarse is a use that stands for all of a repository by a namespace. What may be anywhere, by its digest, stands for all.
+// coarse returns a use by a namespace that stands for a whole repository. A
+// digest that may be in any repository becomes a use of all repositories.
 func (f found) coarse(namespace string) found {
 	use := Use{Repository: f.use.Repository, Chart: f.use.Chart, Whole: f.use.Whole, Any: true, Part: "more images than are told apart"}
 	if use.Repository == "" && f.use.Digest != "" {
@@ -169,7 +171,7 @@ func (f found) coarse(namespace string) found {
 	return found{by: owned{object: reference.Object{Kind: "Namespace", Namespace: namespace, Name: namespace}}, use: use}
 }
 
-// uses are all uses, each by the object at the top.
+// uses returns all uses, each with its top-level owner as the holder.
 func (c *collector) uses() map[Use]bool {
 	all := map[Use]bool{}
 	for _, in := range c.found {

@@ -16,15 +16,16 @@ import (
 
 const digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-// acme is what https://r.example/acme has.
+// acme resolves image references for the store https://r.example/acme.
 var acme = named.Names{Inside: named.Places{{Host: "r.example", Prefix: "acme"}}.Inside}
 
-// deployment is one of a namespace.
+// deployment is the Deployment web of a namespace.
 func deployment(namespace string) owned {
 	return owned{object: reference.Object{Kind: "Deployment", Namespace: namespace, Name: "web"}}
 }
 
-// A tenant with more uses than there is room for is kept whole, and those of others are told apart as before.
+// The uses of a tenant with more uses than there is room for are merged so
+// that they still hold everything, and the uses of other tenants stay exact.
 func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
 	t.Parallel()
 	const most = 100 << 10
@@ -59,7 +60,7 @@ func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
 	}
 }
 
-// A chart that is known by its digest may be in any repository, whatever it is called.
+// A chart that is known by its digest may be in any repository, whatever its name is.
 func TestI14ACoarseUseOfAChartHoldsItAnywhere(t *testing.T) {
 	t.Parallel()
 	exact := found{deployment("a"), Use{Chart: "upf", Digest: digestA, Whole: true}}
@@ -72,7 +73,8 @@ func TestI14ACoarseUseOfAChartHoldsItAnywhere(t *testing.T) {
 	}
 }
 
-// Where not even that helps, it is said whose uses are too many, and the source is not read.
+// If a tenant's uses are too many even after they are merged,
+// the error names its namespace, and the source is not read.
 func TestI2ATenantThatNamesTooManyRepositories(t *testing.T) {
 	t.Parallel()
 	c := newCollector(named.Names{}, 10<<10)
@@ -85,7 +87,7 @@ func TestI2ATenantThatNamesTooManyRepositories(t *testing.T) {
 	}
 }
 
-// Past the bound of owners the nearest one is the holder, and the use holds as before.
+// Beyond the bound of owners, the direct owner is the holder, and the use still holds.
 func TestI14ManyOwnersHold(t *testing.T) {
 	t.Parallel()
 	c := newCollector(named.Names{}, mostOfStore)
@@ -105,11 +107,11 @@ func TestI14ManyOwnersHold(t *testing.T) {
 	}
 }
 
-// Who makes many stores has as much kept of what their workloads use as who makes one.
+// All stores of a namespace together may keep about as much as one store: many stores do not get a tenant more memory.
 func TestStoresOfANamespaceShareWhatIsKept(t *testing.T) {
 	t.Parallel()
 	k := NewKnown((&api{}).reader(t))
-	const full = mostOfStore // what each of them finds
+	const full = mostOfStore // the size of each store's reading
 	store := func(n int, namespace string) *v1alpha1.ArtifactStore {
 		s := aStore(v1alpha1.WorkloadPods)
 		s.Namespace, s.UID = namespace, types.UID(fmt.Sprint(namespace, n))

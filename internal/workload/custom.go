@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
-// custom is an object of a CustomResourceDefinition. Each part is decoded by itself.
+// custom is an object of a CustomResourceDefinition. Its parts are decoded separately.
 type custom struct {
 	Metadata  metadata        `json:"metadata"`
 	Spec      json.RawMessage `json:"spec"`
@@ -22,8 +22,8 @@ type custom struct {
 	Operation json.RawMessage `json:"operation"`
 }
 
-// custom reads one object. into are what its spec, status and operation are decoded into, as far as there are any; an
-// error names the object.
+// custom reads one object. It decodes the spec, status and operation, if
+// they exist, into the values of into. Errors of these name the object.
 func (c *collector) custom(one livelist.Decoder, kind string, into ...any) (by owned, err error) {
 	var o custom
 	if err := one.Decode(&o); err != nil {
@@ -42,11 +42,11 @@ func (c *collector) custom(one livelist.Decoder, kind string, into ...any) (by o
 	return by, nil
 }
 
-// text is a string. It takes numbers too, as they are written: nothing checked objects of old definitions, and YAML has
-// versions such as 1.0 as numbers.
+// text is a string that can also be decoded from a number, with the digits as they are written. Objects of old
+// definitions were not validated, and YAML reads versions such as 1.0 as numbers.
 type text string
 
-// UnmarshalJSON decodes a string or a number; null is empty.
+// UnmarshalJSON decodes a string or a number; null becomes the empty string.
 func (t *text) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && strings.IndexByte("-0123456789", data[0]) >= 0 {
 		*t = text(data)
@@ -58,8 +58,8 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// at adds the uses of an artifact in a repository at a version, which may be a tag, a digest, or both as TAG@DIGEST. An
-// empty version adds nothing.
+// at adds the uses of a chart in a repository at a version, which may be
+// a tag, a digest, or both as TAG@DIGEST. An empty version adds nothing.
 func (c *collector) at(uses map[Use]bool, repository, version, suffix string) {
 	tag, d := splitVersion(version)
 	part := "chart " + called(path.Base(repository), cmp.Or(tag, d)) + suffix
@@ -71,8 +71,8 @@ func (c *collector) at(uses map[Use]bool, repository, version, suffix string) {
 	}
 }
 
-// chartAnywhere adds the uses of a chart of which it is not known where it is. With an empty name it is any artifact
-// with that digest or, without one, with that tag.
+// chartAnywhere adds the uses of a chart whose repository is not known. If the name is empty, the use is of any
+// artifact with the digest or, without a digest, with the tag.
 func chartAnywhere(uses map[Use]bool, name, version, ociDigest, suffix string) {
 	if name != "" {
 		name = path.Base(name)
@@ -94,7 +94,7 @@ func chartAnywhere(uses map[Use]bool, name, version, ociDigest, suffix string) {
 	}
 }
 
-// called is how a chart is called for people.
+// called returns the name of a chart and version for messages.
 func called(name, version string) string {
 	switch {
 	case isDigest(version):
@@ -105,11 +105,11 @@ func called(name, version string) string {
 	return name + ":" + version
 }
 
-// tagPattern is what a tag can be. Version ranges do not match.
+// tagPattern matches valid tags. Version ranges do not match.
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
-// tagsOf are the tags that a chart of a version may have. A tag has _ in place of +. What follows the + may have been
-// added after the chart was pulled: Flux appends a part of the digest, or the number of a generation.
+// tagsOf returns the tags that a chart of a version may have. A tag has _ in place of +. The part after the + may have
+// been added after the chart was pulled: Flux appends a part of the digest, or the number of a generation.
 func tagsOf(version string) (tags []string) {
 	core, _, added := strings.Cut(version, "+")
 	for _, tag := range []string{strings.ReplaceAll(version, "+", "_"), core} {

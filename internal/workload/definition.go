@@ -14,7 +14,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// definition is what of a CustomResourceDefinition says how its objects are read, and what their absence is worth.
+// definition has the fields of a CustomResourceDefinition that say in
+// which version its objects are read, and whether it was created anew.
 type definition struct {
 	Metadata struct {
 		UID               types.UID         `json:"uid"`
@@ -28,11 +29,11 @@ type definition struct {
 			Served bool   `json:"served"`
 		} `json:"versions"`
 	} `json:"spec"`
-	// absent: the API server says that it does not exist.
+	// absent is true if the API server says that the definition does not exist.
 	absent bool
 }
 
-// definition reads the CustomResourceDefinition of a name.
+// definition reads the CustomResourceDefinition with a name.
 func (r *Reader) definition(ctx context.Context, called string) (d definition, err error) {
 	body, err := r.api.Get().AbsPath("apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions", called).DoRaw(ctx)
 	if apierrors.IsNotFound(err) {
@@ -47,8 +48,9 @@ func (r *Reader) definition(ctx context.Context, called string) (d definition, e
 	return d, nil
 }
 
-// version sets the version in which a kind with a CustomResourceDefinition is read. seen are the definitions that were
-// seen before, which it brings up to date. Errors wrap errNotInstalled if there is none and none is expected.
+// version sets the version in which a kind with a CustomResourceDefinition is read. It
+// updates seen, which has the definitions that were seen before. The error is
+// errNotInstalled if the definition does not exist and is not expected to exist.
 func (r *Reader) version(ctx context.Context, k *listed, seen *[]v1alpha1.WorkloadDefinition) error {
 	if len(k.versions) == 0 {
 		return nil
@@ -72,8 +74,9 @@ func (r *Reader) version(ctx context.Context, k *listed, seen *[]v1alpha1.Worklo
 	return fmt.Errorf("CustomResourceDefinition %s serves none of the versions %v that nfo reads", called, slices.Clone(k.versions))
 }
 
-// expected compares a definition with the one of its name that was seen before, and notes it. Errors say why the absence
-// of its objects does not prove that there are none; see reference.Definitions.Doubt for the kinds of the product.
+// expected compares a definition with the one of the same name that was seen before, and
+// records it in seen. The error says why missing objects of the definition do not prove
+// that there are none; see reference.Definitions.Doubt for nfo's own kinds.
 func (r *Reader) expected(called string, d definition, seen *[]v1alpha1.WorkloadDefinition) error {
 	at := slices.IndexFunc(*seen, func(o v1alpha1.WorkloadDefinition) bool { return o.Name == called })
 	switch {

@@ -15,7 +15,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// fluxDefinitions answers for the CustomResourceDefinitions of Flux: their metadata, by resource. Others do not exist.
+// fluxDefinitions answers requests for the CustomResourceDefinitions
+// of Flux with the metadata in all, by resource. Others do not exist.
 func fluxDefinitions(all map[string]string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		_, name, is := strings.Cut(r.URL.Path, "/customresourcedefinitions/")
@@ -104,7 +105,8 @@ func TestI2WhatADefinitionThatWasSeenBeforeIsWorth(t *testing.T) {
 	}
 }
 
-// A definition is looked at once more after its objects were listed: a list that was read while it was deleted is short.
+// A definition is read a second time after its objects were listed: a list
+// that was read while the definition was being deleted may be incomplete.
 func TestI2ADefinitionThatGoesDuringAReading(t *testing.T) {
 	t.Parallel()
 	there := fluxDefinitions(map[string]string{"helmreleases": `"uid":"r"`})

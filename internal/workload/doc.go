@@ -1,52 +1,57 @@
-// Package workload says what the workloads of a cluster run, and would run again.
+// Package workload reads which images and charts the workloads of a cluster run, or would run again.
 //
-// Contract: [Reader.Read] lists, live, what the namespaces that a store selects use of that store: which image or
-// chart, by which object, container or revision. [Reading.Holders] are those of a manifest, in the words of package
-// reference. [Reader.ReadImages] lists which images all namespaces use, for the mirror. Between two readings it keeps
-// only which images immutable release records name, and it watches nothing.
+// Contract: [Reader.Read] lists, live, what the workloads in the selected namespaces use of a store: the image or chart,
+// and the object, container or revision that uses it. [Reading.Holders] returns the holders of a manifest as package
+// reference describes them. [Reader.ReadImages] lists which images the workloads of all namespaces use, for the mirror.
+// Between two readings a Reader keeps only the results of immutable release records, and it watches nothing.
 //
 // Invariants:
 //
-//   - I14: what a selected source names is held by the object at the top: the Deployment of a pod, the release of a
-//     Deployment. Scaled to zero, suspended, completed and terminated ones hold as well as running ones.
-//   - I2: a source that cannot be read whole is Denied or Failed, and [Reading.Unreadable] says what is missing. A
-//     source is NotInstalled only if the API server itself says that the CustomResourceDefinitions do not exist, and
-//     has not been Read within a day.
-//   - I2: the store's status has the UID of each CustomResourceDefinition that was seen. While one is missing, or another
-//     one of its name is younger than a day and without the annotation nfo.dev/objects-restored, the source is Failed.
-//   - I2: a release record or object that cannot be decoded makes its source Failed, and the message names it and says
+//   - I14: what a selected source references is held by the top-level owner: the Deployment of a pod, or the owner of a
+//     Deployment. Objects that are scaled to zero, suspended, completed or terminating hold as well as running ones.
+//   - I2: a source that cannot be read completely is Denied or Failed, and [Reading.Unreadable] says what is missing. A
+//     source is NotInstalled only if the API server itself says that its CustomResourceDefinitions do not exist, and the
+//     source was not Read within the last day.
+//   - I2: the store's status has the UID of each CustomResourceDefinition that was seen. The source is Failed while one of
+//     them is missing for less than a day, or was created anew less than a day ago without the annotation
+//     nfo.dev/objects-restored.
+//   - I2: a release record or object that cannot be decoded makes its source Failed. The message names the object and says
 //     what to do. The annotation nfo.dev/ignore excludes a release record.
-//   - A reading costs what names the store: one object is in memory at a time, and one list is read at a time. Of
-//     release records at most 10 MiB wait to be decoded, and what is remembered of them has at most 16 MiB.
-//   - No tenant keeps others from being told apart: where uses are too many, those of the namespace that has most become
-//     one use of each repository, which holds all of it. The stores of a namespace share what is kept of their readings.
-//   - A [Known] reading waits at most a minute for its turn and takes at most one. A source for which no time was left is
-//     Failed, and says so.
+//   - The memory of a reading depends on the references to the store: one object of each list is in memory at a time, and
+//     at most 4 lists are read at the same time. At most 10 MiB of release records wait to be decoded, and the remembered
+//     results take at most 16 MiB.
+//   - One tenant cannot make the uses of others less exact: if there are too many uses, those of the namespace with the
+//     most become one use for each repository, which holds the whole repository. The stores of a namespace share the
+//     memory for their readings.
+//   - A reading by [Known] waits at most a minute for its turn and then takes at most a minute. A source that was not
+//     reached in time is Failed, and its message says so.
 //
-// Decision: objects are decoded into the few fields that name images. Rejected: the typed objects, of which a tenant can
-// make pages of hundreds of megabytes; metadata alone, which names no image.
+// Decision: objects are decoded into the few fields that contain image references. Rejected: the typed objects, because a
+// tenant can create pages of hundreds of megabytes; metadata alone, because it contains no image references.
 //
-// Decision: nothing is cached and pods are not watched. Rejected: an index of images in the manager's cache, which takes
-// gigabytes in a large cluster, and is empty for a moment whenever the manager starts.
+// Decision: nothing is cached and pods are not watched. Rejected: an index of images in the manager's cache, because it
+// takes gigabytes in a large cluster, and is empty for a moment whenever the manager starts.
 //
-// Decision: release records are hostile, and a [ReleaseReader] decodes them in a confined process. They are listed 8 at a
-// time and decoded between two answers, for the API server ends an answer that is not read for a minute. Rejected: to
-// decode them here, for neither decompression nor YAML can be bounded; larger pages, which cost 1 MiB for each Secret.
+// Decision: release records are hostile input, and a [ReleaseReader] decodes them in a confined process. They are listed
+// in pages of 8 and decoded between two pages, because the API server ends a response that is not read for a minute.
+// Rejected: to decode them in this process, because neither decompression nor YAML can be bounded; larger pages, because
+// each Secret takes up to 1 MiB.
 //
-// Decision: the result of a record is remembered by the UID and the resource version of its Secret, also that it cannot
-// be decoded, and also when the reading then fails, so that a reading that was interrupted gets further the next time.
+// Decision: the result of a record is remembered by the UID and the resource version of its Secret. This includes records
+// that cannot be decoded, and the results of a reading that then fails, so that a retry after an interruption gets further.
 //
-// Decision: an image at MIRROR/HOST/REPOSITORY, such as one that nfo's mirror was asked for, is an image of the store at
-// HOST, whatever MIRROR is. Rejected: to look for the mirror's address alone, which purges do not know, and which is
-// another one than a pod was made with once the mirror has changed or is disabled. What is wrongly counted is only kept.
+// Decision: an image at MIRROR/HOST/REPOSITORY, which is how nfo's mirror names a copy, counts as an image of the store at
+// HOST, whatever MIRROR is. Rejected: to accept the mirror's address only, because purges do not know it, and because a
+// pod keeps the old address when the mirror moves or is disabled. The only effect of a wrong match is that an image is kept.
 //
-// Decision: of a chart in Flux or Argo CD its version is a use beside its digest, also without what follows the +, which
-// Flux adds after the pull. A release of Flux does not say where its chart is: it uses every chart of that name and version.
-// Rejected: to follow its references to other objects, which may be in namespaces that are not selected, and already
-// refer to the next version.
+// Decision: a chart in Flux or Argo CD is used by its version as well as by its digest, and also by the version without
+// the part after the +, which Flux adds after the pull. A HelmRelease of Flux does not say where its chart is, so it uses
+// every chart with that name and version. Rejected: to follow its references to other objects, because these may be in
+// namespaces that are not selected, and may already refer to the next version.
 //
-// Decision: of both, charts in Git, in buckets and in repositories with an index are left out: they are in no registry.
+// Decision: charts in Git, in buckets and in repositories with an index are ignored for Flux and Argo CD, because they are
+// in no registry.
 //
-// Decision: the holder is the object at the top, because that is what a person can delete. A pod that is
-// down frees nothing as long as its Deployment is there.
+// Decision: the holder is the top-level owner, because that is the object that a person can delete. A pod that is
+// not running releases nothing while its Deployment exists.
 package workload

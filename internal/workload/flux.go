@@ -7,16 +7,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
-// fluxSource is where Flux gets a chart from.
+// fluxSource is the source of a chart in Flux.
 type fluxSource struct {
 	Kind text `json:"kind"`
 }
 
-// inRegistry reports whether a chart can come from a registry: those of Git and buckets do not.
+// inRegistry reports whether the chart can be in a registry: charts in Git and in buckets cannot.
 func (s fluxSource) inRegistry() bool { return s.Kind != "GitRepository" && s.Kind != "Bucket" }
 
-// fluxOCIRepository reads an artifact that Flux follows in a registry. The digest of its status.artifact is that of the
-// archive that Flux makes, and in no registry.
+// fluxOCIRepository reads an OCIRepository. The digest in its status.artifact
+// is that of an archive that Flux makes, which is in no registry.
 func (c *collector) fluxOCIRepository(one livelist.Decoder) error {
 	var spec struct {
 		URL text `json:"url"`
@@ -45,7 +45,7 @@ func (c *collector) fluxOCIRepository(one livelist.Decoder) error {
 	return c.add(nil, "", by, uses)
 }
 
-// fluxHelmChart reads a chart that Flux follows by its name.
+// fluxHelmChart reads a HelmChart, which references a chart by its name.
 func (c *collector) fluxHelmChart(one livelist.Decoder) error {
 	var spec struct {
 		Chart     text       `json:"chart"`
@@ -66,7 +66,7 @@ func (c *collector) fluxHelmChart(one livelist.Decoder) error {
 	if spec.SourceRef.inRegistry() && spec.Chart != "" {
 		chartAnywhere(uses, string(spec.Chart), string(spec.Version), "", "")
 		chartAnywhere(uses, string(spec.Chart), string(status.Artifact.Revision), "", "")
-		if status.ObservedChartName != "" { // that of the artifact, until the next one is there
+		if status.ObservedChartName != "" { // the name that belongs to the revision in status, which may be older than the spec
 			chartAnywhere(uses, string(status.ObservedChartName), string(status.Artifact.Revision), "", "")
 		}
 	}
@@ -85,8 +85,8 @@ type fluxReleaseStatus struct {
 	LastAppliedRevision         text `json:"lastAppliedRevision"`
 }
 
-// fluxHelmRelease reads a release of Flux. Of its charts the names and versions are known, and often the digests, but
-// not where they are.
+// fluxHelmRelease reads a HelmRelease of Flux. It has the names and
+// versions of charts, and often their digests, but not their repositories.
 func (c *collector) fluxHelmRelease(one livelist.Decoder) error {
 	var spec struct {
 		Chart struct {

@@ -18,13 +18,13 @@ import (
 
 const digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
-// customTest is one object of a CustomResourceDefinition, and what it uses of the store r.example/acme.
+// customTest is one object of a CustomResourceDefinition, and the expected uses of the store r.example/acme.
 type customTest struct {
 	reason string
 	read   func(*collector, livelist.Decoder) error
 	object string
 	want   []Use
-	err    []string // what the error says
+	err    []string // parts of the expected error
 }
 
 const meta = "metadata: {namespace: cnf, name: upf, uid: u}\n"

@@ -15,22 +15,22 @@ import (
 )
 
 const (
-	// recordsPage is how many Secrets with release records one answer has. Each has up to 1 MiB.
+	// recordsPage is the number of Secrets with release records in one page. Each takes up to 1 MiB.
 	recordsPage = 8
-	// enoughRecords is how many bytes of records are collected before they are decoded. With one page more, at most 10 MiB
-	// are in memory.
+	// enoughRecords is the size in bytes from which collected records
+	// are decoded. With one more page, at most 10 MiB are in memory.
 	enoughRecords = 2 << 20
-	// maxNamed bounds the Secrets that a message names.
+	// maxNamed bounds the number of Secrets that a message names.
 	maxNamed = 4
-	// maxCause bounds what a message says about the cause, in bytes, so that it has room for the remedy.
+	// maxCause bounds the cause in a message, in bytes, to leave room for the remedy.
 	maxCause = 300
 )
 
-// ReleaseReader decodes the records that Helm keeps of every revision of a release. They are hostile input: it must
-// bound what they cost. The Reader of package chart does.
+// ReleaseReader decodes the records that Helm keeps of every revision of a release. They are hostile input, so it must
+// bound their cost. The Reader of package chart implements it.
 type ReleaseReader interface {
-	// ReadReleases decodes values of data.release and returns a result for each, in their order. An error is about none
-	// of the records; the results are then those of the first ones.
+	// ReadReleases decodes values of data.release and returns a result for each, in their order. An error is not about a
+	// single record; the results are then those of the first records.
 	ReadReleases(ctx context.Context, records [][]byte) ([]record.Result, error)
 }
 
@@ -40,10 +40,11 @@ var errNoReleaseReader = errors.New("this program cannot decode Helm release rec
 type records struct {
 	releases ReleaseReader
 	decoded  *decoded.Records
-	// waiting are those that have not been decoded yet, with so many bytes in all.
+	// waiting are the records that have not been decoded yet, with their total size in bytes.
 	waiting []recordSecret
 	bytes   int
-	// unreadable are the first maxNamed of those that cannot be decoded, with the error of the first one.
+	// unreadable has the first maxNamed records that cannot be decoded,
+	// more counts the others, and cause is the error of the first one.
 	unreadable []string
 	more       int
 	cause      error
@@ -64,7 +65,7 @@ func (s *recordSecret) id() decoded.ID {
 	return decoded.ID{UID: s.Metadata.UID, Version: s.Metadata.ResourceVersion}
 }
 
-// releaseRecord reads one Secret. A record that is not known is decoded later, by decodeRecords.
+// releaseRecord reads one Secret. A record without a remembered result is decoded later, by decodeRecords.
 func (c *collector) releaseRecord(one livelist.Decoder) error {
 	var s recordSecret
 	if err := one.Decode(&s); err != nil {
@@ -82,8 +83,8 @@ func (c *collector) releaseRecord(one livelist.Decoder) error {
 	return nil
 }
 
-// decodeRecords decodes the records that wait, once there are enough of them or it is the last time. The last time, it
-// is an error if one could not be decoded.
+// decodeRecords decodes the waiting records if there are enough of them, or if last is set. With last it returns an
+// error if any record of the reading could not be decoded.
 func (c *collector) decodeRecords(ctx context.Context, last bool) error {
 	r := c.records
 	if len(r.waiting) > 0 && (last || r.bytes >= enoughRecords) {
@@ -113,7 +114,7 @@ func (c *collector) decodeRecords(ctx context.Context, last bool) error {
 	return nil
 }
 
-// short is a result whose error is no longer than a message needs.
+// short returns a result with its error cut to maxCause bytes.
 func short(of record.Result) record.Result {
 	if of.Err != nil {
 		of.Err = errors.New(v1alpha1.Clip(of.Err.Error(), maxCause))
@@ -121,7 +122,7 @@ func short(of record.Result) record.Result {
 	return of
 }
 
-// release notes what one record uses, or that it cannot be decoded.
+// release records the uses of one release record, or that it cannot be decoded.
 func (c *collector) release(s *recordSecret, of record.Result) error {
 	r, m := c.records, s.Metadata
 	if of.Err != nil {
@@ -148,7 +149,7 @@ func (c *collector) release(s *recordSecret, of record.Result) error {
 	return c.add(nil, "", by, uses)
 }
 
-// err names the records that cannot be decoded, and says what to do.
+// err returns an error that names the records that cannot be decoded, and says what to do.
 func (r *records) err() error {
 	if len(r.unreadable) == 0 {
 		return nil

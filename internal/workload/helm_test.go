@@ -24,7 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload/decoded"
 )
 
-// usesOf are all uses that a collector has found, in order.
+// usesOf returns all uses that a collector has found, in order.
 func usesOf(c *collector) (all []Use) {
 	for _, uses := range NewReading(time.Time{}, c.uses()).uses {
 		all = append(all, uses...)
@@ -33,11 +33,11 @@ func usesOf(c *collector) (all []Use) {
 	return all
 }
 
-// releases decodes records that are texts: "NAME REVISION IMAGE IMAGE@HOOK ...", or "bad".
+// releases is a ReleaseReader for records that are texts: "NAME REVISION IMAGE IMAGE@HOOK ...", or "bad".
 type releases struct {
 	batches [][]string
 	err     error
-	only    int // how many are decoded before err
+	only    int // the number of records that are decoded before err
 }
 
 func (r *releases) ReadReleases(_ context.Context, records [][]byte) (results []record.Result, err error) {
@@ -69,7 +69,7 @@ func secretOf(name, annotations, data string) string {
 		name, "uid-"+name, annotations, base64.StdEncoding.EncodeToString([]byte(data)))
 }
 
-// recordServer is an API server that has Secrets, and gives one in each answer.
+// recordServer starts an API server with Secrets, one on each page.
 func recordServer(t *testing.T, secrets ...string) (*rest.Config, *[]string) {
 	t.Helper()
 	var asked []string

@@ -22,7 +22,7 @@ func aMirror(sources ...v1alpha1.WorkloadSource) *v1alpha1.ArtifactStore {
 	return s
 }
 
-// byHost finds what is at r.example, and what the mirror at m.example has of it.
+// byHost finds images at r.example, and the mirror's copies of them at m.example.
 func byHost(host, path string) (string, bool) {
 	rest, mirrored := strings.CutPrefix(path, "r.example/")
 	switch {
@@ -81,7 +81,8 @@ func TestReadImages(t *testing.T) {
 	}
 }
 
-// The sources of the mirror are those of its store, and by default what needs no Secrets and no definitions of others.
+// The mirror reads the sources that its store selects. By default it reads
+// those that need neither Secrets nor the definitions of other products.
 func TestSourcesOfTheMirror(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

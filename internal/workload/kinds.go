@@ -9,20 +9,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
-// listed is a kind that is listed for a source.
+// listed is a kind that is listed for a source, and how.
 type listed struct {
 	schema.GroupVersionResource
 	kind string
-	// fields and labels select of the kind what the source is about.
+	// fields and labels are the selectors of the list.
 	fields, labels string
-	// versions are those that are understood, the best first, of a kind with a CustomResourceDefinition. Others have none.
+	// versions are the supported versions of a kind with a
+	// CustomResourceDefinition, in order of preference. Other kinds have none.
 	versions []string
-	// page is how many objects one answer has; 0: pageSize.
+	// page is the number of objects in one page; 0 means pageSize.
 	page int
-	// read reads one object of the list. Its errors are an objectError where they are about that object.
+	// read reads one object of the list. An error about the object itself is an objectError.
 	read func(*collector, livelist.Decoder) error
-	// finish, if it is not nil, is called after every page, and once with last when all lists have been read. Then
-	// one list is read at a time.
+	// finish, if not nil, is called after every page, and once with last set when all
+	// lists have been read. The lists of such a kind are read one at a time.
 	finish func(ctx context.Context, c *collector, last bool) error
 }
 
@@ -35,8 +36,8 @@ func customKind(group, resource, kind string, read func(*collector, livelist.Dec
 	return listed{GroupVersionResource: schema.GroupVersionResource{Group: group, Resource: resource}, kind: kind, versions: versions, read: read}
 }
 
-// kinds are those of each source. What passes from one object to another, as when a Deployment is deleted and leaves its
-// pods, is listed where it was before it is listed where it goes.
+// kinds are the kinds of each source. If a use can pass from one object to another, as when a Deployment is deleted and
+// leaves its pods, the kind of the first object is listed before the kind of the second.
 var kinds = map[v1alpha1.WorkloadSource][]listed{
 	v1alpha1.WorkloadControllers: {
 		workloadKind("batch", "cronjobs", "CronJob"),
@@ -66,7 +67,8 @@ var kinds = map[v1alpha1.WorkloadSource][]listed{
 	},
 }
 
-// order is that in which sources are read: what makes others is read before these.
+// order is the order in which sources are read: those whose objects
+// create others are read before those of the created objects.
 var order = []v1alpha1.WorkloadSource{
 	v1alpha1.WorkloadArgoCD, v1alpha1.WorkloadFlux, v1alpha1.WorkloadHelmReleases, v1alpha1.WorkloadControllers, v1alpha1.WorkloadPods,
 }

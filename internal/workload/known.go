@@ -13,51 +13,52 @@ import (
 	"github.com/nfo-operator/nfo/internal/batch"
 )
 
-// Known keeps the last reading of each store. It may lag behind: use it to refuse, to wait and to report, never to
-// release. It is safe for concurrent use.
+// Known keeps the last reading of each store. It may be out of date: use it to refuse,
+// to wait and to report, never to release. It is safe for concurrent use.
 type Known struct {
 	reader *Reader
-	reads  batch.Reads[question, *Reading]
-	// limit bounds how long a reading waits for its turn, and then how long it takes.
+	reads  batch.Reads[readKey, *Reading]
+	// limit bounds first the time that a reading waits for its turn, then the time that it takes.
 	limit time.Duration
 
-	// Differs, when not nil, is called when another source can be read than the store's status says, or cannot. It does not wait.
+	// Differs, if not nil, is called when a reading was complete and the store's
+	// status says that it was not, or the reverse. Differs must not block.
 	Differs func(*v1alpha1.ArtifactStore)
 
 	mu   sync.Mutex
-	last map[types.UID]answered
+	last map[types.UID]lastReading
 }
 
-// question is a store as it selects.
-type question struct {
+// readKey identifies a store with its current selection.
+type readKey struct {
 	store      types.UID
 	generation int64
 }
 
-type answered struct {
+type lastReading struct {
 	namespace  string
 	generation int64
 	reading    *Reading
 	took       time.Duration
 }
 
-// ErrSlow is wrapped where a reading takes longer than its reader waits.
+// ErrSlow is wrapped when a reading takes longer than its caller waits.
 var ErrSlow = errors.New("reading what workloads run takes too long to wait for it")
 
-// NewKnown makes a Known that knows nothing yet.
+// NewKnown returns an empty Known.
 func NewKnown(r *Reader) *Known {
-	k := &Known{reader: r, limit: time.Minute, last: map[types.UID]answered{}}
-	k.reads.Limit = 3 * k.limit // so that a reading always says which of its sources it had no time for
+	k := &Known{reader: r, limit: time.Minute, last: map[types.UID]lastReading{}}
+	k.reads.Limit = 3 * k.limit // more than a reading takes, so that it always ends and says which sources it had no time for
 	return k
 }
 
-// Live reads, from lists that begin after Live is called. Those that wait for the same store share one reading.
+// Live returns a reading from lists that begin after the call. Callers that wait for the same store share one reading.
 func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
 	if s.Spec.Workloads == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
-	s = s.DeepCopy() // a reading goes on when who asked for it has given up
-	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
+	s = s.DeepCopy() // a reading continues when its caller has given up
+	return k.reads.Do(ctx, readKey{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
 		begun := k.reader.clock.Now()
 		of := selection(s)
 		of.most, of.limit = func() int { return k.room(s) }, k.limit
@@ -68,17 +69,17 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 			}
 			k.mu.Lock()
 			defer k.mu.Unlock()
-			maps.DeleteFunc(k.last, func(_ types.UID, a answered) bool { return k.reader.clock.Since(a.reading.Begun) > keptFor })
+			maps.DeleteFunc(k.last, func(_ types.UID, a lastReading) bool { return k.reader.clock.Since(a.reading.Begun) > keptFor })
 			if have := k.last[s.UID]; have.generation <= s.Generation {
-				k.last[s.UID] = answered{s.Namespace, s.Generation, r, k.reader.clock.Since(begun)}
+				k.last[s.UID] = lastReading{s.Namespace, s.Generation, r, k.reader.clock.Since(begun)}
 			}
 		}
 		return r, err
 	})
 }
 
-// room is how many bytes a reading of a store may keep: what the other stores of its namespace leave of what one may, and at
-// least an equal share.
+// room returns how many bytes a reading of a store may keep: the bound of one store minus what the other stores of its
+// namespace keep, and at least an equal share of the bound.
 func (k *Known) room(s *v1alpha1.ArtifactStore) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -92,20 +93,21 @@ func (k *Known) room(s *v1alpha1.ArtifactStore) int {
 	return max(left, mostOfStore/sharers)
 }
 
-// keptFor is how long a reading is kept that no other one has replaced: its store has gone, or nobody asks any more.
+// keptFor is how long a reading is kept that no newer one has
+// replaced, because its store was deleted or has no more callers.
 const keptFor = time.Hour
 
-// youngEnough is the age up to which a reading serves somebody who does not wait for another one.
+// youngEnough is the maximum age of a reading that Within returns instead of waiting for a new one.
 const youngEnough = time.Minute
 
-// Within is Live for somebody who waits no longer than that. Where the last reading took longer, it answers with that one
-// while it is young, and begins another one for who asks next. Errors wrap ErrSlow.
+// Within is Live with a bound on the waiting time. If the last reading took longer than that, Within returns the last
+// reading while that is young, and starts a new one in the background for the next caller. Errors wrap ErrSlow.
 func (k *Known) Within(ctx context.Context, s *v1alpha1.ArtifactStore, patience time.Duration) (*Reading, error) {
 	k.mu.Lock()
 	last := k.last[s.UID]
 	k.mu.Unlock()
 	if last.took > patience {
-		go func() { _, _ = k.Live(context.WithoutCancel(ctx), s) }() // it is in last, or was not read
+		go func() { _, _ = k.Live(context.WithoutCancel(ctx), s) }() // the result is in last, unless the reading failed
 		if last.generation == s.Generation && k.reader.clock.Since(last.reading.Begun) < youngEnough {
 			return last.reading, nil
 		}
@@ -120,8 +122,8 @@ func (k *Known) Within(ctx context.Context, s *v1alpha1.ArtifactStore, patience 
 	return r, err
 }
 
-// Last is the last reading of a store as it selects now; nil if there was none. known is false then, unless it selects
-// nothing.
+// Last returns the last reading of a store if it was made with the store's current selection, else nil with known
+// false. For a store that selects nothing it returns nil with known true.
 func (k *Known) Last(s *v1alpha1.ArtifactStore) (r *Reading, known bool) {
 	if s.Spec.Workloads == nil {
 		return nil, true
@@ -135,7 +137,7 @@ func (k *Known) Last(s *v1alpha1.ArtifactStore) (r *Reading, known bool) {
 	return have.reading, true
 }
 
-// Forget drops what is known of a store.
+// Forget drops the last reading of a store.
 func (k *Known) Forget(store types.UID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Who deletes something does not wait for a reading of a large cluster, and is not refused for ever by an old one.
+// A caller that deletes an object does not wait for the reading of a large cluster.
 func TestWithin(t *testing.T) {
 	t.Parallel()
 	var slow atomic.Bool
@@ -35,11 +35,11 @@ func TestWithin(t *testing.T) {
 	close(held)
 }
 
-// A reading that does not end in time says which source it had no time for: nothing goes for that, and people are told.
+// A reading that does not end in time says which source it had no time for, so that nothing is deleted because of it.
 func TestI2AReadingThatTakesTooLongIsFailed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		hold func(r *Reader, hanging chan<- bool) // makes the reading late
+		hold func(r *Reader, hanging chan<- bool) // delays the reading
 		says string
 	}{
 		"Reading": {func(_ *Reader, hanging chan<- bool) { close(hanging) }, "it takes longer than 100ms"},
@@ -78,7 +78,7 @@ func TestI2AReadingThatTakesTooLongIsFailed(t *testing.T) {
 	}
 }
 
-// Where the last reading was slow, a young one answers.
+// If the last reading was slow, a young one answers.
 func TestWithinOfALargeCluster(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -97,7 +97,7 @@ func TestWithinOfALargeCluster(t *testing.T) {
 			k, s := NewKnown((&api{}).reader(t)), aStore(v1alpha1.WorkloadPods)
 			s.Generation = test.generation
 			was := NewReading(time.Now().Add(-test.ago), nil)
-			k.last[s.UID] = answered{"", 1, was, time.Hour}
+			k.last[s.UID] = lastReading{"", 1, was, time.Hour}
 			got, err := k.Within(t.Context(), s, time.Second)
 			if !errors.Is(err, test.want) || (test.want == nil && got != was) {
 				t.Errorf("%s: %v, %v", test.reason, got, err)

@@ -13,8 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// object is what of a workload names images, wherever its kind has it: in spec, in spec.template, in spec.jobTemplate, in
-// template, or in the data of a ControllerRevision.
+// object has the fields of a workload that can contain images, in all places where kinds have them: spec,
+// spec.template, spec.jobTemplate, template, and the data of a ControllerRevision.
 type object struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
@@ -72,10 +72,10 @@ type containerStatus struct {
 	ImageID string `json:"imageID"`
 }
 
-// deploymentRevision is where a ReplicaSet says which revision of its Deployment it is.
+// deploymentRevision is the annotation of a ReplicaSet with its revision of the Deployment.
 const deploymentRevision = "deployment.kubernetes.io/revision"
 
-// revision says which revision of its owner an object is; "" for none.
+// revision returns which revision of its owner an object is, as the end of a part; "" if it is not a revision.
 func (o *object) revision() string {
 	if len(o.Data) > 0 {
 		return fmt.Sprintf(", revision %d", o.Revision)
@@ -86,12 +86,12 @@ func (o *object) revision() string {
 	return ""
 }
 
-// originalImages is the annotation in which a pod whose images were rewritten has their original names: a JSON object by
-// where each was, such as containers/upf.
+// originalImages is the annotation of a pod whose images were rewritten. Its value is a JSON object with the original
+// images, keyed by field, such as containers/upf.
 const originalImages = "nfo.dev/original-images"
 
-// originals calls f with the images that a pod named before they were rewritten. They count beside the new ones: the pod
-// gets them back when the mirror goes.
+// originals calls f with the images that a pod had before they were rewritten. These count in addition to the new ones,
+// because the pod gets them back when the mirror is removed.
 func (o *object) originals(f func(image, part string)) {
 	var all map[string]string
 	if text := o.Metadata.Annotations[originalImages]; text == "" || json.Unmarshal([]byte(text), &all) != nil {
@@ -103,8 +103,9 @@ func (o *object) originals(f func(image, part string)) {
 	}
 }
 
-// each calls f with every image that an object names, and the part of it that does. It calls ran with the name that a
-// node has for each, and pulled with every image that a node has pulled for it.
+// each calls f with every image reference in an object, and the part that contains it. It
+// calls ran with the image that a node reports for each container, and pulled with each
+// image reference of a container and the imageID that a node reports for it.
 func (o *object) each(f, ran func(image, part string), pulled func(image, id, part string)) {
 	o.originals(f)
 	for _, s := range []podSpec{o.Spec.podSpec, o.Spec.Template.Spec, o.Spec.JobTemplate.Spec.Template.Spec, o.Template.Spec, o.recorded()} {
@@ -124,8 +125,8 @@ func (o *object) each(f, ran func(image, part string), pulled func(image, id, pa
 	}
 }
 
-// recorded is what a ControllerRevision can bring back. Data of another shape is that of a controller that is not
-// Kubernetes' own, or nobody can apply it.
+// recorded returns the pod template that a ControllerRevision can restore. Data of another shape was written by a
+// controller outside Kubernetes, or cannot be applied.
 func (o *object) recorded() podSpec {
 	var data struct {
 		Spec struct {
@@ -149,23 +150,23 @@ func (s podSpec) each(f func(image, part string)) {
 	}
 }
 
-// maxDepth bounds the owners above an object: nobody has more than a few, and references can be a ring.
+// maxDepth bounds the chain of owners above an object. Real chains are short, but references can form a cycle.
 const maxDepth = 8
 
-// owned is an object and the one above it.
+// owned is an object and its owner.
 type owned struct {
 	object      reference.Object
 	terminating bool
 	above       owner
 }
 
-// owner is the controller of an object, as its owner reference names it. The zero owner stands for no owner.
+// owner is the controlling owner of an object, from its owner reference. The zero owner means that there is none.
 type owner struct {
 	uid        types.UID
 	kind, name string
 }
 
-// ownerOf is the controller of an object. A node, which is that of a static pod, is nobody who could be asked.
+// ownerOf returns the controlling owner of an object. A Node, which owns its static pods, does not count.
 func ownerOf(m metadata) owner {
 	for _, r := range m.OwnerReferences {
 		static := r.Kind == "Node" && r.APIVersion == "v1"
@@ -176,7 +177,7 @@ func ownerOf(m metadata) owner {
 	return owner{}
 }
 
-// kindOf is the kind of an owner, with its group if it is not one of Kubernetes.
+// kindOf returns the kind of an owner, with its group unless that is a group of Kubernetes.
 func kindOf(r metav1.OwnerReference) string {
 	group, _, grouped := strings.Cut(r.APIVersion, "/")
 	if !grouped || group == "apps" || group == "batch" {
@@ -185,14 +186,14 @@ func kindOf(r metav1.OwnerReference) string {
 	return r.Kind + "." + group
 }
 
-// top is the object at the top of one.
+// top returns the top-level owner of o.
 func top(o owned, all map[types.UID]owned) owned {
 	for range maxDepth {
 		if o.above.uid == "" {
 			break
 		}
 		next, known := all[o.above.uid]
-		if !known { // it was not listed: it is known by its name alone
+		if !known { // it was not listed, so only its kind and name are known
 			return owned{object: reference.Object{Kind: o.above.kind, Namespace: o.object.Namespace, Name: o.above.name}}
 		}
 		o = next

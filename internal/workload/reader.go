@@ -25,32 +25,33 @@ import (
 )
 
 const (
-	pageSize = 500 // objects of one answer, of kinds without a page of their own
-	// readingsAtOnce bounds the readings of a Reader that run, of different namespaces; others wait.
+	pageSize = 500 // objects of one page, for kinds without their own page size
+	// readingsAtOnce bounds the readings of a Reader that run at
+	// the same time. They are of different namespaces; others wait.
 	readingsAtOnce = 2
-	// listsAtOnce bounds the requests of one reading.
+	// listsAtOnce bounds the concurrent requests of one reading.
 	listsAtOnce = 4
-	// mostOfStore and mostOfImages bound what a reading finds, in bytes: some 300 for a use.
+	// mostOfStore and mostOfImages bound the memory of the uses that a reading finds, in bytes. A use takes about 300.
 	mostOfStore, mostOfImages = 32 << 20, 64 << 20
-	// goneFor is how long a kind that was read must be gone before that is believed.
+	// goneFor is how long a kind that was read before must be missing until nfo accepts that it was removed.
 	goneFor = 24 * time.Hour
 )
 
-// Reader reads what workloads run. It is safe for concurrent use.
+// Reader reads which images and charts workloads use. It is safe for concurrent use.
 type Reader struct {
 	api   rest.Interface
 	clock clock.PassiveClock
 	now   func() time.Time
 	slots chan struct{}
-	// turns has one place for each namespace with stores, so that many stores of one keep no other one waiting.
+	// turns has one slot for each namespace with stores, so that a namespace with many stores does not delay others.
 	turns sync.Map
-	// releases decodes release records; nil if they cannot be read.
+	// releases decodes release records; nil if this program cannot decode them.
 	releases ReleaseReader
 	decoded  *decoded.Records
 }
 
-// NewReader makes a Reader of an API server, whose time now tells. releases decodes the records of Helm; without one,
-// the source HelmReleases is Failed.
+// NewReader returns a Reader for an API server. now returns the API server's time. releases decodes the release records
+// of Helm; if it is nil, the source HelmReleases is Failed.
 func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, c clock.PassiveClock, now func() time.Time) (*Reader, error) {
 	api, err := livelist.Streams(kube, through)
 	if err != nil {
@@ -59,8 +60,8 @@ func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, 
 	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce), releases: releases, decoded: decoded.New(c)}, nil
 }
 
-// Read reads what the workloads that a store selects use of it, from lists that begin after Read is called; nil for a
-// store that selects none. That a source cannot be read is in the Reading. Errors are those of the context.
+// Read returns what the workloads that a store selects use of it, from lists that begin after the call; nil for a store
+// that selects none. The Reading says which sources cannot be read. Errors are those of the context.
 func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
 	if s.Spec.Workloads == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
@@ -68,24 +69,25 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 	return r.read(ctx, selection(s))
 }
 
-// scope is what a reading is about.
+// scope defines what a reading reads.
 type scope struct {
-	// of is the namespace whose turn it takes.
+	// of is the namespace whose turn the reading takes.
 	of    string
 	names named.Names
-	// limit bounds how long it waits for its turn, and then how long it takes; 0 for no limit.
+	// limit bounds first the time that the reading waits for its turn, then the time that it takes; 0 means no limit.
 	limit time.Duration
-	// most bounds the uses, in bytes. It is asked when the reading begins.
+	// most returns the bound of the uses in bytes. It is called when the reading begins.
 	most     func() int
 	selector labels.Selector
 	sources  []v1alpha1.WorkloadSource
-	// before is how the reading before this one ended.
+	// before is the result of the previous reading.
 	before *v1alpha1.WorkloadsStatus
-	// invalid says why nothing can be read.
+	// invalid, if not nil, says why no source can be read.
 	invalid error
 }
 
-// last is how a source was read last, nil if it was not, and a copy of the definitions that were seen until then.
+// last returns the previous result of a source, nil if there is
+// none, and a copy of the definitions that were seen before.
 func (s scope) last(source v1alpha1.WorkloadSource) (*v1alpha1.WorkloadSourceStatus, []v1alpha1.WorkloadDefinition) {
 	if s.before != nil {
 		for i := range s.before.Sources {
@@ -97,7 +99,8 @@ func (s scope) last(source v1alpha1.WorkloadSource) (*v1alpha1.WorkloadSourceSta
 	return nil, nil
 }
 
-// turn waits for the turn of a namespace, and for a place. The caller calls done in any case. Errors are those of ctx.
+// turn waits until no other reading of the namespace runs, and then for a free slot.
+// The caller must call done also after an error. Errors are those of ctx.
 func (r *Reader) turn(ctx context.Context, namespace string) (done func(), err error) {
 	own, _ := r.turns.LoadOrStore(namespace, make(chan struct{}, 1))
 	var taken []chan struct{}
@@ -117,7 +120,7 @@ func (r *Reader) turn(ctx context.Context, namespace string) (done func(), err e
 	return done, nil
 }
 
-// within is ctx with a limit, 0 for none.
+// within returns ctx with a timeout, or without one if limit is 0.
 func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	if limit == 0 {
 		return context.WithCancel(ctx)
@@ -125,7 +128,7 @@ func within(ctx context.Context, limit time.Duration) (context.Context, context.
 	return context.WithTimeout(ctx, limit)
 }
 
-// read reads. What its limits leave no time for is a source that is Failed, and says so.
+// read executes a reading. A source that its limits leave no time for is Failed.
 func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	waiting, cancel := within(ctx, s.limit)
 	done, late := r.turn(waiting, s.of)
@@ -158,8 +161,8 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	return all, nil
 }
 
-// readSources reads the sources that are selected, in their order, and says how each ended: as unknown says, if that is not
-// nil.
+// readSources reads the selected sources in the fixed order and returns the state of each. If unknown is not nil, it
+// reads nothing, and unknown is the error of every source.
 func (r *Reader) readSources(ctx context.Context, s scope, namespaces []string, unknown error, c *collector) map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus {
 	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
 	for _, source := range order {
@@ -182,7 +185,7 @@ func (r *Reader) readSources(ctx context.Context, s scope, namespaces []string, 
 	return states
 }
 
-// selection is what a store selects, and where it can be named.
+// selection returns the scope of a store: what it selects, and the locations by which images reference it.
 func selection(s *v1alpha1.ArtifactStore) scope {
 	of := scope{of: s.Namespace, most: func() int { return mostOfStore }, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
 	var at named.Places
@@ -196,15 +199,15 @@ func selection(s *v1alpha1.ArtifactStore) scope {
 	return of
 }
 
-// defaultSources are those of the mirror if its store does not say.
+// defaultSources are the sources of the mirror if its store selects none.
 var defaultSources = []v1alpha1.WorkloadSource{v1alpha1.WorkloadPods, v1alpha1.WorkloadControllers}
 
-// Find finds by which name a Reading has the repository at a host and path; see named.Find.
+// Find returns the name of the repository at a host and path in a Reading; see named.Find.
 type Find = named.Find
 
-// ReadImages reads which images the workloads of all namespaces use, for the mirror, from lists that begin after it is
-// called. Its sources are those of the mirror's store. find says which images count. A Use of an image has its tag and its
-// digest, as it is named; what a node has pulled is Seen. Errors are those of the context.
+// ReadImages returns which images the workloads of all namespaces use, for the mirror, from lists that begin after the
+// call. It reads the sources that the mirror's store selects. find says which images count. A Use has both the tag and
+// the digest of the image reference; an image that only a node reports is Seen. Errors are those of the context.
 func (r *Reader) ReadImages(ctx context.Context, mirror *v1alpha1.ArtifactStore, find Find) (*Reading, error) {
 	of := scope{of: mirror.Namespace, most: func() int { return mostOfImages }, names: named.Names{Inside: find, Images: true}, selector: labels.Everything(), sources: defaultSources, before: mirror.Status.Workloads}
 	if w := mirror.Spec.Workloads; w != nil && len(w.Sources) > 0 {
@@ -213,10 +216,10 @@ func (r *Reader) ReadImages(ctx context.Context, mirror *v1alpha1.ArtifactStore,
 	return r.read(ctx, of)
 }
 
-// errNotInstalled: the API server does not have the CustomResourceDefinition of any kind of a source.
+// errNotInstalled says that the API server has no CustomResourceDefinition for any kind of a source.
 var errNotInstalled = errors.New("none of its CustomResourceDefinitions is installed")
 
-// state says how the reading of a source ended.
+// state returns the status of a source after its reading.
 func (r *Reader) state(before *v1alpha1.WorkloadSourceStatus, source v1alpha1.WorkloadSource, c *collector, err error) v1alpha1.WorkloadSourceStatus {
 	state := v1alpha1.WorkloadSourceStatus{Name: source, State: v1alpha1.WorkloadsRead, Objects: c.objects, Uses: c.references}
 	switch {
@@ -244,7 +247,8 @@ func (r *Reader) state(before *v1alpha1.WorkloadSourceStatus, source v1alpha1.Wo
 	return state
 }
 
-// believed reports whether the absence of a source's kinds is believed: they were never seen, or not for long.
+// believed reports whether nfo accepts that none of a source's
+// kinds exist: they were never seen, or were missing for goneFor.
 func (r *Reader) believed(before *v1alpha1.WorkloadSourceStatus) bool {
 	if before == nil || before.State == v1alpha1.WorkloadsNotInstalled {
 		return true
@@ -260,8 +264,8 @@ func denial(source v1alpha1.WorkloadSource, err error) string {
 	return fmt.Sprintf("%v%s by binding the ClusterRole %s, as the chart does with its values %s and, for purges, workloads.purgers; or remove the source from spec.workloads.sources", err, remedy, role, value)
 }
 
-// source reads the kinds of one source, one after the other. seen are its definitions that were seen before. It looks at
-// all of them also when one is missing, so that the day after which that is believed begins at once for each.
+// source reads the kinds of one source, one after the other. seen are the definitions that were seen before. It checks
+// the definitions of all kinds even if one is missing, so that goneFor starts at once for each of them.
 func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, namespaces []string, c *collector, seen *[]v1alpha1.WorkloadDefinition) error {
 	if source == v1alpha1.WorkloadHelmReleases && r.releases == nil {
 		return errNoReleaseReader
@@ -278,7 +282,7 @@ func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, nam
 		}
 		err := r.kind(ctx, k, namespaces, c)
 		if err == nil {
-			err = r.version(ctx, &k, seen) // its objects may have gone with it while they were listed
+			err = r.version(ctx, &k, seen) // if it was deleted during the list, the list may be incomplete
 		}
 		if err != nil {
 			return err
@@ -290,12 +294,12 @@ func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, nam
 	return failed
 }
 
-// objectError is about one object of a list, which it names.
+// objectError is an error about one object of a list. Its message names the object.
 type objectError struct{ error }
 
 func (e *objectError) Unwrap() error { return e.error }
 
-// kind lists one kind in each namespace.
+// kind lists the objects of one kind in each namespace.
 func (r *Reader) kind(ctx context.Context, k listed, namespaces []string, c *collector) error {
 	lists, listing := errgroup.WithContext(ctx)
 	lists.SetLimit(listsAtOnce)
@@ -311,7 +315,7 @@ func (r *Reader) kind(ctx context.Context, k listed, namespaces []string, c *col
 				return k.finish(listing, c, false)
 			})
 			if object := new(objectError); errors.As(err, &object) {
-				return object // it is about the object, and not about the list
+				return object // without the context of the list
 			}
 			return err
 		})
@@ -322,7 +326,7 @@ func (r *Reader) kind(ctx context.Context, k listed, namespaces []string, c *col
 	return k.finish(ctx, c, true)
 }
 
-// namespaces are those that are selected; "" for all.
+// namespaces returns the names of the selected namespaces; "" stands for all.
 func (r *Reader) namespaces(ctx context.Context, selector labels.Selector) (names []string, err error) {
 	if selector.Empty() {
 		return []string{""}, nil
@@ -340,7 +344,7 @@ func (r *Reader) namespaces(ctx context.Context, selector labels.Selector) (name
 	return names, err
 }
 
-// list reads a list, page by page. It calls paged after each page, while no answer is open.
+// list reads a list, page by page. It calls paged after each page, when no response is open.
 func (r *Reader) list(ctx context.Context, k listed, namespace string, each func(livelist.Decoder) error, paged func() error) error {
 	for token := ""; ; {
 		meta, err := livelist.Page(ctx, r.page(k, namespace, token), k.kind+"List", each)
@@ -356,7 +360,7 @@ func (r *Reader) list(ctx context.Context, k listed, namespace string, each func
 	}
 }
 
-// page is the request for one answer of a list.
+// page returns the request for one page of a list.
 func (r *Reader) page(k listed, namespace, token string) *rest.Request {
 	q := r.api.Get().AbsPath(root(k)...)
 	if namespace != "" {
@@ -371,7 +375,7 @@ func (r *Reader) page(k listed, namespace, token string) *rest.Request {
 	return q
 }
 
-// root is where the resources of a group and version are.
+// root returns the path of the resources of a group and version.
 func root(k listed) []string {
 	if k.Group == "" {
 		return []string{"api", k.Version}

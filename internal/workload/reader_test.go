@@ -22,14 +22,14 @@ import (
 
 var now = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 
-// api is an API server that can fail. It serves lists by their paths, two objects a page.
+// api is an API server that can fail. It serves lists by their paths, in pages of two objects.
 type api struct {
 	lists map[string][]string // of objects, as JSON
 	kinds map[string]string   // of the lists, by path
 
 	mu    sync.Mutex
 	asked []string
-	// answer, when not nil, may answer instead.
+	// answer, if not nil, answers a request if it returns true.
 	answer func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -58,7 +58,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"kind":%q,"apiVersion":"v1","metadata":{"continue":%q},"items":[%s]}`, kind, next, strings.Join(items[from:to], ","))
 }
 
-// kindOfPath is that of the list of a resource.
+// kindOfPath returns the kind of the list of a resource.
 func kindOfPath(path string) string {
 	resource := path[strings.LastIndex(path, "/")+1:]
 	for _, all := range kinds {
@@ -187,7 +187,7 @@ func TestI14TheTopOfAChainHolds(t *testing.T) {
 			t.Errorf("%s should hold; those that do: %v", want, holders)
 		}
 	}
-	if len(holders) != 3 { // and one of the ring
+	if len(holders) != 3 { // the third is one of the ring
 		t.Errorf("3 should hold, not %v", holders)
 	}
 	if uses := got.Sources[0].Uses; uses != 3 {
@@ -270,7 +270,7 @@ func TestOnlySelectedNamespacesAreRead(t *testing.T) {
 	}
 }
 
-// Pods name what is in the cluster's own registry by its address.
+// Pods reference images in the cluster's own registry by its address, by an alias, or by ClusterRegistryHost.
 func TestI14AStoreInTheClustersRegistryIsNamedByItsAddress(t *testing.T) {
 	t.Parallel()
 	s := aStore(v1alpha1.WorkloadPods)
@@ -313,7 +313,7 @@ func TestI2ASelectionThatIsNotClearKeeps(t *testing.T) {
 	}
 }
 
-// What was read before and is not installed now may be on its way back.
+// A source that was read before and is not installed now may be about to be installed again.
 func TestI2AbsenceOfAKindIsBelievedAfterADay(t *testing.T) {
 	t.Parallel()
 	before := func(state v1alpha1.WorkloadSourceState, ago time.Duration) *v1alpha1.WorkloadSourceStatus {

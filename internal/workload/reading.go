@@ -15,11 +15,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// ErrUnreadable is wrapped while a selected source cannot be read: anything of the store may be in use, so that errors with it
-// are reference.ErrHoldersUnknown, too.
+// ErrUnreadable is wrapped while a selected source cannot be read. Any artifact of the store may then be in use, so
+// errors that wrap ErrUnreadable are also reference.ErrHoldersUnknown.
 var ErrUnreadable = errors.New("nfo cannot read what workloads run")
 
-// unreadable says which sources cannot be read.
+// unreadable is an error that says which sources cannot be read.
 type unreadable struct{ missing string }
 
 func (u unreadable) Error() string { return fmt.Sprintf("%v: %s", ErrUnreadable, u.missing) }
@@ -28,34 +28,35 @@ func (u unreadable) Is(target error) bool {
 	return target == ErrUnreadable || target == reference.ErrHoldersUnknown
 }
 
-// Use is one use of something in a store by a workload.
+// Use is one use of an image or chart of a store by a workload.
 type Use struct {
-	// Holder is the object at the top of the one that names it.
+	// Holder is the top-level owner of the object that contains the reference.
 	Holder reference.Object
 	// Terminating is true when the holder is being deleted. It still holds.
 	Terminating bool
-	// Part is what of the holder names it: a container, a revision.
+	// Part is the place of the reference in the holder: a container, a revision.
 	Part string
-	// Repository is the whole one in the store's registry, "" for any one whose last segment is Chart, and without Chart for any at all.
+	// Repository is the full path in the store's registry. If it is "", the use is of any repository whose last segment is
+	// Chart, or of any repository at all if Chart is "" too.
 	Repository, Chart string
-	// Tag is "" where a digest is named, unless the Reading is of images: then both may be set, and the digest is what is
-	// used.
+	// Tag is "" if the reference has a digest, except in a Reading of
+	// images: there both may be set, and the digest is what is pulled.
 	Tag, Digest string
-	// Seen: a node has it so, and no object names it so. Readings of stores do not tell.
+	// Seen is true if only a node reports this reference, and no object contains it. It is set only in Readings of images.
 	Seen bool
-	// Whole: it is a chart, and with it everything is used that is in its manifest.
+	// Whole is true for a chart. Its use is also a use of all other entries of the chart's manifest.
 	Whole bool
-	// Any: it stands for every tag and digest of its repository, of which the Holder, a namespace, has more uses than are told
-	// apart.
+	// Any is true if the use stands for every tag and digest of its repository,
+	// because the Holder, a namespace, has too many uses to keep each of them.
 	Any bool
 }
 
-// bytes are what it takes in memory.
+// bytes returns the memory that the use takes.
 func (u Use) bytes() int {
 	return useBytes + len(u.Part) + len(u.Repository) + len(u.Chart) + len(u.Tag) + len(u.Digest)
 }
 
-// String says who uses it and by which part: "deployments/ran/upf uses it (container web)".
+// String says which object uses the artifact and in which part: "deployments/ran/upf uses it (container web)".
 func (u Use) String() string {
 	if u.Part == "" {
 		return u.Holder.String() + " uses it"
@@ -63,7 +64,7 @@ func (u Use) String() string {
 	return fmt.Sprintf("%s uses it (%s)", u.Holder, u.Part)
 }
 
-// fits reports whether a use is of a tag in a repository, or of one of the digests that it is known to have, or had.
+// fits reports whether the use is of a tag in a repository, or of one of the given digests there.
 func (u Use) fits(repository, tag string, digests ...string) bool {
 	switch {
 	case u.Repository != "" && u.Repository != repository:
@@ -78,22 +79,23 @@ func (u Use) fits(repository, tag string, digests ...string) bool {
 	return tag != "" && u.Tag == tag
 }
 
-// Reading is what was read of the workloads that a store selects. Nobody changes it.
+// Reading is the result of reading the workloads that a store selects. It is immutable.
 type Reading struct {
-	// Begun is when its first list began, on the monotonic clock.
+	// Begun is the time when the first list began, on the monotonic clock.
 	Begun time.Time
 	// Sources are the selected ones, in the order of the store's spec.
 	Sources []v1alpha1.WorkloadSourceStatus
-	// Namespaces is how many are selected; nil for all, or if that could not be read.
+	// Namespaces is the number of selected namespaces; nil if all are selected, or if they could not be read.
 	Namespaces *int32
-	// uses by repository, in order; "" has those that may be anywhere. bytes is what they take.
+	// uses has the uses by repository, sorted; "" has those that
+	// may be in any repository. bytes is the memory that they take.
 	uses  map[string][]Use
 	bytes int
-	// whole and coarse: a use is Whole, or stands for Any of a repository.
+	// whole and coarse are true if at least one use is Whole, or has Any.
 	whole, coarse bool
 }
 
-// Unreadable wraps ErrUnreadable and says what is missing; nil if all was read.
+// Unreadable returns an error that wraps ErrUnreadable and says what is missing; nil if all sources were read.
 func (r *Reading) Unreadable() error {
 	if r == nil {
 		return nil
@@ -104,16 +106,16 @@ func (r *Reading) Unreadable() error {
 	return nil
 }
 
-// remedy begins what the message of a Denied source says to do, which is about the rights of the operator.
+// remedy begins the part of a Denied source's message that says how to grant the missing permission.
 const remedy = ". An administrator grants this"
 
-// Cause is what the API server said, of the message of a Denied source.
+// Cause returns the part of a Denied source's message that the API server wrote.
 func Cause(message string) string {
 	cause, _, _ := strings.Cut(message, remedy)
 	return cause
 }
 
-// Of are the uses of a tag in a repository, or of digests there, in order. A nil Reading has none.
+// Of returns the uses of a tag in a repository, or of digests there, sorted. A nil Reading has none.
 func (r *Reading) Of(repository, tag string, digests ...string) []Use {
 	if r == nil {
 		return nil
@@ -129,8 +131,8 @@ func (r *Reading) Of(repository, tag string, digests ...string) []Use {
 	return all
 }
 
-// Uses are all uses, by repository and then in the order of Of. Those that may be in any repository come first. A nil
-// Reading has none.
+// Uses iterates over all uses, by repository and then in the order of Of.
+// Those that may be in any repository come first. A nil Reading has none.
 func (r *Reading) Uses() iter.Seq[Use] {
 	return func(yield func(Use) bool) {
 		if r == nil {
@@ -146,10 +148,10 @@ func (r *Reading) Uses() iter.Seq[Use] {
 	}
 }
 
-// ByNamespace are the uses of each namespace, as Readings of their own.
+// ByNamespace returns the uses of each namespace as a separate Reading.
 func (r *Reading) ByNamespace() map[string]*Reading {
 	all := map[string]*Reading{}
-	for u := range r.Uses() { // in order, so that those of a namespace are
+	for u := range r.Uses() { // in order, so that the uses of each namespace are sorted too
 		in := all[u.Holder.Namespace]
 		if in == nil {
 			in = &Reading{Begun: r.Begun, Sources: r.Sources, uses: map[string][]Use{}}
@@ -160,7 +162,7 @@ func (r *Reading) ByNamespace() map[string]*Reading {
 	return all
 }
 
-// All returns a use that stands for all of a repository, and whether one does.
+// All returns a use that stands for the whole of a repository, and reports whether there is one.
 func (r *Reading) All(repository string) (Use, bool) {
 	if !r.Coarse() {
 		return Use{}, false
@@ -172,11 +174,11 @@ func (r *Reading) All(repository string) (Use, bool) {
 	return r.uses[repository][n], true
 }
 
-// Coarse reports whether a use stands for all of some repository. A nil Reading has none.
+// Coarse reports whether at least one use stands for a whole repository. A nil Reading has none.
 func (r *Reading) Coarse() bool { return r != nil && r.coarse }
 
-// Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any
-// repository are not among them, nor those of uses that stand for all of it; see Of and All.
+// Digests returns the digests that are referenced in a repository, each with its first use. It does not contain the
+// digests of charts that may be in any repository, nor uses that stand for the whole repository; see Of and All.
 func (r *Reading) Digests(repository string) map[string]Use {
 	all := map[string]Use{}
 	if r == nil {
@@ -190,8 +192,8 @@ func (r *Reading) Digests(repository string) map[string]Use {
 	return all
 }
 
-// Changed are the repositories of which this reading says another thing than the one before; "" if it does of what may
-// be anywhere.
+// Changed returns the repositories whose uses differ between this reading and the
+// one before. "" is in it if the uses that may be in any repository differ.
 func (r *Reading) Changed(before *Reading) map[string]bool {
 	changed := map[string]bool{}
 	for _, pair := range [][2]*Reading{{r, before}, {before, r}} {
@@ -207,8 +209,8 @@ func (r *Reading) Changed(before *Reading) map[string]bool {
 	return changed
 }
 
-// Holders are what uses entries of a manifest, sorted, each once. A chart that is used as a whole uses all that is beside it
-// in its manifest, also where the chart itself is not among the entries.
+// Holders returns the holders of entries of a manifest, sorted, each once. The use of a chart holds all entries of its
+// manifest, even if the chart itself is not among the given entries.
 func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) []reference.Holder {
 	found := map[reference.Object]*reference.Holder{}
 	for i, e := range slices.Concat(entries, r.beside(m)) {
@@ -235,7 +237,8 @@ func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.Artif
 	return all
 }
 
-// beside are the entries of a manifest among which a chart may be that is used as a whole.
+// beside returns the entries of the manifest, among which there may be a
+// chart whose use holds all of them. It returns nil if no use is Whole.
 func (r *Reading) beside(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	if r == nil || !r.whole {
 		return nil
@@ -243,7 +246,7 @@ func (r *Reading) beside(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus
 	return m.Status.Artifacts
 }
 
-// NewReading makes a Reading of uses.
+// NewReading returns a Reading of the given uses.
 func NewReading(begun time.Time, found map[Use]bool) *Reading {
 	r := &Reading{Begun: begun, uses: map[string][]Use{}}
 	for u := range found {

@@ -53,7 +53,7 @@ func TestI14HoldersOfAManifest(t *testing.T) {
 	entries := []v1alpha1.ArtifactStatus{
 		{ArtifactName: "nginx", ArtifactVersion: "1", Repository: "acme/cnf/nginx", Digest: digestA},
 		{ArtifactName: "db", ArtifactVersion: "2", Repository: "acme/cnf/db", Digest: "sha256:b", MovedTo: "sha256:c"},
-		{ArtifactName: "nginx", ArtifactVersion: "1", Repository: "acme/cnf/nginx", Digest: "sha256:moved"}, // the same, as it was found
+		{ArtifactName: "nginx", ArtifactVersion: "1", Repository: "acme/cnf/nginx", Digest: "sha256:moved"}, // the same entry, with the digest that was found
 	}
 	r := readingOf(
 		Use{Holder: web, Part: "container web", Repository: "acme/cnf/nginx", Tag: "1"},
@@ -76,7 +76,7 @@ func TestI14HoldersOfAManifest(t *testing.T) {
 	}
 }
 
-// What is being deleted lets go by itself, unless its deletion pulls images.
+// A holder that is being deleted releases what it holds without help, unless its deletion pulls images.
 func TestStandingHolders(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]bool{"Deployment": false, "HelmRelease": true, "HelmRelease.helm.toolkit.fluxcd.io": true, "Application.argoproj.io": true, v1alpha1.KindDefinition: false} {

@@ -6,9 +6,9 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Keeps says which workload keeps an entry of a tombstone (I14), "" for none: one that names its tag or one of its
-// digests, or a chart that was released with it. movedOn: the tag is at another digest since, so that nobody pulls the
-// old digest by the tag.
+// Keeps says which workload keeps an entry of a tombstone (I14): one that uses its tag or one of its
+// digests, or a chart that was released with it. It returns "" if none does. movedOn says that the tag
+// now has another digest, so that the tag no longer pulls the old digest.
 func (r *Reading) Keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, movedOn bool) string {
 	tag := a.Tag
 	if movedOn {

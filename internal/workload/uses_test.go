@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// by is a use by a Deployment.
+// by returns a use by a Deployment.
 func by(holder, repository, tag string) Use {
 	return Use{Holder: reference.Object{Kind: "Deployment", Namespace: "ran", Name: holder}, Part: "container web", Repository: repository, Tag: tag}
 }
@@ -29,7 +29,7 @@ func TestUsesComeInOrder(t *testing.T) {
 		if u != anywhere {
 			t.Errorf("the first one is %+v", u)
 		}
-		break // who has seen enough gets no more
+		break // the iteration must stop here
 	}
 	if none := slices.Collect((*Reading)(nil).Uses()); none != nil {
 		t.Errorf("a reading that was never made has %+v", none)

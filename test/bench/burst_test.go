@@ -21,14 +21,14 @@ import (
 )
 
 const (
-	burst          = 1000 // manifests that are deleted at once
-	burstArtifacts = 6    // of each of them
-	burstBare      = 200  // of which a bare client does what is written for them
-	burstWorkers   = 16   // requests at once, of both
+	burst          = 1000 // manifests that are released at once
+	burstArtifacts = 6    // of each manifest
+	burstBare      = 200  // manifests for which the bare client sends the same writes
+	burstWorkers   = 16   // concurrent requests of either
 )
 
-// BenchmarkBurst deletes the holders of all manifests at once, which wait for just that, and measures until the last
-// manifest has gone.
+// BenchmarkBurst deletes the holders of all manifests at once. The manifests are already being
+// deleted, and wait for their holders. It measures the time until the last manifest is gone.
 func BenchmarkBurst(b *testing.B) {
 	api := newRecorder()
 	s := newSite(b, burst, burstArtifacts, api.wrap)
@@ -46,7 +46,7 @@ func BenchmarkBurst(b *testing.B) {
 	must(b, deleting.Wait())
 	deleted := time.Since(start)
 	must(b, wait.PollUntilContextTimeout(b.Context(), 50*time.Millisecond, 10*time.Minute, true, func(ctx context.Context) (bool, error) {
-		one := &metav1.PartialObjectMetadataList{} // a look at all would be most of the work
+		one := &metav1.PartialObjectMetadataList{} // a list of all would be most of the work
 		one.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindArtifactManifest + "List"))
 		err := env.Client.List(ctx, one, client.InNamespace(s.ns), client.Limit(1))
 		return len(one.Items) == 0, err
@@ -59,19 +59,19 @@ func BenchmarkBurst(b *testing.B) {
 		burst, deleted.Round(time.Millisecond), burstArtifacts, all.Round(time.Millisecond), rate, burstWorkers, bare, rate/bare)
 	fmt.Printf("  for each manifest %.1f requests to the registry, and to the API server %s, which took %s in all\n", float64(requests)/burst, api.perKind(burst), api.times())
 	b.ReportMetric(rate, "manifests/s")
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // without meaning here
 }
 
-// bareBurst has copies of manifests and of their definitions in a namespace that no manager watches, and does to them and to
-// the registry what a release of each writes. It returns how many of them it does so a second.
+// bareBurst copies manifests and their definitions to a namespace that no manager watches, and writes
+// there and to the registry what a release of each manifest writes. It returns the releases per second.
 func (s site) bareBurst(originals []v1alpha1.ArtifactManifest) float64 {
 	s.b.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-bare-"}}
 	must(s.b, env.Client.Create(s.b.Context(), ns))
-	var graves v1alpha1.TombstoneList
-	must(s.b, env.Client.List(s.b.Context(), &graves, client.InNamespace(s.ns)))
+	var tombstones v1alpha1.TombstoneList
+	must(s.b, env.Client.List(s.b.Context(), &tombstones, client.InNamespace(s.ns)))
 	of := map[string]v1alpha1.Tombstone{}
-	for _, t := range graves.Items {
+	for _, t := range tombstones.Items {
 		of[t.Spec.Manifest.Name] = t
 	}
 	all := make([]bareRelease, len(originals))
@@ -84,7 +84,7 @@ func (s site) bareBurst(originals []v1alpha1.ArtifactManifest) float64 {
 	return float64(len(all)) / time.Since(start).Seconds()
 }
 
-// each calls do for so many numbers, some at once.
+// each calls do for the numbers below n, with at most burstWorkers calls at a time.
 func (s site) each(n int, do func(ctx context.Context, i int) error) error {
 	var g errgroup.Group
 	g.SetLimit(burstWorkers)
@@ -94,20 +94,21 @@ func (s site) each(n int, do func(ctx context.Context, i int) error) error {
 	return g.Wait()
 }
 
-// bareRelease is what a release writes: the finalizers of two objects, a tombstone, an event, and the registry's tags.
+// bareRelease is what a release writes: the finalizers of two objects, a tombstone, an event, and the removal of the tags.
 type bareRelease struct {
-	manifest *v1alpha1.ArtifactManifest
-	holder   *v1alpha1.NetworkFunctionDefinitionVersion
-	grave    v1alpha1.Tombstone
+	manifest  *v1alpha1.ArtifactManifest
+	holder    *v1alpha1.NetworkFunctionDefinitionVersion
+	tombstone v1alpha1.Tombstone
 }
 
-// bareCopy makes, in another namespace, a manifest that is being deleted with its definition, and pushes its tags again.
-func (s site) bareCopy(ctx context.Context, ns string, m *v1alpha1.ArtifactManifest, grave v1alpha1.Tombstone) (bareRelease, error) {
+// bareCopy creates in another namespace a manifest and its definition,
+// both with a finalizer and in deletion, and pushes the tags again.
+func (s site) bareCopy(ctx context.Context, ns string, m *v1alpha1.ArtifactManifest, tombstone v1alpha1.Tombstone) (bareRelease, error) {
 	made := metav1.ObjectMeta{Namespace: ns, Name: m.Name, Finalizers: []string{v1alpha1.Finalizer}}
-	r := bareRelease{manifest: m.DeepCopy(), holder: s.holding(m.Name, artifact(0)), grave: grave}
+	r := bareRelease{manifest: m.DeepCopy(), holder: s.holding(m.Name, artifact(0)), tombstone: tombstone}
 	status := m.Status
 	r.manifest.ObjectMeta, r.holder.ObjectMeta = made, *made.DeepCopy()
-	r.grave.ObjectMeta = metav1.ObjectMeta{Namespace: ns, Name: grave.Name}
+	r.tombstone.ObjectMeta = metav1.ObjectMeta{Namespace: ns, Name: tombstone.Name}
 	for j := range s.artifacts {
 		if _, err := registrytest.PushImage(ctx, s.registry.Host, "acme/"+m.Name+"/"+artifact(j), "1", m.Name); err != nil {
 			return r, err
@@ -124,11 +125,11 @@ func (r *bareRelease) run(ctx context.Context, s site) error {
 	if err := env.Client.Delete(ctx, r.holder); err != nil {
 		return err
 	}
-	status := r.grave.Status
-	if err := env.Client.Create(ctx, &r.grave); err != nil {
+	status := r.tombstone.Status
+	if err := env.Client.Create(ctx, &r.tombstone); err != nil {
 		return err
 	}
-	for _, a := range r.grave.Spec.Artifacts {
+	for _, a := range r.tombstone.Spec.Artifacts {
 		for _, method := range []string{http.MethodHead, http.MethodDelete} {
 			if _, err := send(ctx, s.registry.Host, seen{method: method, path: "/v2/" + a.Repository + "/manifests/" + a.Tag}); err != nil {
 				return err
@@ -143,8 +144,8 @@ func (r *bareRelease) run(ctx context.Context, s site) error {
 	if err := env.Client.Create(ctx, e); err != nil {
 		return err
 	}
-	r.grave.Status = status
-	if err := env.Client.Status().Update(ctx, &r.grave); err != nil {
+	r.tombstone.Status = status
+	if err := env.Client.Status().Update(ctx, &r.tombstone); err != nil {
 		return err
 	}
 	for _, o := range []client.Object{r.holder, r.manifest} {

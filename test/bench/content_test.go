@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load is what a registry has, and how far away it is.
+// load is the content of a registry, and the round-trip time to it.
 type load struct {
-	manifests, artifacts int // each artifact has a repository of its own
+	manifests, artifacts int // each artifact has its own repository
 	released, tagged     int // in each repository
 	away                 time.Duration
 }
@@ -30,7 +30,7 @@ func (l load) repositories() int { return l.manifests * l.artifacts }
 
 func (l load) deletes() int { return l.repositories() * l.released }
 
-// repository is the i-th; those of a manifest follow one another.
+// repository returns the i-th repository; those of a manifest are consecutive.
 func (l load) repository(i int) string {
 	return fmt.Sprintf("acme/%s/image%d", name(i/l.artifacts), i%l.artifacts)
 }
@@ -41,9 +41,8 @@ type target struct {
 	digest     digest.Digest
 }
 
-// layOut writes small images to a disk as the registry stores them, which is much faster than to
-// push them, and returns the untagged ones, by manifest and repository. Layouts of
-// one load are equal.
+// layOut writes small images to a disk as the registry stores them, which is much faster than pushing them. It
+// returns the untagged ones, in the order of manifests and repositories. The same load gives the same content.
 func (l load) layOut(d disk) ([]target, error) {
 	released := make([]target, l.deletes())
 	layer, err := d.blob(noise("layer", 4096))
@@ -70,14 +69,14 @@ func (l load) layOut(d disk) ([]target, error) {
 	return released, g.Wait()
 }
 
-// noise is so many bytes that no other seed has.
+// noise returns n bytes that differ for each seed.
 func noise(seed string, n int) []byte {
 	data := make([]byte, n)
 	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(seed))).Read(data) // never fails
 	return data
 }
 
-// disk is the root of a registry's files.
+// disk is the root folder of a registry's files.
 type disk string
 
 func (d disk) path(parts ...string) string {
@@ -97,7 +96,7 @@ func (d disk) blob(data []byte) (digest.Digest, error) {
 	return x, d.write(data, "blobs/sha256", x.Encoded()[:2], x.Encoded(), "data")
 }
 
-// image writes an image of a config of its own and a layer that is there.
+// image writes an image with its own config and an existing layer.
 func (d disk) image(repository, seed string, layer digest.Digest) (digest.Digest, error) {
 	config := noise(seed, 1024)
 	m := ocispec.Manifest{
@@ -124,12 +123,12 @@ func (d disk) image(repository, seed string, layer digest.Digest) (digest.Digest
 	return x, d.revision(target{repository, x})
 }
 
-// revision writes what a deletion of a digest without tags takes away.
+// revision writes the file that the deletion of an untagged digest removes.
 func (d disk) revision(t target) error {
 	return d.link(t.digest, "repositories", t.repository, "_manifests/revisions/sha256", t.digest.Encoded())
 }
 
-// tag tags what was written without an error.
+// tag writes a tag, unless err is set.
 func (d disk) tag(repository, tag string, x digest.Digest, err error) error {
 	if err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// far is an address from which a server seems so far away: what is sent there arrives after half of the time, and
-// so does what comes back. It is there until the benchmark's end.
+// far returns an address at which a server appears to be far away: data in each direction
+// arrives after half of the given round-trip time. The address works until the benchmark ends.
 func far(b *testing.B, server string, away time.Duration) (address string) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
@@ -22,20 +22,20 @@ func far(b *testing.B, server string, away time.Duration) (address string) {
 		for {
 			near, err := l.Accept()
 			if err != nil {
-				return // it was closed
+				return // the listener was closed
 			}
 			connections.Go(func() { carry(ctx, near, server, away/2) })
 		}
 	})
 	b.Cleanup(func() {
 		cancel()
-		_ = l.Close() // nobody asks any more
+		_ = l.Close() // no more connections are made
 		connections.Wait()
 	})
 	return l.Addr().String()
 }
 
-// carry carries a connection to a server until one side closes it.
+// carry forwards a connection to a server until either side closes it.
 func carry(ctx context.Context, near net.Conn, server string, delay time.Duration) {
 	var dialer net.Dialer
 	beyond, err := dialer.DialContext(ctx, "tcp", server)
@@ -52,13 +52,13 @@ func carry(ctx context.Context, near net.Conn, server string, delay time.Duratio
 	ways.Wait()
 }
 
-// piece is what was read at once.
+// piece is the data of one read, and when it is due.
 type piece struct {
 	data []byte
 	due  time.Time
 }
 
-// delayed copies until either end closes. Each piece arrives so much later than it was sent.
+// delayed copies until either end closes. Each piece arrives after the delay.
 func delayed(to io.Writer, from io.Reader, delay time.Duration) {
 	pieces := make(chan piece, 64)
 	go func() {
@@ -75,7 +75,7 @@ func delayed(to io.Writer, from io.Reader, delay time.Duration) {
 		}
 	}()
 	failed := false
-	for p := range pieces { // to the end also after an error, so that the reader does not wait
+	for p := range pieces { // also after an error, so that the reader does not block
 		<-time.After(time.Until(p.due))
 		if !failed {
 			_, err := to.Write(p.data)

@@ -20,12 +20,12 @@ import (
 )
 
 const (
-	large = 512 // artifacts of one manifest: the most
+	large = 512 // artifacts of one manifest: the maximum
 	away  = 20 * time.Millisecond
 )
 
-// BenchmarkLargeManifest measures how long the release of the largest manifest takes, and its restore, where each
-// artifact has a repository of its own and the registry is some way away.
+// BenchmarkLargeManifest measures the release and the restore of the largest manifest,
+// whose artifacts each have their own repository, with a round-trip time to the registry.
 func BenchmarkLargeManifest(b *testing.B) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
 	must(b, env.Client.Create(b.Context(), ns))
@@ -77,10 +77,10 @@ func BenchmarkLargeManifest(b *testing.B) {
 	}, "\n"))
 	b.ReportMetric(released.Seconds(), "release-s")
 	b.ReportMetric(restored.Seconds(), "restore-s")
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // without meaning here
 }
 
-// until waits for something, and looks ten times a second.
+// until polls ten times a second until a condition holds.
 func (s site) until(done func(context.Context) (bool, error)) {
 	s.b.Helper()
 	must(s.b, wait.PollUntilContextTimeout(s.b.Context(), 100*time.Millisecond, 5*time.Minute, true, done))

@@ -20,15 +20,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// repeated is what all layers repeat.
+// repeated is the content that layers repeat.
 var repeated = func() []byte {
 	all := make([]byte, 1<<20)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(all) // which never fails
+	_, _ = rand.NewChaCha8([32]byte{}).Read(all) // never fails
 	return all
 }()
 
-// madeBlob is content that is made while it is read, so that a source of gigabytes takes neither disk nor memory. data,
-// when not nil, is all of it.
+// madeBlob is content that is made when it is read, so that a source of gigabytes
+// needs neither disk nor memory. If data is not nil, it is the whole content.
 type madeBlob struct {
 	number uint64
 	size   int64
@@ -42,7 +42,7 @@ func (m madeBlob) reader() io.Reader {
 	return io.LimitReader(io.MultiReader(bytes.NewReader(binary.BigEndian.AppendUint64(nil, m.number)), &endless{}), m.size)
 }
 
-// endless is what is repeated, without an end.
+// endless repeats the content without an end.
 type endless struct{ at int }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -51,7 +51,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// made is a registry of images that are made while they are read, each in a repository acme/NAME with the tag 1.
+// made is a registry of images whose blobs are made when they are read, each in a repository acme/NAME with the tag 1.
 type made struct {
 	*httptest.Server
 	*traffic
@@ -60,7 +60,8 @@ type made struct {
 	blobs  map[digest.Digest]madeBlob
 }
 
-// newMade makes a registry of so many images with one layer of a KiB, the first of which have layers of a size instead.
+// newMade starts a registry of images with one layer of 1 KiB, except
+// that the first ones, as many as larger, have layers of the given size.
 func newMade(b *testing.B, images, larger, layers int, size int64) *made {
 	b.Helper()
 	m := &made{traffic: &traffic{}, images: map[string][]byte{}, blobs: map[digest.Digest]madeBlob{}}
@@ -94,7 +95,7 @@ func newMade(b *testing.B, images, larger, layers int, size int64) *made {
 	return m
 }
 
-// described reads blobs, a config and then layers, for their digests.
+// described returns the descriptors of blobs, of which the first is a config and the others are layers.
 func described(blobs []madeBlob) ([]ocispec.Descriptor, error) {
 	var all []ocispec.Descriptor
 	kind := ocispec.MediaTypeImageConfig
@@ -109,7 +110,7 @@ func described(blobs []madeBlob) ([]ocispec.Descriptor, error) {
 	return all, nil
 }
 
-// add adds an image of blobs that are described.
+// add adds an image of blobs with known descriptors.
 func (m *made) add(repository string, blobs []madeBlob, all []ocispec.Descriptor) error {
 	for i, d := range all {
 		m.blobs[d.Digest] = blobs[i]
@@ -119,7 +120,7 @@ func (m *made) add(repository string, blobs []madeBlob, all []ocispec.Descriptor
 	return err
 }
 
-// ServeHTTP answers what a pull asks.
+// ServeHTTP answers the requests of a pull.
 func (m *made) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.note(r)
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
@@ -135,7 +136,7 @@ func (m *made) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.answer(w, r, ocispec.MediaTypeImageManifest, digest.FromBytes(manifest), madeBlob{data: manifest, size: int64(len(manifest))})
 	case isBlob && there:
 		m.answer(w, r, "application/octet-stream", digest.Digest(d), blob)
-	default: // it has no signatures either
+	default: // there are no signatures either
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write([]byte(`{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`))
@@ -150,15 +151,15 @@ func (m *made) answer(w http.ResponseWriter, r *http.Request, kind string, d dig
 	}
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
-		_, _ = io.Copy(w, of.reader()) // who has gone does not read it
+		_, _ = io.Copy(w, of.reader()) // an error means that the client has left
 	}
 }
 
-// traffic counts what is asked of a registry about images.
+// traffic counts the requests to a registry that are about images.
 type traffic struct {
 	mu sync.Mutex
-	// images are the repositories that something was asked of, requests how often, and blobs the requests that move
-	// content of a blob.
+	// images are the repositories in the requests, requests is the number of
+	// requests, and blobs is the number of those that transfer the content of a blob.
 	images          map[string]bool
 	requests, blobs int
 }
@@ -185,14 +186,14 @@ func (t *traffic) note(r *http.Request) {
 	}
 }
 
-// forget begins to count anew.
+// forget resets the counts.
 func (t *traffic) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.images, t.requests, t.blobs = nil, 0, 0
 }
 
-// seen is what was counted.
+// seen returns the counts.
 func (t *traffic) seen() (images, requests, blobs int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

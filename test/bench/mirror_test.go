@@ -32,17 +32,17 @@ import (
 )
 
 const (
-	// mirrorImages are mirrored, of which mirrorLarge are large, with so many layers.
+	// mirrorImages images are mirrored, of which mirrorLarge are large, with mirrorLayers layers each.
 	mirrorImages, mirrorLarge, mirrorLayers = 500, 10, 5
-	// copies are how many images are copied at once, and copyBlobs how many blobs of each.
+	// copies is how many images are copied concurrently, and copyBlobs how many blobs of each.
 	copies, copyBlobs = 3, 2
-	// Goals.
+	// The goals: bytes of memory, and requests for each image in the second run.
 	mirrorMemory, mirrorRequests = 128 << 20, 2
 )
 
-// BenchmarkMirror mirrors 500 images, 10 of which have NFO_MIRROR_MIB MiB each (default 32; the goal is stated for 1024,
-// which needs 11 GiB of disk). It prints the most memory that the manager had, how fast the large ones and the small ones
-// were copied beside oras-go alone with as many copies at a time, and what a manager that starts anew asks for.
+// BenchmarkMirror mirrors 500 images, 10 of which have NFO_MIRROR_MIB MiB each (default 32; the goal is for 1024, which
+// needs 11 GiB of disk). It prints the manager's peak memory, how fast the large and the small images were copied
+// compared with plain oras-go with the same number of concurrent copies, and the requests of a restarted manager.
 func BenchmarkMirror(b *testing.B) {
 	size := int64(32)
 	if text := os.Getenv("NFO_MIRROR_MIB"); text != "" {
@@ -81,7 +81,7 @@ func BenchmarkMirror(b *testing.B) {
 	b.ReportMetric(bareLarge.Seconds()/mirroredLarge.Seconds(), "of-bare")
 	b.ReportMetric(float64(most>>20), "MiB")
 	b.ReportMetric(each, "requests/image")
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // without meaning here
 	if most > mirrorMemory {
 		b.Errorf("the manager had %d MiB", most>>20)
 	}
@@ -98,7 +98,7 @@ type mirrorSite struct {
 	ns     string
 }
 
-// bare copies images as a program does that does nothing else.
+// bare copies images with oras-go, and does nothing else.
 func (s *mirrorSite) bare(host string, names []string) error {
 	var g errgroup.Group
 	g.SetLimit(copies)
@@ -119,7 +119,7 @@ func (s *mirrorSite) bare(host string, names []string) error {
 	return g.Wait()
 }
 
-// known makes a namespace with the store by which the source is known, and waits until both stores are ready.
+// known creates a namespace with the store that makes the source known, and waits until both stores are ready.
 func (s *mirrorSite) known() {
 	s.b.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
@@ -137,7 +137,7 @@ func (s *mirrorSite) known() {
 	}
 }
 
-// mirror makes the Artifacts of images, where there are none, and waits until the mirror has them all.
+// mirror creates the missing Artifacts of images, and waits until the mirror has all images.
 func (s *mirrorSite) mirror(names []string) error {
 	var g errgroup.Group
 	g.SetLimit(8)
@@ -171,7 +171,7 @@ func (s *mirrorSite) mirror(names []string) error {
 	return err
 }
 
-// quiet waits until every image was asked for on both sides, and then nothing for a while.
+// quiet waits until each of sides has had requests for every image, and the number of requests has not changed for a while.
 func (s *mirrorSite) quiet(sides ...*traffic) (requests, blobs int) {
 	s.b.Helper()
 	still := 0
@@ -190,13 +190,13 @@ func (s *mirrorSite) quiet(sides ...*traffic) (requests, blobs int) {
 	return requests, blobs
 }
 
-// between is what counts the requests to a registry.
+// between is a proxy that counts the requests to a registry.
 type between struct {
 	*httptest.Server
 	*traffic
 }
 
-// counted is an address at which a registry's requests are counted.
+// counted starts a proxy for a registry that counts the requests.
 func counted(b *testing.B, host string) between {
 	b.Helper()
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
@@ -209,21 +209,21 @@ func counted(b *testing.B, host string) between {
 	return c
 }
 
-// nfoProcess is a program of the product that runs until stop.
+// nfoProcess is a process of nfo that runs until stop.
 type nfoProcess struct {
 	b    *testing.B
 	cmd  *exec.Cmd
 	log  bytes.Buffer
-	host string // of what it serves
+	host string // the address that it serves
 	dir  string
 	stop func()
 }
 
-// start starts nfo, and waits until a URL answers 200.
+// start starts nfo, and waits until a URL answers with status 200.
 func (s *mirrorSite) start(ready string, args ...string) *nfoProcess {
 	s.b.Helper()
 	p := &nfoProcess{b: s.b, cmd: exec.Command(s.nfo, args...)}
-	// As the chart sets it for a small installation.
+	// The chart sets this for a small installation.
 	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+env.Kubeconfig(), fmt.Sprintf("NFO_CONTAINER_MEMORY=%d", 768<<20))
 	p.cmd.Stderr = &p.log
 	must(s.b, p.cmd.Start())
@@ -251,7 +251,7 @@ func (s *mirrorSite) start(ready string, args ...string) *nfoProcess {
 	return p
 }
 
-// serve starts `nfo registry` for everybody.
+// serve starts `nfo registry` with access for everyone.
 func (s *mirrorSite) serve() *nfoProcess {
 	s.b.Helper()
 	host, dir := freeAddress(s.b), s.b.TempDir()
@@ -260,7 +260,7 @@ func (s *mirrorSite) serve() *nfoProcess {
 	return p
 }
 
-// remove ends a registry, and gives its disk back before something else is measured.
+// remove ends a registry, and frees its disk space before the next measurement.
 func (p *nfoProcess) remove() {
 	p.b.Helper()
 	p.stop()
@@ -277,11 +277,11 @@ func (s *mirrorSite) manage(registry string) *nfoProcess {
 	must(s.b, os.WriteFile(places, fmt.Appendf(nil, "places: [{registry: %s/%s, namespaces: [%s]}]\n", v1alpha1.ClusterRegistryHost, v1alpha1.MirrorPrefix, v1alpha1.ManagerNamespace), 0o600))
 	return s.start("http://"+probes+"/readyz", "manager", "--leader-elect=false", "--metrics-bind-address=0", "--webhook-port=0", "--health-probe-bind-address="+probes,
 		"--allow-loopback-registries", "--cluster-registry=http://"+registry, "--mirror="+mirror, "--places="+places,
-		// The last place is kept free of what one namespace copies.
+		// The last concurrent copy is kept free from a single namespace, which therefore gets one less.
 		fmt.Sprintf("--mirror-copies=%d", copies+1), fmt.Sprintf("--mirror-blobs=%d", copyBlobs), "--mirror-requests-per-second=1000")
 }
 
-// peak is the most memory that a process has had, in bytes.
+// peak returns the peak memory of a process, in bytes.
 func (p *nfoProcess) peak() int64 {
 	p.b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

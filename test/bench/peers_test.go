@@ -19,7 +19,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// peer is the path of a program that `make bench` builds.
+// peer returns the path of a program that `make bench` builds.
 func peer(b *testing.B, name string) string {
 	b.Helper()
 	path, err := filepath.Abs(filepath.Join(environment.Root(), "bin", "peers", name))
@@ -40,12 +40,12 @@ storage:
 http: {addr: %s, secret: of a benchmark}
 `
 
-// stand is the content of a registry on disk, which may run or not.
+// stand is the content of a registry on disk, whether or not the registry runs.
 type stand struct {
 	b        *testing.B
 	disk     disk
 	config   string
-	host     string // of the registry, or of what is between it and who asks
+	host     string // of the registry, or of the proxy before it
 	released []target
 }
 
@@ -63,8 +63,8 @@ func newStand(b *testing.B, l load) *stand {
 	return s
 }
 
-// serve starts a registry in a process of its own, with all its content again, and returns how to
-// end it. It ends with this process too, in whatever way that does: its shell then kills it.
+// serve starts a registry as a separate process, with all its content restored, and returns a function
+// that ends it. The registry also ends with this process, however that ends: its shell then kills it.
 func (s *stand) serve() (stop func()) {
 	s.b.Helper()
 	for _, t := range s.released {
@@ -107,7 +107,7 @@ func (s *stand) answers(ctx context.Context) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// left counts the released digests that are still there.
+// left returns how many released digests are still in the registry.
 func (s *stand) left() (n int) {
 	for _, t := range s.released {
 		if s.disk.has(t) {
@@ -117,7 +117,7 @@ func (s *stand) left() (n int) {
 	return n
 }
 
-// freeAddress is one that nobody listens at.
+// freeAddress returns an address on which no process listens.
 func freeAddress(b *testing.B) string {
 	b.Helper()
 	var config net.ListenConfig
@@ -127,7 +127,7 @@ func freeAddress(b *testing.B) string {
 	return l.Addr().String()
 }
 
-// each runs a program once for each target, some at the same time, and returns targets a second.
+// each runs a program once for each target, with at most atOnce at a time, and returns the targets per second.
 func each(ctx context.Context, dir string, targets []target, command func(target) []string) (float64, error) {
 	var g errgroup.Group
 	g.SetLimit(atOnce)
@@ -147,8 +147,8 @@ func each(ctx context.Context, dir string, targets []target, command func(target
 	return float64(len(targets)) / time.Since(start).Seconds(), err
 }
 
-// collect runs the registry's own collector while the registry does not run, and returns digests a
-// second. One that takes too long is given up; then done is false and there were fewer.
+// collect runs the registry's own collector while the registry is stopped, and returns the digests per second.
+// If the collector takes longer than collectLimit, it is ended, done is false, and the true rate is lower.
 func (s *stand) collect(ctx context.Context) (rate float64, done bool, err error) {
 	for _, t := range s.released {
 		must(s.b, s.disk.revision(t))

@@ -19,18 +19,19 @@ import (
 )
 
 const (
-	lively   = 1000 // manifests of a store of which nothing may go
-	imagesOf = 100  // of each
+	lively   = 1000 // manifests of a store whose content must all be kept
+	imagesOf = 100  // of each manifest
 )
 
-// BenchmarkPlanning measures dry runs: of a store that has 100,000 image manifests, where few may go and nothing is to be
-// measured; and of one that is read whole and is some way away, beside the same requests from a bare client.
+// BenchmarkPlanning measures two dry runs: of a store with 100,000 image manifests,
+// few of which may be deleted and whose usage is not measured; and of a distant store
+// that must be read completely, compared with the same requests from a bare client.
 func BenchmarkPlanning(b *testing.B) {
 	peer(b, "registry")
 	b.Run("few", func(b *testing.B) {
 		c := newPlanning(b, load{10, 10, 1, 0, 0})
 		defer c.stand.serve()()
-		ns := c.bury()
+		ns := c.createTombstones()
 		c.populate(ns)
 		runtime.GC()
 		var before runtime.MemStats
@@ -43,12 +44,12 @@ func BenchmarkPlanning(b *testing.B) {
 			float64(most-min(most, before.HeapAlloc))/(1<<20), report.Summary())
 		b.ReportMetric(took.Seconds(), "s")
 		b.ReportMetric(float64(most-min(most, before.HeapAlloc))/(1<<20), "MiB-more")
-		b.ReportMetric(0, "ns/op") // says nothing
+		b.ReportMetric(0, "ns/op") // without meaning here
 	})
 	b.Run("far", func(b *testing.B) {
 		c := newPlanning(b, load{20, 10, 1, 9, away})
 		defer c.stand.serve()()
-		ns := c.bury()
+		ns := c.createTombstones()
 		c.measured(ns)
 		report, took := c.dryRun(ns)
 		bare, err := replay(c.ctx, c.stand.host, c.registry.requests, 0)
@@ -57,7 +58,7 @@ func BenchmarkPlanning(b *testing.B) {
 			c.load.repositories(), away, took.Round(time.Millisecond), len(c.registry.requests), c.registry.perKind(c.load.repositories()), bare.Round(time.Millisecond), atOnce,
 			took.Seconds()/bare.Seconds(), report.Summary())
 		b.ReportMetric(took.Seconds()/bare.Seconds(), "times-bare")
-		b.ReportMetric(0, "ns/op") // says nothing
+		b.ReportMetric(0, "ns/op") // without meaning here
 	})
 }
 
@@ -66,15 +67,15 @@ func newPlanning(b *testing.B, l load) *contest {
 	return &contest{b: b, ctx: b.Context(), load: l, stand: newStand(b, l), rates: map[string][]float64{}}
 }
 
-// dryRun fails unless all that was released may go.
+// dryRun plans a purge, and fails unless everything that was released would be deleted.
 func (c *contest) dryRun(ns string) (purge.Report, time.Duration) {
 	c.b.Helper()
 	c.registry = newRecorder()
 	kube := purger(ns)
-	kube.QPS = -1 // as nfo purge has it
+	kube.QPS = -1 // as in nfo purge
 	plain, err := client.New(kube, client.Options{Scheme: env.Client.Scheme()})
 	must(c.b, err)
-	api, err := livelist.NewClient(plain, kube, nil) // as nfo purge has it
+	api, err := livelist.NewClient(plain, kube, nil) // as in nfo purge
 	must(c.b, err)
 	start := time.Now()
 	report, err := purge.Run(c.ctx, purge.Config{Namespace: ns, Store: "acme", Client: api, Identity: ns, DryRun: true, Open: c.open})
@@ -86,7 +87,7 @@ func (c *contest) dryRun(ns string) (purge.Report, time.Duration) {
 	return report, took
 }
 
-// measured gives the store a capacity and a threshold, so that all of it is read.
+// measured gives the store a capacity and a threshold, so that a purge reads the whole store.
 func (c *contest) measured(ns string) {
 	c.b.Helper()
 	var s v1alpha1.ArtifactStore
@@ -99,7 +100,8 @@ func (c *contest) measured(ns string) {
 	must(c.b, env.Client.Status().Update(c.ctx, &s))
 }
 
-// populate makes the manifests whose artifacts stay. The registry need not have these: nothing asks for them.
+// populate creates the manifests whose artifacts are kept. The registry
+// need not have these artifacts, because no request is about them.
 func (c *contest) populate(ns string) {
 	c.b.Helper()
 	var g errgroup.Group

@@ -33,22 +33,22 @@ const (
 	preflightSamples = 100 // of each kind, in each round
 )
 
-// population is a namespace with manifests, each held by a definition of its own, which no controller
-// touches, and perhaps the webhooks of a manager that sees nothing else.
+// population is a namespace with manifests, each held by its own definition, which no
+// controller changes. It may have the webhooks of a manager that watches only this namespace.
 type population struct {
 	b    *testing.B
 	api  client.Client
 	ns   string
 	size int
-	// took has the medians and the 99th percentiles of the rounds, by kind of deletion.
+	// took has the median and the 99th percentile of each round, by kind of deletion.
 	took map[string]*percentiles
 }
 
 type percentiles struct{ p50, p99 []time.Duration }
 
-// BenchmarkPreflight measures deletions through the API server, refused and admitted, where there are
-// few and many objects, in turn with deletions that no webhook watches; and what the cache weighs.
-// NFO_BENCH_MANIFESTS gives other sizes.
+// BenchmarkPreflight measures refused and admitted deletions through the API server, with few and with many objects,
+// alternating with deletions that no webhook sees. It also measures the memory of the cache. NFO_BENCH_MANIFESTS sets other
+// sizes.
 func BenchmarkPreflight(b *testing.B) {
 	kube := rest.CopyConfig(env.Admin)
 	kube.QPS = -1
@@ -80,7 +80,7 @@ func BenchmarkPreflight(b *testing.B) {
 	}
 }
 
-// sizes are how many manifests there are, in ascending order.
+// sizes returns the numbers of manifests, in ascending order.
 func sizes(b *testing.B) []int {
 	b.Helper()
 	var all []int
@@ -119,7 +119,7 @@ func newPopulation(b *testing.B, api client.Client, size int) *population {
 	return p
 }
 
-// known waits until the API server has the objects in its own cache, as one that has run for a while.
+// known waits until the API server has the objects in its watch cache, as one that has run for a while.
 func (p *population) known() {
 	p.b.Helper()
 	last := &client.ListOptions{
@@ -141,7 +141,7 @@ func (p *population) manifest(name string) *v1alpha1.ArtifactManifest {
 	return m
 }
 
-// objects are a manifest and its definition as they are once the controllers have seen them.
+// objects returns a manifest and its definition as they are after the controllers have seen them.
 func (p *population) objects(i int) []client.Object {
 	m := p.manifest(fmt.Sprintf("m%06d", i))
 	d := site{ns: p.ns}.holding(m.Name, "chart")
@@ -174,8 +174,8 @@ func (p *population) objects(i int) []client.Object {
 	return []client.Object{m, d}
 }
 
-// watch starts a manager that never leads, so that its webhooks answer and its controllers rest, and
-// prints how long it takes to answer and what its cache weighs.
+// watch starts a manager that never becomes the leader, so that its webhooks answer while its
+// controllers do nothing. It prints how long the manager takes to answer, and the size of its cache.
 func (p *population) watch() {
 	p.b.Helper()
 	lease := &coordinationv1.Lease{
@@ -183,7 +183,7 @@ func (p *population) watch() {
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: new("bench"), LeaseDurationSeconds: new(int32(86400)), RenewTime: &metav1.MicroTime{Time: time.Now()}},
 	}
 	must(p.b, client.IgnoreAlreadyExists(p.api.Create(p.b.Context(), lease)))
-	p.b.Cleanup(func() { _ = p.api.Delete(context.WithoutCancel(p.b.Context()), lease) }) // the other one's, where there are two
+	p.b.Cleanup(func() { _ = p.api.Delete(context.WithoutCancel(p.b.Context()), lease) }) // two populations share the lease
 	before := heap()
 	began := time.Now()
 	env.StartManager(p.b, environment.ManagerOptions{Namespaces: []string{p.ns}, Webhooks: true, Elect: true})
@@ -196,16 +196,16 @@ func (p *population) watch() {
 		p.size, round(took), float64(weight)/(1<<20), float64(weight)/1024/float64(p.size))
 }
 
-// heap is what is in use after a forced collection.
+// heap returns the bytes in use after a forced collection.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one found to be finalized
+	runtime.GC() // frees what the first collection finalized
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// measure times one kind of deletion, a number of times.
+// measure times one kind of deletion a number of times.
 func (p *population) measure(kind string, do func(i int) time.Duration) {
 	p.b.Helper()
 	all := make([]time.Duration, preflightSamples)
@@ -220,7 +220,7 @@ func (p *population) measure(kind string, do func(i int) time.Duration) {
 	t.p50, t.p99 = append(t.p50, all[len(all)/2]), append(t.p99, all[len(all)*99/100])
 }
 
-// deleteHeld tries to delete a manifest that is held, another one each time.
+// deleteHeld tries to delete a held manifest, another one at each call.
 func (p *population) deleteHeld(i int) time.Duration {
 	p.b.Helper()
 	m := p.manifest(fmt.Sprintf("m%06d", i*p.size/preflightSamples))
@@ -233,7 +233,7 @@ func (p *population) deleteHeld(i int) time.Duration {
 	return took
 }
 
-// deleteFree deletes a manifest that nothing holds.
+// deleteFree deletes a manifest that has no holder.
 func (p *population) deleteFree(int) time.Duration {
 	p.b.Helper()
 	m := p.manifest("free")

@@ -28,24 +28,24 @@ import (
 )
 
 const (
-	atOnce       = 8   // requests, and processes of peers, at the same time: a store's default
-	spawned      = 100 // digests for a peer that is a process for each
+	atOnce       = 8   // concurrent requests, or processes of peers: the default of a store
+	spawned      = 100 // digests for a peer that needs a process for each
 	entries      = 500 // in one tombstone
 	repetitions  = 3
-	enough       = 50 * time.Second // after so long no more repetitions of a case
+	enough       = 50 * time.Second // after this time a case is not repeated
 	collectLimit = 45 * time.Second
 	sweepLimit   = 10 * time.Minute // for all cases
 )
 
-// The first three are the usual shape, a digest in each repository. Where many tags are in one repository
-// the registry itself does some ten deletes a second: that case has less of both.
+// The first three have the usual shape, one digest in each repository. If one repository has many tags,
+// the registry itself does only about ten deletions per second, so the last load has fewer of both.
 var loads = []load{
 	{200, 10, 1, 0, 20 * time.Millisecond}, {200, 10, 1, 0, 50 * time.Millisecond}, {200, 10, 1, 0, 0},
 	{10, 1, 200, 0, 0}, {10, 1, 200, 100, 0}, {10, 1, 200, 200, 0}, {1, 1, 2000, 0, 0}, {1, 1, 500, 500, 0},
 }
 
-// BenchmarkSweep measures a purge of a registry in a process of its own, in turn with the same
-// requests from a bare client and with other cleaners, each on the same content.
+// BenchmarkSweep measures a purge of a registry in a separate process, alternating with the
+// same requests from a bare client and with other cleaners, each with the same content.
 func BenchmarkSweep(b *testing.B) {
 	peer(b, "registry")
 	ctx, cancel := context.WithTimeout(b.Context(), sweepLimit)
@@ -65,16 +65,16 @@ func BenchmarkSweep(b *testing.B) {
 	}
 }
 
-// contest is the measuring of one load.
+// contest has the measurements of one load.
 type contest struct {
 	b     *testing.B
 	ctx   context.Context
 	load  load
 	stand *stand
-	order []string // the names of what is measured
+	order []string // names of the measurements, in order
 	rates map[string][]float64
 
-	registry, api *recorder // of nfo's last run
+	registry, api *recorder // of the last purge
 	took          time.Duration
 }
 
@@ -131,19 +131,19 @@ func (c *contest) add(name string, rate float64) {
 
 func (c *contest) rate(took time.Duration) float64 { return float64(c.load.deletes()) / took.Seconds() }
 
-// purge is `nfo purge` with all that belongs to it: lease, plan, claims, deletes, status. Only the 15 seconds that
-// it lets pass between its two looks at the registry, once, are left out.
+// purge runs a complete `nfo purge`: lease, plan, claims, deletions and status. Only
+// the wait of 15 seconds before the second list of the repositories is left out.
 func (c *contest) purge() (float64, error) {
 	c.b.Helper()
 	defer c.stand.serve()()
-	ns := c.bury()
+	ns := c.createTombstones()
 	c.registry, c.api = newRecorder(), newRecorder()
 	kube := purger(ns)
-	kube.QPS = -1 // as nfo purge has it
+	kube.QPS = -1 // as in nfo purge
 	kube.Wrap(c.api.wrap)
 	plain, err := client.New(kube, client.Options{Scheme: env.Client.Scheme()})
 	must(c.b, err)
-	api, err := livelist.NewClient(plain, kube, nil) // as nfo purge has it
+	api, err := livelist.NewClient(plain, kube, nil) // as in nfo purge
 	must(c.b, err)
 	leases, err := coordinationv1client.NewForConfig(kube)
 	must(c.b, err)
@@ -165,8 +165,8 @@ func (c *contest) open(_ context.Context, s *v1alpha1.ArtifactStore) (purge.Regi
 	return registry.Open(cfg)
 }
 
-// bury makes a store and the tombstones of what was released from it, a manifest to a repository.
-func (c *contest) bury() (namespace string) {
+// createTombstones creates a store and the tombstones of each manifest, with at most entries artifacts in a tombstone.
+func (c *contest) createTombstones() (namespace string) {
 	c.b.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
 	must(c.b, env.Client.Create(c.b.Context(), ns))
@@ -188,14 +188,14 @@ func (c *contest) bury() (namespace string) {
 	return ns.Name
 }
 
-// purger is who may write tombstones, and here everything else too.
+// purger returns the configuration of an account that may write tombstones, and in this benchmark everything else.
 func purger(namespace string) *rest.Config {
 	kube := env.As("system:serviceaccount:" + namespace + ":acme-purge")
 	kube.Impersonate.Groups = []string{"system:masters"}
 	return kube
 }
 
-// tombstone stores one, of tags that went long ago.
+// tombstone creates a tombstone of tags that were removed 48 hours ago.
 func (c *contest) tombstone(store *v1alpha1.ArtifactStore, manifest string, released []target) {
 	c.b.Helper()
 	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: store.Namespace, GenerateName: manifest + "-"}}
@@ -239,7 +239,7 @@ func (c *contest) spawn(program string, args ...string) (float64, error) {
 	return rate, err
 }
 
-// print writes the table of one load. Ratios are of medians.
+// print writes the table of one load. Its ratios are ratios of medians.
 func (c *contest) print() {
 	fmt.Printf("\n%s, %d digests to delete, %d requests at once, load average %s\n", strings.ReplaceAll(c.load.String(), "/", ", "), c.load.deletes(), atOnce, loadAverage())
 	if c.ctx.Err() != nil {
@@ -263,7 +263,7 @@ func (c *contest) print() {
 		c.took.Round(time.Millisecond), c.registry.busy.Round(time.Millisecond), c.api.busy.Round(time.Millisecond))
 	c.b.ReportMetric(us, "digests/s")
 	c.b.ReportMetric(requests, "requests/digest")
-	c.b.ReportMetric(0, "ns/op") // says nothing
+	c.b.ReportMetric(0, "ns/op") // without meaning here
 	if bare := c.rates[same]; len(bare) > 0 {
 		c.b.ReportMetric(us/median(bare), "of-bare")
 	}
@@ -274,7 +274,7 @@ func median[T float64 | time.Duration](all []T) T {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// loadAverage of the last minute, "unknown" where the system does not say.
+// loadAverage returns the load average of the last minute, or "unknown" if the system has none.
 func loadAverage() string {
 	data, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(data), " ")

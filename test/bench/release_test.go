@@ -33,22 +33,23 @@ var env *environment.Environment
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if flag.Lookup("test.bench").Value.String() == "" { // nothing to measure: no cluster for nothing
+	if flag.Lookup("test.bench").Value.String() == "" { // without benchmarks no cluster is needed
 		os.Exit(m.Run())
 	}
 	os.Exit(environment.Main(m, &env))
 }
 
-// site is a namespace with manifests, each held by a definition of its own.
+// site is a namespace with manifests, each held by its own definition.
 type site struct {
 	b        *testing.B
 	ns       string
 	registry *registrytest.Registry
-	// artifacts of each manifest, each in a repository of its own
+	// artifacts is the number of artifacts of each manifest, each in its own repository.
 	artifacts int
 }
 
-// newSite has so many manifests, which a manager has seen whole and in use. api, when not nil, sees the manager's requests.
+// newSite creates manifests that a manager has seen complete and in
+// use. If api is not nil, the manager's requests pass through it.
 func newSite(b *testing.B, manifests, artifacts int, api environment.Transport) site {
 	b.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
@@ -86,7 +87,7 @@ func (s site) meta(name string) metav1.ObjectMeta {
 
 func name(i int) string { return fmt.Sprintf("m%04d", i) }
 
-// repository is that of the first artifact of a manifest.
+// repository returns the repository of the first artifact of a manifest.
 func repository(i int) string { return "acme/" + name(i) + "/" + artifact(0) }
 
 func artifact(i int) string { return fmt.Sprintf("image%d", i) }
@@ -107,7 +108,7 @@ func (s site) populate(ctx context.Context, i int) error {
 	return env.Client.Create(ctx, d)
 }
 
-// holding is a definition that names the manifest of the same name.
+// holding returns a definition that references the manifest of the same name.
 func (s site) holding(name, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name)}
 	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
@@ -124,7 +125,7 @@ func (s site) holder(i int) *v1alpha1.NetworkFunctionDefinitionVersion {
 	return &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name(i))}
 }
 
-// block deletes manifests from..to, which wait for their holders.
+// block deletes the manifests from..to, which then wait for their holders.
 func (s site) block(from, to int) {
 	s.b.Helper()
 	for i := from; i < to; i++ {
@@ -140,7 +141,7 @@ func (s site) block(from, to int) {
 	}))
 }
 
-// untagged waits, looking every 2 ms behind the registry's records, until a tag has gone.
+// untagged waits until the registry has received the deletion of a tag. It polls every 2 ms.
 func (s site) untagged(i int) {
 	s.b.Helper()
 	must(s.b, wait.PollUntilContextTimeout(s.b.Context(), 2*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
@@ -150,7 +151,7 @@ func (s site) untagged(i int) {
 	}))
 }
 
-// BenchmarkRelease measures from the last holder's deletion to the tags being gone.
+// BenchmarkRelease measures the time from the deletion of the last holder to the removal of the tags.
 func BenchmarkRelease(b *testing.B) {
 	s := newSite(b, manifests, 1, nil)
 	floor := s.floor()
@@ -172,7 +173,7 @@ func BenchmarkRelease(b *testing.B) {
 	b.ReportMetric(p95.Seconds(), "p95-s")
 }
 
-// watchQuiet counts what blocked manifests cost while nothing happens (I10).
+// watchQuiet counts the requests and passes for blocked manifests while nothing happens (I10).
 func (s site) watchQuiet(blocked int) {
 	s.b.Helper()
 	s.registry.Forget()
@@ -190,7 +191,7 @@ func (s site) watchQuiet(blocked int) {
 	fmt.Printf("blocked: %d manifests in %s cost %d requests for their repositories and %.0f reconciles\n", blocked, quiet, ours, environment.Passes(s.b)-before)
 }
 
-// floor is what the two requests that no untag can do without take, on images of the same kind.
+// floor returns the time of the two requests that every untag needs, for images of the same kind.
 func (s site) floor() time.Duration {
 	s.b.Helper()
 	const rounds = 100

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// bare is what the requests alone cost: no retries, no login, nothing is understood.
+// bare sends the requests alone: without retries, login or parsing of answers.
 var bare = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}, Timeout: time.Minute}
 
 // seen is a request that was sent.
 type seen struct{ method, path, accept string }
 
-// kind is the request's column in a table.
+// kind returns the column of the request in a table.
 func (s seen) kind() string {
 	switch {
 	case strings.Contains(s.path, "/tags/list"):
@@ -32,19 +32,19 @@ func (s seen) kind() string {
 	return s.method
 }
 
-// recorder notes the requests that pass, in the order of their begin.
+// recorder records the requests that pass through it, in the order in which they begin.
 type recorder struct {
 	mu       sync.Mutex
 	requests []seen
-	took     map[string]time.Duration // by kind, all together
+	took     map[string]time.Duration // by kind, added up
 	open     int
-	since    time.Time     // when open was 0 last
-	busy     time.Duration // how long there was at least one
+	since    time.Time     // when open was last 0
+	busy     time.Duration // how long at least one request was open
 }
 
 func newRecorder() *recorder { return &recorder{took: map[string]time.Duration{}} }
 
-// reset forgets what was noted.
+// reset forgets the recorded requests.
 func (r *recorder) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +88,7 @@ func (r *recorder) end(s seen, start time.Time) {
 	}
 }
 
-// perKind says how many requests there were for each of n digests, by kind.
+// perKind returns the number of requests for each of n digests, by kind.
 func (r *recorder) perKind(n int) string {
 	counts := map[string]int{}
 	for _, s := range r.requests {
@@ -101,7 +101,7 @@ func (r *recorder) perKind(n int) string {
 	return strings.Join(kinds, ", ")
 }
 
-// times says how long the requests took, by kind.
+// times returns how long the requests took, by kind.
 func (r *recorder) times() string {
 	var kinds []string
 	for _, kind := range slices.Sorted(maps.Keys(r.took)) {
@@ -121,8 +121,8 @@ func (r *recorder) only(method string) []seen {
 	return some
 }
 
-// replay sends requests in their order, some at the same time, and returns how long they took. It
-// fails unless so many of them deleted something.
+// replay sends requests in their order, with at most atOnce at a time, and returns
+// how long they took. It fails unless the expected number of them deleted something.
 func replay(ctx context.Context, host string, requests []seen, deletes int) (time.Duration, error) {
 	var next, deleted atomic.Int64
 	var g errgroup.Group
@@ -149,7 +149,7 @@ func replay(ctx context.Context, host string, requests []seen, deletes int) (tim
 	return took, err
 }
 
-// send reports whether a request deleted something.
+// send sends a request, and reports whether it deleted something.
 func send(ctx context.Context, host string, s seen) (bool, error) {
 	req, err := http.NewRequestWithContext(ctx, s.method, "http://"+host+s.path, nil)
 	if err != nil {

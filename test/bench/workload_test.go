@@ -22,10 +22,10 @@ import (
 const (
 	pods        = 10_000
 	replicaSets = 2_000
-	tenantsOf   = 20 // namespaces that they are in
+	tenantsOf   = 20 // namespaces of the pods and ReplicaSets
 )
 
-// padding makes a pod as large as pods of a cluster are, some 6 KiB.
+// padding makes a pod as large as in a typical cluster, about 6 KiB.
 var padding = func() map[string]string {
 	all := map[string]string{}
 	for i := range 40 {
@@ -44,7 +44,7 @@ func templateOf(i int) corev1.PodSpec {
 	}
 }
 
-// populateWorkloads makes ReplicaSets, and pods that they own.
+// populateWorkloads creates ReplicaSets, and pods that they own.
 func populateWorkloads(b *testing.B) {
 	b.Helper()
 	for i := range tenantsOf {
@@ -67,14 +67,14 @@ func populateWorkloads(b *testing.B) {
 			o := owners[i%replicaSets]
 			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: fmt.Sprintf("web-%d", i), Annotations: padding}, Spec: templateOf(i)}
 			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: o.Name, UID: o.UID, Controller: new(true)}}
-			p.Finalizers = []string{"example.com/keep"} // from the controller, which wants none
+			p.Finalizers = []string{"example.com/keep"} // the controller wants none, and must not delete it
 			return env.Client.Create(b.Context(), p)
 		})
 	}
 	must(b, making.Wait())
 }
 
-// peak notes the most memory in use until it is stopped.
+// peak records the peak of the memory in use until it is stopped.
 func peak() (stop func() uint64) {
 	var most atomic.Uint64
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -100,8 +100,8 @@ func peak() (stop func() uint64) {
 	}
 }
 
-// BenchmarkWorkloads reads what 10,000 pods and 2,000 ReplicaSets run of a store that all of them use, beside the bare
-// lists of both, as a typed client reads them.
+// BenchmarkWorkloads reads which artifacts of a store 10,000 pods and 2,000
+// ReplicaSets use, compared with plain lists of both by a typed client.
 func BenchmarkWorkloads(b *testing.B) {
 	populateWorkloads(b)
 	through, err := rest.HTTPClientFor(env.Admin)

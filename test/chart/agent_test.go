@@ -2,11 +2,11 @@ package chart
 
 const (
 	agent = "DaemonSet/nfo-agent"
-	// mirrored is what the mirror needs.
+	// mirrored are the values that a mirror needs, up to its further settings.
 	mirrored = "registry: {enabled: true}\nmirror: {enabled: true"
 )
 
-// agentRows are those of the values mirror.nodeAccess and mirror.agent.
+// agentRows test the values mirror.nodeAccess and mirror.agent.
 var agentRows = map[string]row{
 	"Agent": {"it writes nothing on the node, has no right in the cluster, and runs on every node", mirrored + "}", []expect{
 		{agent, container + ".args}", `["agent","--port=7439","--registry=nfo-registry-replicas.operators.svc:5000","--registry-name=nfo-registry.operators.svc","--health-probe-bind-address=127.0.0.1:7440","--node-access=Agent"]`},

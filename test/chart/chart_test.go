@@ -28,7 +28,7 @@ import (
 
 const (
 	folder = "../../charts/nfo"
-	// namespace is not the one that config has.
+	// namespace differs from the one in config.
 	namespace  = "operators"
 	privileged = "operators-privileged"
 	repository = "registry.example.com:5000/nfo"
@@ -36,14 +36,14 @@ const (
 
 var (
 	env *environment.Environment
-	// home is where helm keeps what it remembers.
+	// home is the folder of helm's caches and settings.
 	home string
 )
 
 func TestMain(m *testing.M) { os.Exit(prepared(m)) }
 
 func prepared(m *testing.M) int {
-	// Does nothing where it is built already.
+	// It does nothing if helm is already built.
 	build := exec.Command("make", "--no-print-directory", "-C", environment.Root(), "bin/tools/helm")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	err := build.Run()
@@ -54,11 +54,11 @@ func prepared(m *testing.M) int {
 		log.Printf("preparing helm: %v", err)
 		return 1
 	}
-	defer func() { _ = os.RemoveAll(home) }() // in the folder for what is temporary
+	defer func() { _ = os.RemoveAll(home) }() // in the system's folder for temporary files
 	return environment.Empty(m, &env)
 }
 
-// helm runs helm with values on its standard input and returns what it wrote.
+// helm runs helm with values on its standard input and returns its standard output.
 func helm(t *testing.T, values string, args ...string) (string, error) {
 	t.Helper()
 	var out, said bytes.Buffer
@@ -71,10 +71,10 @@ func helm(t *testing.T, values string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// objects are those of a rendering by kind and name, such as Deployment/nfo-manager.
+// objects are the objects of a rendering by kind and name, such as Deployment/nfo-manager.
 type objects map[string]*unstructured.Unstructured
 
-// render renders the chart, hooks included, and has the API server look at every object.
+// render renders the chart, hooks included, and sends every object to the API server in a dry run.
 func render(t *testing.T, values string) objects {
 	t.Helper()
 	out, err := helm(t, values, "template", "nfo", folder, "--namespace", namespace, "--set", "image.repository="+repository, "--values", "-")
@@ -87,7 +87,7 @@ func render(t *testing.T, values string) objects {
 		admitted(t, name, o.DeepCopy())
 		if pod := podOf(t, o); pod != nil {
 			pod.Namespace, pod.Name = namespace, "pod"
-			if o.GetKind() == "DaemonSet" { // it is in the network of the node, which restricted pods cannot be
+			if o.GetKind() == "DaemonSet" { // it uses the node's network, which restricted pods may not
 				pod.Namespace = privileged
 			}
 			if err := env.Client.Create(t.Context(), pod, client.DryRunAll); err != nil {
@@ -98,8 +98,7 @@ func render(t *testing.T, values string) objects {
 	return all
 }
 
-// prepare makes what a dry run needs in the cluster: the namespace, and the account of what is a pod
-// by itself.
+// prepare creates what the dry runs need: the namespaces, and the account of the pod nfo-checker.
 func prepare(t *testing.T) {
 	t.Helper()
 	restricted, open, checker := &corev1.Namespace{}, &corev1.Namespace{}, &corev1.ServiceAccount{}
@@ -139,10 +138,10 @@ func decode(t *testing.T, from io.Reader) objects {
 	}
 }
 
-// unknown are the groups that are not the API server's: those of cert-manager and Prometheus.
+// unknown are the API groups that the API server does not have: those of cert-manager and Prometheus.
 var unknown = []string{"cert-manager.io", "monitoring.coreos.com"}
 
-// admitted has the API server look at an object as if it were created.
+// admitted creates an object in a strict dry run, and fails the test if the API server refuses it.
 func admitted(t *testing.T, name string, o *unstructured.Unstructured) {
 	t.Helper()
 	if slices.Contains(unknown, o.GroupVersionKind().Group) {
@@ -153,8 +152,8 @@ func admitted(t *testing.T, name string, o *unstructured.Unstructured) {
 	}
 }
 
-// podOf is the pod that an object makes, without its account, which a dry run does not make; nil
-// for others.
+// podOf returns the pod that an object would create, or nil if it creates
+// none. The pod has no ServiceAccount, because a dry run does not create one.
 func podOf(t *testing.T, o *unstructured.Unstructured) *corev1.Pod {
 	t.Helper()
 	if !slices.Contains([]string{"Deployment", "DaemonSet", "Job"}, o.GetKind()) {

@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// asInConfig renders the chart as config has it.
+// asInConfig renders the chart with the namespace and image of config.
 func asInConfig(t *testing.T, more ...string) objects {
 	t.Helper()
 	set := strings.Join(append([]string{"image.repository=nfo", "image.tag=latest"}, more...), ",")
@@ -28,7 +28,7 @@ func asInConfig(t *testing.T, more ...string) objects {
 	return decode(t, strings.NewReader(out))
 }
 
-// fromConfig are the objects of config, those of hooks too.
+// fromConfig returns the objects of config, with those that are hooks in the chart.
 func fromConfig(t *testing.T) objects {
 	t.Helper()
 	all := objects{}
@@ -51,11 +51,12 @@ func fromConfig(t *testing.T) objects {
 func TestInstallsWhatConfigDoes(t *testing.T) {
 	t.Parallel()
 	rendered, enabled, config := asInConfig(t), asInConfig(t, "registry.enabled=true", "mirror.enabled=true"), fromConfig(t)
-	delete(config, "Kustomization/") // says only which files there are
+	delete(config, "Kustomization/") // it only lists files
 	delete(config, "Namespace/nfo-system")
 	for name, want := range config {
 		got := rendered[name]
-		if strings.HasSuffix(name, "/nfo-registry") || strings.HasSuffix(name, "/nfo-pods") || strings.Contains(name, "/nfo-mirror") { // of what only some installations have
+		// Only some installations have these.
+		if strings.HasSuffix(name, "/nfo-registry") || strings.HasSuffix(name, "/nfo-pods") || strings.Contains(name, "/nfo-mirror") {
 			if got != nil {
 				t.Errorf("without a registry and a mirror the chart has %s", name)
 			}
@@ -72,7 +73,7 @@ func TestInstallsWhatConfigDoes(t *testing.T) {
 			t.Errorf("%s (-config +chart):\n%s", name, diff)
 		}
 	}
-	// What the chart has in addition.
+	// Objects that only the chart has.
 	want := []string{
 		"ClusterRoleBinding/nfo-checker", "ClusterRoleBinding/nfo-remover", "Job/nfo-remover", "Pod/nfo-checker", "RoleBinding/nfo-checker", "RoleBinding/nfo-remover",
 		"Service/nfo-metrics", "ServiceAccount/nfo-checker", "ServiceAccount/nfo-remover",
@@ -83,8 +84,8 @@ func TestInstallsWhatConfigDoes(t *testing.T) {
 	}
 }
 
-// TestKindsAreFoundByTheirLabel is for `kubectl delete crd -l app.kubernetes.io/name=nfo`, which docs/tasks/uninstall.md
-// says removes every kind of nfo, however it was installed. Decoding fails where a label is set twice.
+// TestKindsAreFoundByTheirLabel is for `kubectl delete crd -l app.kubernetes.io/name=nfo`. docs/tasks/uninstall.md
+// says that this command deletes every kind of nfo, however it was installed. Decoding fails if a label is set twice.
 func TestKindsAreFoundByTheirLabel(t *testing.T) {
 	t.Parallel()
 	for from, all := range map[string]objects{"config": fromConfig(t), "the chart": asInConfig(t)} {
@@ -104,7 +105,7 @@ func TestKindsAreFoundByTheirLabel(t *testing.T) {
 	}
 }
 
-// withoutValues is the pods' webhook without the conditions of the values, which come after those of config.
+// withoutValues returns the webhook for pods without the conditions from values, which follow those of config.
 func withoutValues(t *testing.T, o *unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
 	o = o.DeepCopy()
@@ -120,7 +121,7 @@ func withoutValues(t *testing.T, o *unstructured.Unstructured) *unstructured.Uns
 	return o
 }
 
-// plain is an object without what the chart adds to every one: labels, and what Helm goes by.
+// plain returns an object without what the chart adds to every object: labels and Helm's annotations.
 func plain(o *unstructured.Unstructured) map[string]any {
 	o = o.DeepCopy()
 	unstructured.RemoveNestedField(o.Object, "metadata", "labels")
@@ -136,7 +137,7 @@ func plain(o *unstructured.Unstructured) map[string]any {
 	return o.Object
 }
 
-// TestFindsItsPods is for what finds the manager's pods by labels.
+// TestFindsItsPods checks that every selector finds the pods or Services that it is for, and no others.
 func TestFindsItsPods(t *testing.T) {
 	t.Parallel()
 	all := render(t, "replicas: 2\nnetworkPolicy: {enabled: true}\nmetrics: {serviceMonitor: {enabled: true}}\n"+many)
@@ -150,7 +151,7 @@ func TestFindsItsPods(t *testing.T) {
 	pods := map[string]map[string]string{
 		manager:  labels(manager, "spec", "template", "metadata", "labels"),
 		registry: labels(registry, "spec", "template", "metadata", "labels"),
-		// Services, which are found themselves.
+		// Services, which the ServiceMonitors select.
 		"Service/nfo-metrics":          labels("Service/nfo-metrics", "metadata", "labels"),
 		"Service/nfo-registry":         labels("Service/nfo-registry", "metadata", "labels"),
 		"Service/nfo-registry-metrics": labels("Service/nfo-registry-metrics", "metadata", "labels"),
@@ -193,8 +194,8 @@ func TestFindsItsPods(t *testing.T) {
 	}
 }
 
-// TestProgramKnowsItsArguments runs the program with the arguments of every container. It ends with
-// its help, unless there is a command or flag that it does not have.
+// TestProgramKnowsItsArguments runs the program with the arguments of every container of the manager, the
+// registry and the hooks, and --help. The program fails if it does not have one of the commands or flags.
 func TestProgramKnowsItsArguments(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

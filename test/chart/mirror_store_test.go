@@ -2,7 +2,7 @@ package chart
 
 const mirrorOn = "registry: {enabled: true}, mirror: {enabled: true"
 
-// mirrorStoreRows are those of the values mirror which the manager makes the mirror's store from.
+// mirrorStoreRows test the values of mirror from which the manager makes the mirror's store.
 var mirrorStoreRows = map[string]row{
 	"Mirror": {"the manager makes the store, which Helm cannot while its kind and webhooks do not answer", "{" + mirrorOn + "}}", []expect{
 		{"ConfigMap/nfo-mirror", "{.metadata.namespace} {.data.mirror\\.yaml}", "operators mirror:\n  images: KnownStores\n  pullAddress: 127.0.0.1:7439\n  refreshPeriod: 10m\n  rewrite: Present\npurge:\n  dryRun: false\n  gracePeriod: 24h\n  schedule: 0 0 * * *\n  suspend: false\n  targetPercent: 0\n  thresholdPercent: 0\n"},

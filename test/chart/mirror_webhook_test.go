@@ -2,7 +2,7 @@ package chart
 
 const podsWebhook = "MutatingWebhookConfiguration/nfo-pods"
 
-// podRows are about the webhook by which pods pull from the mirror, and what the manager may do for it.
+// podRows test the webhook that makes pods pull from the mirror, and the manager's rights for it.
 var podRows = map[string]row{
 	"NoMirror": {"no pod is looked at, and the manager may change none", "registry: {enabled: true}", []expect{
 		{podsWebhook, "", ""},

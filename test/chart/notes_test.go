@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestNotesCreateTheAccount runs the commands of the notes that create a namespace, an account and a Secret, in their order,
-// and then issues a token of the account, as `kubectl nfo publish --service-account` does.
+// TestNotesCreateTheAccount checks the syntax of all commands in the notes. With a registry it
+// also runs those that create a namespace, an account, a RoleBinding and a Secret, in their
+// order, and issues a token for the account, as `kubectl nfo publish --service-account` does.
 func TestNotesCreateTheAccount(t *testing.T) {
 	t.Parallel()
 	kubectl, err := exec.LookPath("kubectl")

@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// Not with --set, which would go before the row's.
+			// Not with --set, which would override the row's values.
 			_, err := helm(t, "image: {repository: "+repository+"}\n"+tc.values, "template", "nfo", folder, "--values", "-")
 			if strings.HasPrefix(tc.values, "image:") {
 				_, err = helm(t, tc.values, "template", "nfo", folder, "--values", "-")

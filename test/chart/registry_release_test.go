@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/incluster"
 )
 
-// withoutRegistry takes the registry out of a copy of the chart.
+// withoutRegistry removes the registry and the mirror from a copy of the chart.
 func withoutRegistry(t *testing.T, dir string) {
 	t.Helper()
 	change := func(name string, change func(string) string) {
@@ -65,8 +65,8 @@ func inRelease(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "release", Name: name}
 }
 
-// enablesRegistry upgrades the release from one without a registry, and has the registry, with the rights that the chart
-// gives it, write what replicas share: a later upgrade leaves that alone.
+// enablesRegistry upgrades a release without a registry to one with a registry. With the rights that the chart gives
+// to the registry, it writes what the registry's replicas share, and checks that a later upgrade does not change this.
 func enablesRegistry(t *testing.T, run func(...string)) {
 	t.Helper()
 	d := &appsv1.Deployment{ObjectMeta: inRelease("nfo-registry")}
@@ -109,7 +109,7 @@ func enablesRegistry(t *testing.T, run func(...string)) {
 	}
 }
 
-// shared is what the registry has written.
+// shared returns what the registry's replicas share.
 func shared(t *testing.T) map[string]string {
 	t.Helper()
 	uploads, leaf, bundle := &corev1.Secret{}, &corev1.Secret{}, &corev1.ConfigMap{}
@@ -125,7 +125,7 @@ func shared(t *testing.T) map[string]string {
 	return all
 }
 
-// keepsTheVolume holds after an uninstall: the volume is there, and no key is.
+// keepsTheVolume checks after an uninstall that the volume exists and no key does.
 func keepsTheVolume(t *testing.T) {
 	t.Helper()
 	get(t, client.ObjectKey{Namespace: "release", Name: "nfo-registry"}, &corev1.PersistentVolumeClaim{})
@@ -139,12 +139,12 @@ func keepsTheVolume(t *testing.T) {
 	}
 }
 
-// losesTheVolume holds after an uninstall of a release that took the volume over and was configured not to keep it.
+// losesTheVolume checks the uninstall of a release that took the volume over and was configured to delete it.
 func losesTheVolume(t *testing.T) {
 	t.Helper()
 	claim := &corev1.PersistentVolumeClaim{}
 	err := env.Client.Get(t.Context(), client.ObjectKey{Namespace: "release", Name: "nfo-registry"}, claim)
-	if !apierrors.IsNotFound(err) && claim.DeletionTimestamp.IsZero() { // nobody here takes the finalizer off
+	if !apierrors.IsNotFound(err) && claim.DeletionTimestamp.IsZero() { // no controller removes the finalizer here
 		t.Errorf("the volume is there after an uninstall with retain=false: %v", err)
 	}
 }

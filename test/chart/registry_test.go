@@ -14,11 +14,11 @@ const (
 	registry = "Deployment/nfo-registry"
 	pod      = "{.spec.template.spec"
 	volume   = "PersistentVolumeClaim/nfo-registry"
-	// many is what more than one replica needs.
+	// many are the values that more than one replica needs.
 	many = "registry: {enabled: true, replicas: 3, persistence: {accessMode: ReadWriteMany, storageClassName: nfs}}"
 )
 
-// registryRows are those of the values registry.
+// registryRows test the values of registry.
 var registryRows = map[string]row{
 	"Registry": {"nothing but a volume is needed", "registry: {enabled: true}", []expect{
 		{registry, "{.spec.replicas} {.spec.strategy}", `1 {"type":"Recreate"}`},
@@ -146,13 +146,13 @@ var registryRows = map[string]row{
 	}},
 }
 
-// TestRegistryChangesNothingElse compares every object with and without the registry: all but the manager's Deployment
-// and the check are the same.
+// TestRegistryChangesNothingElse compares every object with and without
+// the registry. Only the manager's Deployment and the check may differ.
 func TestRegistryChangesNothingElse(t *testing.T) {
 	t.Parallel()
 	without, with := render(t, ""), render(t, many)
 	for name, want := range without {
-		if name == manager || name == "Pod/nfo-checker" { // which checks the registry, too
+		if name == manager || name == "Pod/nfo-checker" { // the check includes the registry
 			continue
 		}
 		if diff := cmp.Diff(want, with[name]); diff != "" {

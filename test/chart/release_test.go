@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestRelease is the life of a release where no node is, and so no hook can run: those are left out.
+// TestRelease goes through the life of a release. The cluster has no node, so it leaves out the hooks.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(func() { forget(t) })
@@ -66,7 +66,7 @@ func TestRelease(t *testing.T) {
 	if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(w), w); !apierrors.IsNotFound(err) {
 		t.Errorf("the webhooks are there after an uninstall, and nobody to answer: %v", err)
 	}
-	column(t) // the CRDs stay, for with them all objects would go
+	column(t) // deleting the CRDs would delete all objects
 	keepsTheVolume(t)
 
 	run("install", "nfo", folder, "--namespace", "release", "--set", set+",registry.enabled=true,registry.persistence.retain=false")
@@ -81,7 +81,7 @@ func TestRelease(t *testing.T) {
 	run("uninstall", "other", "--namespace", "elsewhere", "--no-hooks")
 }
 
-// forget deletes the CRDs, which uninstalling leaves.
+// forget deletes the CRDs, which uninstalling keeps.
 func forget(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
 	all := &unstructured.UnstructuredList{}
@@ -106,7 +106,8 @@ func get(t *testing.T, key client.ObjectKey, o client.Object) {
 	}
 }
 
-// older is the chart as an earlier version may have been: a column of a kind has another name, and the registry did not exist.
+// older returns a copy of the chart as an earlier version could have
+// been: a column of a kind has another name, and there is no registry.
 func older(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "nfo")
@@ -129,7 +130,7 @@ func older(t *testing.T) string {
 	return dir
 }
 
-// column is the name of the first column of tombstones.
+// column returns the name of the first column of tombstones.
 func column(t *testing.T) string {
 	t.Helper()
 	crd := &unstructured.Unstructured{}
@@ -147,7 +148,7 @@ func column(t *testing.T) string {
 	return columns[0].(map[string]any)["name"].(string)
 }
 
-// inject writes a bundle into the webhooks, as the manager does, and returns it.
+// inject writes a CA bundle into the webhooks, as the manager does, and returns it.
 func inject(t *testing.T) string {
 	t.Helper()
 	w := &admissionregistrationv1.ValidatingWebhookConfiguration{}

@@ -13,11 +13,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// expect is what is at a JSONPath of an object, as kubectl would print it. Without a path the object
-// is not there.
+// expect is the text at a JSONPath of an object, as kubectl prints it. An empty path expects that the object does not exist.
 type expect struct{ object, path, text string }
 
-// row is what some values make of the chart.
+// row has some values of the chart, and what is expected of their rendering.
 type row struct {
 	reason, values string
 	want           []expect
@@ -25,11 +24,11 @@ type row struct {
 
 const (
 	manager = "Deployment/nfo-manager"
-	// container is the JSONPath of the container of a Deployment, without the brace at its end.
+	// container is the JSONPath of a Deployment's container, without the brace at its end.
 	container = "{.spec.template.spec.containers[0]"
 )
 
-// placesSum is the checksum of the list in the row Places.
+// placesSum is the checksum of the list of places in the row Places.
 const placesSum = "9c6623f305acb5afb27c0feb5ea5354a8e9a3185c8d35fcf6681223d68bfe1e0"
 
 func TestValues(t *testing.T) {
@@ -269,7 +268,8 @@ func TestValues(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		maps.DeleteFunc(undescribed, func(path string, _ bool) bool {
-			_, found, _ := unstructured.NestedFieldNoCopy(values, strings.Split(path, ".")...) // no error: a part that is not a mapping has not got it
+			// No error: a path through a value that is not a mapping is not found.
+			_, found, _ := unstructured.NestedFieldNoCopy(values, strings.Split(path, ".")...)
 			return found
 		})
 		t.Run(name, func(t *testing.T) {
@@ -282,13 +282,13 @@ func TestValues(t *testing.T) {
 			}
 		})
 	}
-	delete(undescribed, "image.repository") // every row has it
+	delete(undescribed, "image.repository") // every row sets it
 	if len(undescribed) > 0 {
 		t.Errorf("no row says what these values do: %v", slices.Sorted(maps.Keys(undescribed)))
 	}
 }
 
-// documented are the values of README.md's table.
+// documented returns the values in the table of the chart's README.md.
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
 	text, err := os.ReadFile(folder + "/README.md")
@@ -304,7 +304,7 @@ func documented(t *testing.T) map[string]bool {
 
 const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// read is what is there; a field that is not reads as nothing.
+// read returns the text at the path of e. A missing field is read as "".
 func (all objects) read(t *testing.T, e expect) string {
 	t.Helper()
 	o := all[e.object]

@@ -22,8 +22,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// watches runs a manager with the rights of a release that watches the namespace "watched" alone. Its webhooks have
-// no replica behind them, so it deletes them first.
+// watches runs a manager with the rights of a release that watches only the namespace
+// "watched". It first deletes the release's webhooks, because no replica answers them.
 func watches(t *testing.T, release string) {
 	t.Helper()
 	hooks := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"}, ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.WebhookConfigurationName}}

@@ -11,9 +11,9 @@ func etcdArguments(dir string, client *port) []string {
 		"--data-dir=" + filepath.Join(dir, "etcd"),
 		"--listen-client-urls=" + client.url("http"),
 		"--advertise-client-urls=" + client.url("http"),
-		"--listen-peer-urls=http://127.0.0.1:0", // a single member: nobody calls
+		"--listen-peer-urls=http://127.0.0.1:0", // a single member has no peers
 		"--socket-reuse-port=true",
-		"--unsafe-no-fsync=true",           // the data does not outlive the process
+		"--unsafe-no-fsync=true",           // the data is deleted with the cluster
 		"--quota-backend-bytes=8589934592", // 8 GiB: benchmarks store some 100,000 objects
 		"--log-level=warn",
 	}
@@ -23,7 +23,8 @@ func apiserverArguments(etcd, own *port, c *credentials) []string {
 	arguments := []string{
 		"--etcd-servers=" + etcd.url("http"),
 		"--bind-address=" + own.address,
-		"--advertise-address=" + own.address, // otherwise a machine without a default route cannot start it
+		// Without this address, the API server does not start on a machine without a default route.
+		"--advertise-address=" + own.address,
 		"--secure-port=" + own.decimal(),
 		"--permit-port-sharing=true",
 		"--tls-cert-file=" + c.serverCert,
@@ -33,7 +34,7 @@ func apiserverArguments(etcd, own *port, c *credentials) []string {
 		"--service-account-key-file=" + c.accountKey,
 		"--service-account-signing-key-file=" + c.accountKey,
 		"--service-cluster-ip-range=" + node.Services,
-		"--max-requests-inflight=800", // twice the defaults: a test shares them with nobody
+		"--max-requests-inflight=800", // twice the default
 		"--max-mutating-requests-inflight=400",
 	}
 	if c.node == nil {
@@ -46,7 +47,7 @@ func apiserverArguments(etcd, own *port, c *credentials) []string {
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--allow-privileged=true",
-		"--kubelet-preferred-address-types=InternalIP", // nobody resolves the node's name
+		"--kubelet-preferred-address-types=InternalIP", // the node's name cannot be resolved
 		"--kubelet-certificate-authority="+c.ca,
 		"--kubelet-client-certificate="+c.node.clientCert,
 		"--kubelet-client-key="+c.node.clientKey,
@@ -56,13 +57,13 @@ func apiserverArguments(etcd, own *port, c *credentials) []string {
 func managerArguments(c *credentials) []string {
 	return []string{
 		"--kubeconfig=" + c.manager,
-		"--use-service-account-credentials=true", // each controller with its own rights, as in a real cluster
+		"--use-service-account-credentials=true", // each controller has only its own rights, as in a real cluster
 		"--service-account-private-key-file=" + c.accountKey,
 		"--root-ca-file=" + c.ca,
 		"--leader-elect=false",
 		"--bind-address=127.0.0.1",
-		"--secure-port=0",    // nobody asks for its metrics
-		"--kube-api-qps=500", // at the default of 20 its first seconds go into fetching own tokens
+		"--secure-port=0",    // no one reads its metrics
+		"--kube-api-qps=500", // at the default of 20 the first seconds are spent on fetching the controllers' tokens
 		"--kube-api-burst=1000",
 	}
 }
@@ -90,7 +91,7 @@ func proxyArguments(c *nodeCredentials) []string {
 		"--hostname-override=" + node.Host,
 		"--proxy-mode=iptables",
 		"--cluster-cidr=" + node.Pods,
-		"--conntrack-max-per-core=0", // it holds for the whole machine
+		"--conntrack-max-per-core=0", // 0 leaves the limit as it is: it applies to the whole machine
 		"--bind-address=" + node.Address,
 		"--healthz-bind-address=127.0.0.1:10256",
 		"--metrics-bind-address=127.0.0.1:10249",

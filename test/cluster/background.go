@@ -15,10 +15,11 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// endIn is what down grants a cluster: at most eight components, each with its grace, and the files.
+// endIn is the time in which a cluster must end before down kills it. It covers
+// at most eight components, each with its grace, and the removal of files.
 const endIn = time.Minute
 
-// up returns when a cluster is ready in the directory, starting it unless it runs.
+// up starts a cluster in the directory, unless one runs there, and returns when it is ready.
 func up(ctx context.Context, o options, out io.Writer) error {
 	if _, err := prepare(ctx, o, out); err != nil { // here, where its progress is seen
 		return err
@@ -51,9 +52,8 @@ func up(ctx context.Context, o options, out io.Writer) error {
 	return nil
 }
 
-// startRunner runs this program's run command in a session of its own and returns when it
-// is ready. The runner does not need the file it was started from, so that `go run` may
-// remove that.
+// startRunner runs this program's run command in a new session and returns when the cluster is
+// ready. The runner does not need its executable file after the start, so `go run` may remove it.
 func startRunner(ctx context.Context, o options) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -73,7 +73,7 @@ func startRunner(ctx context.Context, o options) error {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // its log tells more
+		_ = cmd.Wait() // its log says more
 		close(ended)
 	}()
 	err = awaitReady(ctx, o.dir, ended)
@@ -81,7 +81,7 @@ func startRunner(ctx context.Context, o options) error {
 		return fmt.Errorf("starting the cluster: it ended; %s says:\n%s", path, tail(path, 40))
 	}
 	if err != nil {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it fails only if the process is gone
+		_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if the process has ended
 		<-ended
 	}
 	return err
@@ -89,8 +89,8 @@ func startRunner(ctx context.Context, o options) error {
 
 var errEnded = errors.New("ended before it was ready")
 
-// awaitReady returns nil once a cluster in dir is ready. It gives up with errEnded when
-// nobody runs one: neither the runner that closes ended, nor, then, any other.
+// awaitReady returns nil once a cluster in dir is ready. It returns errEnded if no process runs
+// a cluster in dir: the runner that closes ended has ended, and no other runner holds the lock.
 func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -99,7 +99,7 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 		if err != nil {
 			return err
 		}
-		// The file of a cluster that was killed names its runner, and not this one.
+		// If a cluster was killed, its ready file contains the number of another process than the one that holds the lock.
 		if ready, _ := os.ReadFile(filepath.Join(dir, fileReady)); pid != 0 && string(ready) == readyText(pid) {
 			return nil
 		}
@@ -108,7 +108,7 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 		}
 		select {
 		case <-ended:
-			ended = nil // perhaps only because another runner was faster
+			ended = nil // another runner may have taken the lock first
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the cluster: %w", context.Cause(ctx))
 		case <-ticker.C:
@@ -116,8 +116,8 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 	}
 }
 
-// down ends the cluster in the directory, no matter who started it, and returns when it is gone
-// with its files. It signals the process that holds the lock and no other.
+// down ends the cluster in the directory, whichever process started it, and returns when
+// its processes and files are gone. It signals only the process that holds the lock.
 func down(ctx context.Context, o options, out io.Writer) error {
 	started, path := time.Now(), filepath.Join(o.dir, filePID)
 	n, err := node.Open(o.dir)
@@ -148,7 +148,7 @@ func down(ctx context.Context, o options, out io.Writer) error {
 	return nil
 }
 
-// end asks the runner to end, and kills it if it does not; its children die with it.
+// end asks the runner to end, and kills it after endIn. Its children die with it.
 func end(ctx context.Context, runner *os.Process, path string) error {
 	if err := runner.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending process %d: %w", runner.Pid, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/lock"
 )
 
-// buildAll gives the path of every wanted binary, building those that are neither in
-// KUBEBUILDER_ASSETS nor fresh in bin. It says nothing when all are there.
+// buildAll returns the path of every wanted binary. It builds those that are neither in
+// KUBEBUILDER_ASSETS nor up to date in bin. It prints nothing if there is nothing to build.
 func buildAll(ctx context.Context, wanted []target, out io.Writer) (map[string]string, error) {
 	src, err := openSource()
 	if err != nil {
@@ -46,7 +46,7 @@ func buildAll(ctx context.Context, wanted []target, out io.Writer) (map[string]s
 	}
 	defer held.Close() //nolint:errcheck // closing ends the lock, and nothing was written
 	for _, t := range stale {
-		if src.fresh(t) { // built by the one we waited for
+		if src.fresh(t) { // built by the process that held the lock
 			continue
 		}
 		if err := src.build(ctx, t, out); err != nil {
@@ -56,16 +56,16 @@ func buildAll(ctx context.Context, wanted []target, out io.Writer) (map[string]s
 	return paths, nil
 }
 
-// build replaces the binary by a rename: one that is running, or that a build left half
-// done, is never seen.
+// build builds a binary and puts it in place with a rename, so that
+// neither a running nor a half-written binary is overwritten or seen.
 func (s *source) build(ctx context.Context, t target, out io.Writer) error {
 	started := time.Now()
 	fmt.Fprintf(out, "building %s (the first time takes %s)\n", t.name, t.cold)
 	temp := s.bin("." + t.name + ".new")
-	defer os.Remove(temp) //nolint:errcheck // gone already after a build that succeeded
+	defer os.Remove(temp) //nolint:errcheck // fails after a successful build, because the rename has moved the file
 	args := append([]string{"build"}, s.flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "-o", temp, t.pkg)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // a killed go leaves its compilers running
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // killing go would leave its compilers running
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var output bytes.Buffer

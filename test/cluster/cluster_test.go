@@ -16,8 +16,8 @@ import (
 
 const asProgram = "NFO_CLUSTER_TEST_PROGRAM"
 
-// TestMain lets the test binary stand in for the program: tests start it as a process of
-// its own, to see what becomes of its children.
+// TestMain lets the test binary act as the cluster program, so that tests
+// can start it as a separate process and check what happens to its children.
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(asProgram) == "":
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		fmt.Println("held")
-		<-time.After(time.Hour) // a timer: without one the runtime takes waiting for a deadlock
+		<-time.After(time.Hour) // waiting without a timer would end in the runtime's deadlock detection
 	default:
 		main()
 	}
@@ -45,7 +45,7 @@ func self(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// build makes the binaries, so that the tests after it measure starts and not compilers.
+// build builds the binaries first, so that the tests do not measure compilation.
 func build(t *testing.T) map[string]string {
 	t.Helper()
 	binaries, err := buildAll(t.Context(), targets, os.Stderr)
@@ -55,7 +55,8 @@ func build(t *testing.T) map[string]string {
 	return binaries
 }
 
-// Two clusters at once: separate; one ends with its standard input, the other is killed.
+// Two clusters that run at the same time are separate. No component outlives its runner,
+// whether the runner ends because its standard input is closed or because it is killed.
 func TestRun(t *testing.T) {
 	build(t)
 	first, second := startRun(t), startRun(t)

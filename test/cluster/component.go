@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// grace is what a component gets between SIGTERM and SIGKILL.
+// grace is the time between SIGTERM and SIGKILL for a component.
 const grace = 5 * time.Second
 
 // A component is one process of the control plane.
 type component struct {
 	name, log string
 	process   *os.Process
-	ended     chan struct{} // closed when the process is gone
-	err       error         // how it ended; read after ended
+	ended     chan struct{} // closed when the process has ended
+	err       error         // of Wait; valid once ended is closed
 }
 
-// startComponent starts a program that logs to dir/<name>.log and dies with this process,
-// even if that is killed. From the environment it gets PATH alone: etcd reads ETCD_*, and
-// a proxy for the web must not stand between the API server and a webhook.
+// startComponent starts a program that logs to dir/<name>.log and dies with this process, even
+// if this process is killed. The program's environment has only PATH and HOME: etcd would read
+// ETCD_* variables, and a configured HTTP proxy would come between the API server and a webhook.
 func startComponent(dir, name, path string, args ...string) (*component, error) {
 	c := &component{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.Create(c.log)
@@ -38,12 +38,13 @@ func startComponent(dir, name, path string, args ...string) (*component, error) 
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
 	cmd.Stdout, cmd.Stderr = log, log
-	// An own process group keeps Ctrl-C for us: the order of stopping is ours.
+	// In a separate process group the component does not receive Ctrl-C,
+	// so that this program decides in which order the components stop.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
-		// The kernel sends the death signal when the THREAD that started the child ends. So
-		// this goroutine keeps its thread as long as the child lives.
+		// The kernel sends the death signal when the thread that started the child
+		// ends. So this goroutine keeps its thread until the child has ended.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err
@@ -59,9 +60,9 @@ func startComponent(dir, name, path string, args ...string) (*component, error) 
 	return c, nil
 }
 
-// stop returns when the process is gone.
+// stop returns when the process has ended.
 func (c *component) stop() {
-	_ = c.process.Signal(syscall.SIGTERM) // it fails only if the process is gone
+	_ = c.process.Signal(syscall.SIGTERM) // fails only if the process has ended
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
@@ -72,10 +73,10 @@ func (c *component) stop() {
 	}
 }
 
-// errFailed is in the error of a component that ended without being asked to.
+// errFailed is wrapped by the error of a component that ended without being asked to.
 var errFailed = errors.New("a component failed")
 
-// failure tells how an ended component ended, with the last lines of its log.
+// failure returns how the component ended, with the last lines of its log.
 func (c *component) failure() error {
 	how := "status 0"
 	if c.err != nil {
@@ -84,7 +85,7 @@ func (c *component) failure() error {
 	return fmt.Errorf("%w: %s ended (%s); the end of %s:\n%s", errFailed, c.name, how, c.log, tail(c.log, 20))
 }
 
-// tail is the end of a text file, indented.
+// tail returns the last lines of a text file, indented.
 func tail(path string, lines int) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

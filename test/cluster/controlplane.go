@@ -10,20 +10,19 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// A controlPlane is the components of a running cluster: the three of a control plane, and
-// those of its node if it has one.
+// A controlPlane is the running components of a cluster: the three
+// of a control plane, and the node's if the cluster has a node.
 type controlPlane struct {
 	dir        string
 	binaries   map[string]string
-	node       *node.Node   // nil without
-	components []*component // in the order of their start
+	node       *node.Node   // nil without a node
+	components []*component // in start order
 	ports      []*port
 	stopping   chan struct{}
-	fail       context.CancelCauseFunc // called, with errFailed, when a component ends by itself
+	fail       context.CancelCauseFunc // called with an error that wraps errFailed when a component ends unasked
 }
 
-// start returns the administrator's kubeconfig when the cluster is ready. Call stop after
-// it in any case.
+// start returns the administrator's kubeconfig when the cluster is ready. The caller must call stop, also after an error.
 func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 	etcd, api, err := p.listeners(ctx)
 	if err != nil {
@@ -45,7 +44,7 @@ func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 	if err := secrets.admin.await(ctx, "/readyz", nil); err != nil {
 		return nil, err
 	}
-	// Not before: it looks for the API server once a second, and gives up after ten.
+	// Not earlier: it polls the API server once a second, and exits after ten seconds without success.
 	if err := p.launch("kube-controller-manager", managerArguments(secrets)); err != nil {
 		return nil, err
 	}
@@ -57,12 +56,12 @@ func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 			return nil, err
 		}
 	}
-	// Two controllers have a part in this account: when it is there, they all work.
+	// Two controllers take part in creating this account. Once it exists, the controllers work.
 	return secrets.admin, secrets.admin.await(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
 }
 
-// meanwhile does what needs no API server, while that gets ready: without a node it says where etcd is, and with one it
-// starts the runtime.
+// meanwhile does what needs no API server while the API server starts: without a
+// node it writes etcd's address to a file, with one it starts the container runtime.
 func (p *controlPlane) meanwhile(ctx context.Context, etcd *port, secrets *credentials) error {
 	if p.node == nil {
 		return writeFile(filepath.Join(p.dir, fileEtcd), []byte(etcd.url("http")+"\n"))
@@ -70,8 +69,8 @@ func (p *controlPlane) meanwhile(ctx context.Context, etcd *port, secrets *crede
 	return p.startRuntime(ctx, secrets)
 }
 
-// listeners are where etcd and the API server shall listen. A node has a network namespace of
-// its own, where every port is free.
+// listeners returns the addresses at which etcd and the API server are to
+// listen. A node has a separate network namespace, in which every port is free.
 func (p *controlPlane) listeners(ctx context.Context) (etcd, api *port, err error) {
 	if p.node != nil {
 		return &port{address: loopback, number: 2379}, &port{address: node.Address, number: 6443}, p.node.Up(ctx)
@@ -85,7 +84,7 @@ func (p *controlPlane) listeners(ctx context.Context) (etcd, api *port, err erro
 	return etcd, api, nil
 }
 
-// launch starts a component: a binary of ours, or else a program of this machine.
+// launch starts a component: one of the built binaries, or else a program of this machine.
 func (p *controlPlane) launch(name string, arguments []string) error {
 	path := cmp.Or(p.binaries[name], name)
 	if p.node != nil {
@@ -107,8 +106,8 @@ func (p *controlPlane) launch(name string, arguments []string) error {
 	return nil
 }
 
-// stop ends the components in reverse: an API server without its etcd hangs in its
-// shutdown until it is killed. Then it gives back what the node took.
+// stop stops the components in reverse order, because an API server without its etcd hangs in
+// its shutdown until it is killed. Then it removes what the node has changed on the machine.
 func (p *controlPlane) stop(ctx context.Context) error {
 	close(p.stopping)
 	for _, c := range slices.Backward(p.components) {

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// credentials are the files that the components read, and the administrator's kubeconfig.
+// credentials are the paths of the files that the components read, and the administrator's kubeconfig.
 type credentials struct {
 	ca, serverCert, serverKey, accountKey, manager string // paths
 
@@ -19,14 +19,14 @@ type credentials struct {
 	node  *nodeCredentials // nil without a node
 }
 
-// nodeCredentials are paths too.
+// nodeCredentials are the paths of the files for a node.
 type nodeCredentials struct {
 	kubelet, proxy, scheduler string // kubeconfigs
 	serving                   node.Files
-	clientCert, clientKey     string // the API server's, for the kubelet
+	clientCert, clientKey     string // the API server's certificate and key as a client of the kubelet
 }
 
-// An issuer makes the secrets of one cluster, below its directory.
+// An issuer issues the secrets of one cluster and writes them to a directory.
 type issuer struct {
 	ca          *certificate.Authority
 	dir, server string
@@ -34,7 +34,7 @@ type issuer struct {
 	errs        []error
 }
 
-// writeCredentials makes everything secret that a cluster whose API server is at api needs.
+// writeCredentials writes all secrets of a cluster whose API server listens at api.
 func writeCredentials(dir string, api *port, withNode bool) (*credentials, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("writing credentials: %w", err)
@@ -82,7 +82,7 @@ func (i *issuer) node(ca string) *nodeCredentials {
 	return c
 }
 
-// kubeconfig writes the kubeconfig of a component that is known as user, and gives its path.
+// kubeconfig writes the kubeconfig of a component that authenticates as user, and returns its path.
 func (i *issuer) kubeconfig(component, user string, groups ...string) string {
 	path := filepath.Join(i.dir, component+".kubeconfig")
 	client, err := i.ca.Client(i.now, user, groups...)

@@ -33,11 +33,11 @@ func holdLock(t *testing.T, path string) *exec.Cmd {
 	return cmd
 }
 
-// A file that a crash left names a process that is a stranger by now: down must spare it.
+// The process number in a file that a crash left may belong to an unrelated process. down must not end that process.
 func TestDownSparesStrangers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	stranger := holdLock(t, filepath.Join(t.TempDir(), "own")) // any process will do
+	stranger := holdLock(t, filepath.Join(t.TempDir(), "own")) // any unrelated process
 	write(t, filepath.Join(dir, filePID), strconv.Itoa(stranger.Process.Pid)+"\n", 0o600)
 	write(t, filepath.Join(dir, "notes.txt"), "mine", 0o600)
 	var out bytes.Buffer

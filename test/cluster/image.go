@@ -16,13 +16,13 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// An archive is an OCI image layout in a tar file that is being written. The first error stays.
+// An archive writes an OCI image layout to a tar file. It keeps the first error.
 type archive struct {
 	*tar.Writer
 	err error
 }
 
-// writePauseImage writes the image of the pause binary, which has no other file.
+// writePauseImage writes an image whose only file is the pause binary.
 func writePauseImage(path, binary string) error {
 	program, err := os.ReadFile(binary)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// Whatever reads the image starts at its index and finds each part by its digest.
+// Every part of the image must be found from its index by digest, as container runtimes do.
 func TestPauseImage(t *testing.T) {
 	t.Parallel()
 	binary, path := filepath.Join(t.TempDir(), "any"), filepath.Join(t.TempDir(), "pause.tar")

@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/certificate"
 )
 
-// A kubeconfig is written as JSON, which is YAML too: kubectl and client-go read either.
+// A kubeconfig is written as JSON, which is also YAML, so that kubectl and client-go can read it.
 type kubeconfig struct {
 	APIVersion     string         `json:"apiVersion"`
 	Kind           string         `json:"kind"`
@@ -57,7 +57,7 @@ func newKubeconfig(server string, authority []byte, user string, client certific
 	}
 }
 
-// write stores the kubeconfig at path; a reader sees all of it or nothing.
+// write stores the kubeconfig at path. A reader sees the whole file or none.
 func (k *kubeconfig) write(path string) error {
 	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
@@ -66,7 +66,7 @@ func (k *kubeconfig) write(path string) error {
 	return writeFile(path, append(text, '\n'))
 }
 
-// writeFile writes a file for the owner alone, by rename.
+// writeFile writes a file that only its owner can read, and puts it in place with a rename.
 func writeFile(path string, content []byte) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if err := os.WriteFile(temp, content, 0o600); err != nil {

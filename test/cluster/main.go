@@ -1,17 +1,15 @@
-// Command cluster gives tests a real Kubernetes control plane: it builds etcd,
-// kube-apiserver and kube-controller-manager from their Go modules and runs them on
-// 127.0.0.1. It has no kubelet: every controller works, but pods never start. With --node
-// they do: then scheduler, kubelet, kube-proxy and containerd run too, all in a network
-// namespace, and the machine can have one such cluster.
+// Command cluster gives tests a real Kubernetes control plane: it builds etcd, kube-apiserver and
+// kube-controller-manager from their Go modules and runs them on 127.0.0.1. Without a node there is no
+// kubelet: all controllers work, but pods never start. With --node it also runs the scheduler, kubelet,
+// kube-proxy and containerd in a network namespace, and pods start. A machine can have one such cluster.
 //
-// Contract: two clusters in two directories never meet, and no component outlives the process
-// that asked for it, however that process ends. What a node leaves when that is killed, down
-// or the next start in its directory takes back.
+// Contract: two clusters in two directories share nothing, and no component outlives the
+// process that asked for it, however that process ends. If that process is killed, a node
+// leaves changes on the machine; down, or the next start in the same directory, removes them.
 //
-// Decision: it is a module of its own, and Kubernetes is only named in the tool directives
-// of its go.mod, so that the thousand packages behind it stay out of the operator's go.mod.
-// Rejected: downloading released binaries, because a Go toolchain and a module proxy are
-// then no longer enough.
+// Decision: the command is a separate module, and only the tool directives of its go.mod refer to Kubernetes,
+// so that the thousand packages that Kubernetes needs stay out of the operator's go.mod. Rejected:
+// downloading released binaries, because a Go toolchain and a module proxy would then no longer be enough.
 package main
 
 import (
@@ -44,7 +42,7 @@ build, run and up build what they need first. 'cluster <command> --help' lists t
 Environment: KUBEBUILDER_ASSETS, a directory whose binaries are used instead of own ones.
 `
 
-// errUsage ends the program with status 2; the flag package has already said why.
+// errUsage ends the program with status 2. The flag package has already printed the reason.
 var errUsage = errors.New("wrong usage")
 
 func main() {

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// startRuntime starts containerd and gives it the image that every pod starts with.
+// startRuntime starts containerd and imports the image that every pod needs.
 func (p *controlPlane) startRuntime(ctx context.Context, c *credentials) error {
 	if err := p.node.WriteConfig(c.node.serving); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (p *controlPlane) startRuntime(ctx context.Context, c *credentials) error {
 	return p.node.Import(ctx, archive)
 }
 
-// startNode starts what needs an API server that is ready.
+// startNode starts the components of the node that need a ready API server.
 func (p *controlPlane) startNode(c *credentials) error {
 	if err := p.launch("kube-scheduler", schedulerArguments(c.node)); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (p *controlPlane) startNode(c *credentials) error {
 	return p.launch("kube-proxy", proxyArguments(c.node))
 }
 
-// nodeReady reads a Node and fails unless it takes pods.
+// nodeReady parses a Node and returns an error unless the node is ready.
 func nodeReady(body []byte) error {
 	var object struct {
 		Status struct {
@@ -65,7 +65,7 @@ func nodeReady(body []byte) error {
 	return fmt.Errorf("the node is not ready: %+v", object.Status.Conditions)
 }
 
-// loadImages gives the node of a running cluster the images of all archives.
+// loadImages imports the images of all archives into the node of a running cluster.
 func loadImages(ctx context.Context, o options, out io.Writer) error {
 	n, err := node.Open(o.dir)
 	if err != nil {

@@ -58,8 +58,8 @@ func TestWithoutCluster(t *testing.T) {
 	}
 }
 
-// A node's whole life: a pod runs, the runner is killed, the next start cleans up, a pod runs
-// again, and at the end the machine is as it was.
+// The test goes through the life of a node: a pod runs, the runner is killed, the next start
+// cleans up, a pod runs again. It finds everything that the node leaves behind on the machine.
 func TestNode(t *testing.T) {
 	if os.Getenv("NFO_TEST_NODE") == "" {
 		t.Skip("set NFO_TEST_NODE=1 to run a node on this machine: needs root and the packages that README.md names")
@@ -115,7 +115,7 @@ func start(t *testing.T, o options) {
 	readyz(t, o.dir)
 }
 
-// runPod runs a pod in a namespace with the strictest of rules until it is ready.
+// runPod runs a pod in a namespace with the restricted Pod Security Standard until it is ready.
 func runPod(t *testing.T, o options, binaries map[string]string) {
 	t.Helper()
 	archive := filepath.Join(t.TempDir(), "pause.tar")
@@ -156,7 +156,7 @@ spec:
     securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 `
 
-// machine lists what a node in dir could leave behind.
+// machine lists everything that a node in dir could leave behind.
 func machine(t *testing.T, dir string) []string {
 	t.Helper()
 	var found []string
@@ -182,7 +182,7 @@ func machine(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		for _, place := range []string{dir, "/run/", "/var/"} { // elsewhere others are at work
+		for _, place := range []string{dir, "/run/", "/var/"} { // other programs mount elsewhere during the test
 			if path := strings.Fields(line)[4]; strings.HasPrefix(path, place) {
 				found = append(found, "mounted: "+path)
 			}
@@ -191,7 +191,7 @@ func machine(t *testing.T, dir string) []string {
 	return append(found, processes(t)...)
 }
 
-// processes are those that a node runs, by name.
+// processes lists the running programs of a node, by name.
 func processes(t *testing.T) []string {
 	t.Helper()
 	names := []string{"containerd", "containerd-shim", "pause", "kubelet", "kube-proxy", "kube-scheduler"}
@@ -201,7 +201,7 @@ func processes(t *testing.T) []string {
 	}
 	var found []string
 	for _, file := range files {
-		text, _ := os.ReadFile(file) // it may have ended meanwhile
+		text, _ := os.ReadFile(file) // the process may have ended meanwhile
 		var pid int
 		if _, err := fmt.Sscanf(file, "/proc/%d/comm", &pid); err != nil {
 			t.Fatal(err)

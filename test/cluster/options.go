@@ -19,7 +19,7 @@ type options struct {
 	archives []string // the arguments of load-image
 }
 
-// parse reads the flags that command takes. The returned directory is absolute.
+// parse parses the flags of command. The directory that it returns is absolute.
 func parse(command string, args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("cluster "+command, flag.ContinueOnError)

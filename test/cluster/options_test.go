@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		reason string
-		args   []string // the first is the command
+		args   []string // the first one is the command
 		want   options
 		wrong  bool
 	}{

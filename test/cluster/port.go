@@ -12,17 +12,15 @@ const loopback = "127.0.0.1"
 // soReusePort is SO_REUSEPORT, which package syscall lacks on some architectures.
 const soReusePort = 0xf
 
-// A port where a server listens. One of 127.0.0.1 may be reserved: the kernel then gives it to
-// nobody else.
+// A port is where a server listens. A port of 127.0.0.1 may be reserved: the kernel then gives it to no other process.
 type port struct {
 	address string
 	number  int
 	socket  int
 }
 
-// reservePort binds a free port and never listens on it. A server that sets SO_REUSEPORT
-// can listen there at once. Rejected: closing the socket and hoping that no other cluster
-// and no outgoing connection gets the number before the server starts.
+// reservePort binds a free port and never listens on it. A server that sets SO_REUSEPORT can listen there at once. Rejected:
+// closing the socket, because another cluster or an outgoing connection could get the port before the server starts.
 func reservePort() (*port, error) {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// children are the processes that pid has started.
+// children returns the processes that pid has started.
 func children(t *testing.T, pid int) []int {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
@@ -22,7 +22,7 @@ func children(t *testing.T, pid int) []int {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			continue // the thread is gone
+			continue // the thread has ended
 		}
 		for _, field := range strings.Fields(string(text)) {
 			var child int
@@ -35,7 +35,7 @@ func children(t *testing.T, pid int) []int {
 	return found
 }
 
-// gone is true for a zombie too: anyone who has to collect it may be slow.
+// gone reports whether a process has ended. It is true for a zombie, because the parent that has to reap it may be slow.
 func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

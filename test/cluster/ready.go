@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// client speaks to the API server as the user of the kubeconfig.
+// client returns an HTTP client that authenticates to the API server as the kubeconfig's user.
 func (k *kubeconfig) client() (*http.Client, error) {
 	cert, err := tls.X509KeyPair(k.Users[0].User.ClientCertificateData, k.Users[0].User.ClientKeyData)
 	if err != nil {
@@ -25,8 +25,8 @@ func (k *kubeconfig) client() (*http.Client, error) {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 10 * time.Second}, nil
 }
 
-// await returns nil once the API server has answered path with 200 and check, if there is one,
-// finds nothing wrong with the answer.
+// await returns nil once the API server has answered a request for
+// path with status 200, and check, if not nil, accepts the answer.
 func (k *kubeconfig) await(ctx context.Context, path string, check func(body []byte) error) error {
 	client, err := k.client()
 	if err != nil {

@@ -14,23 +14,22 @@ import (
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// The files of a cluster's directory. Callers wait for ready, then read kubeconfig.
+// The files in a cluster's directory. Callers wait for ready, then read kubeconfig.
 const (
 	fileKubeconfig = "kubeconfig"
-	fileEtcd       = "etcd.url" // where etcd listens, unless the cluster has a node
+	fileEtcd       = "etcd.url" // contains etcd's address; missing if the cluster has a node
 	fileReady      = "ready"
 	filePID        = "pid" // locked while the cluster runs
 	fileRunnerLog  = "cluster.log"
 )
 
-// run is a whole cluster's life: it returns when ctx or standard input ends, or a component
-// fails, and then nothing runs any more.
+// run runs a cluster until ctx or standard input ends, or a component fails. When it returns, no component runs any more.
 func run(ctx context.Context, o options, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.stdin {
 		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it has ended
+			_, _ = io.Copy(io.Discard, os.Stdin) // an error also means that standard input has ended
 			cancel()
 		}()
 	}
@@ -46,11 +45,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	err = serve(ctx, o, binaries, func() {
 		fmt.Fprintf(out, "cluster ready after %.1fs: export KUBECONFIG=%s\n", time.Since(started).Seconds(), filepath.Join(o.dir, fileKubeconfig))
 	})
-	// The lock goes last, and its file before it: who gets the lock finds a clean directory.
+	// The lock's file is removed before the lock is released, so that
+	// the next process that gets the lock finds a clean directory.
 	return errors.Join(err, clean(o.dir, o.keep || err != nil), held.Close())
 }
 
-// prepare builds what the cluster needs, unless the machine cannot run it.
+// prepare builds the binaries of the cluster, if the machine can run it.
 func prepare(ctx context.Context, o options, out io.Writer) (map[string]string, error) {
 	if o.node {
 		n, err := node.Open(o.dir)
@@ -64,7 +64,7 @@ func prepare(ctx context.Context, o options, out io.Writer) (map[string]string, 
 	return buildAll(ctx, wanted(o.node), out)
 }
 
-// claim locks dir for a new cluster and removes what an earlier one that was killed left.
+// claim locks dir for a new cluster and removes what a killed cluster left there.
 func claim(ctx context.Context, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory: %w", err)
@@ -93,7 +93,7 @@ func claim(ctx context.Context, dir string) (*os.File, error) {
 	return held, nil
 }
 
-// serve starts the control plane, announces it and keeps it until ctx ends.
+// serve starts the control plane, announces it and runs it until ctx ends or a component fails.
 func serve(ctx context.Context, o options, binaries map[string]string, announce func()) (err error) {
 	living, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -109,7 +109,7 @@ func serve(ctx context.Context, o options, binaries map[string]string, announce 
 	starting, cancel := context.WithTimeoutCause(living, o.timeout, fmt.Errorf("not ready within %s", o.timeout))
 	defer cancel()
 	admin, err := plane.start(starting)
-	if ctx.Err() != nil { // asked to end before it was ready
+	if ctx.Err() != nil { // asked to end before the cluster was ready
 		return nil
 	}
 	if cause := context.Cause(living); errors.Is(cause, errFailed) {
@@ -132,10 +132,10 @@ func serve(ctx context.Context, o options, binaries map[string]string, announce 
 	return nil
 }
 
-// readyText is what the ready file of a runner says.
+// readyText returns the content of a runner's ready file.
 func readyText(pid int) string { return strconv.Itoa(pid) + "\n" }
 
-// cleanData removes what one cluster must not inherit from another.
+// cleanData removes the files that a new cluster in dir must not reuse.
 func cleanData(dir string) error {
 	var errs []error
 	for _, name := range []string{fileReady, fileKubeconfig, fileEtcd, "etcd", "pki"} {
@@ -144,8 +144,8 @@ func cleanData(dir string) error {
 	return errors.Join(errs...)
 }
 
-// clean removes the files of a cluster that has ended, by name, for the directory may hold
-// others, and the directory if it is then empty.
+// clean removes the files of a cluster that has ended, and the directory if it is
+// then empty. It removes files by name, because the directory may contain others.
 func clean(dir string, keepLogs bool) error {
 	errs := []error{cleanData(dir)}
 	if !keepLogs {
@@ -155,6 +155,6 @@ func clean(dir string, keepLogs bool) error {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, fileRunnerLog)))
 	}
 	errs = append(errs, os.RemoveAll(filepath.Join(dir, filePID)))
-	_ = os.Remove(dir) // fails, as it should, if anything is left
+	_ = os.Remove(dir) // fails, as it should, if the directory is not empty
 	return errors.Join(errs...)
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// runner is `cluster run --stdin` as a test uses it.
+// runner is a `cluster run --stdin` that a test has started.
 type runner struct {
 	*exec.Cmd
 	dir   string
@@ -37,7 +37,7 @@ func startRun(t *testing.T) *runner {
 	return r
 }
 
-// ready waits for the line that announces the cluster, and asks the cluster itself.
+// ready waits for the line that announces the cluster, and then checks the cluster.
 func (r *runner) ready(t *testing.T) *kubeconfig {
 	t.Helper()
 	if !r.out.Scan() {
@@ -50,7 +50,7 @@ func (r *runner) ready(t *testing.T) *kubeconfig {
 	return readyz(t, r.dir)
 }
 
-// readyz reads the kubeconfig as any client would and gets /readyz with it.
+// readyz reads the kubeconfig as a client does and requests /readyz with it.
 func readyz(t *testing.T, dir string) *kubeconfig {
 	t.Helper()
 	path := filepath.Join(dir, fileKubeconfig)

@@ -19,11 +19,11 @@ const module = "github.com/nfo-operator/nfo/test/cluster"
 // A target is a binary and the package that it is built from.
 type target struct {
 	name, pkg string
-	cold      string // what a first build takes on two cores, for the person who waits
-	source    string // of a package of this module, whose versions go.mod does not tell
+	cold      string // how long the first build takes on two cores, for messages
+	source    string // of a package of this module, whose changes go.mod does not show
 }
 
-// targets are what every cluster needs.
+// targets are the binaries of every cluster.
 var targets = []target{
 	{name: "etcd", pkg: "go.etcd.io/etcd/server/v3", cold: "a minute or two"},
 	{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", cold: "about 10 minutes"},
@@ -33,7 +33,7 @@ var targets = []target{
 //go:embed pause/main.go
 var pauseSource string
 
-// nodeTargets are what a cluster with a node needs beyond that, and kubectl for who uses it.
+// nodeTargets are the additional binaries of a cluster with a node, and kubectl for its users.
 var nodeTargets = []target{
 	{name: "kube-scheduler", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", cold: "half a minute"},
 	{name: "kubelet", pkg: "k8s.io/kubernetes/cmd/kubelet", cold: "about a minute"},
@@ -42,7 +42,7 @@ var nodeTargets = []target{
 	{name: "pause", pkg: module + "/pause", cold: "a second", source: pauseSource},
 }
 
-// wanted are the targets of a cluster with or without a node.
+// wanted returns the targets of a cluster with or without a node.
 func wanted(node bool) []target {
 	if node {
 		return slices.Concat(targets, nodeTargets)
@@ -50,7 +50,7 @@ func wanted(node bool) []target {
 	return targets
 }
 
-// A source is this module's directory and what in it decides how the binaries turn out.
+// A source is this module's directory, and the inputs in it that determine the binaries.
 type source struct {
 	dir   string
 	mod   []byte // go.mod and go.sum
@@ -59,7 +59,7 @@ type source struct {
 
 var kubernetesVersion = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\S+)`)
 
-// openSource finds the module from the working directory, in it or anywhere in its repository.
+// openSource finds the module from the working directory, which may be anywhere in its repository.
 func openSource() (*source, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -92,7 +92,7 @@ func readSource(dir string) (*source, error) {
 	if version == nil {
 		return nil, fmt.Errorf("%s/go.mod does not require k8s.io/kubernetes", dir)
 	}
-	// Without these an API server calls itself v0.0.0 and clients that ask turn away.
+	// Without these flags an API server reports version v0.0.0, which clients that check it refuse.
 	ldflags := "-s -w"
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		ldflags += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean",
@@ -103,8 +103,8 @@ func readSource(dir string) (*source, error) {
 
 func (s *source) bin(name string) string { return filepath.Join(s.dir, "bin", name) }
 
-// stamp changes when a build of t would. The Go version is left out on purpose: a new
-// toolchain makes no better cluster, and costs a quarter of an hour.
+// stamp returns a hash of everything that determines the build of t, except the Go version:
+// a new toolchain does not make the cluster better, and a build takes a quarter of an hour.
 func (s *source) stamp(t target) string {
 	h := sha256.New()
 	h.Write(s.mod)
@@ -112,7 +112,7 @@ func (s *source) stamp(t target) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// fresh says whether bin holds t as stamp would build it.
+// fresh reports whether bin has t with the current stamp.
 func (s *source) fresh(t target) bool {
 	stamp, err := os.ReadFile(s.bin(t.name + ".stamp"))
 	return err == nil && string(stamp) == s.stamp(t) && executable(s.bin(t.name))

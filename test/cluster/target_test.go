@@ -9,7 +9,7 @@ import (
 
 const goMod = "module " + module + "\n\nrequire (\n\tk8s.io/kubernetes v1.37.0 // indirect\n)\n"
 
-// newSource makes a module directory with a fresh etcd in its bin.
+// newSource makes a module directory with an up-to-date etcd in its bin.
 func newSource(t *testing.T, mod string) *source {
 	t.Helper()
 	dir := t.TempDir()
@@ -118,7 +118,7 @@ func TestReadSource(t *testing.T) {
 	}
 }
 
-// Every binary that is built is pinned by a tool directive, or `go mod tidy` would drop it.
+// Every binary that is built must have a tool directive, or `go mod tidy` would drop its module.
 func TestTargetsAreTools(t *testing.T) {
 	t.Parallel()
 	mod, err := os.ReadFile("go.mod")

@@ -13,11 +13,11 @@ import (
 
 const apply = `kubectl kustomize config/samples | sed "s#registry.example.com#$REGISTRY#" | kubectl apply -f -`
 
-// applyManifest applies what was deleted once more, and not what held it.
+// applyManifest applies the deleted manifest again, without the objects that held it.
 const applyManifest = `kubectl apply -n publisher -f config/samples/02-manifest.yaml`
 
-// chapters are the life of one manifest. There are seven artifacts, and nine digests: upf-datapath
-// is an index of two images.
+// chapters are the life of one manifest. It has seven artifacts with
+// nine digests, because upf-datapath is an index of two images.
 var chapters = []story.Chapter{
 	{Title: "A publisher declares a store, a manifest of seven artifacts, and what uses them. The registry's address is put in place of the samples' one.", Steps: []story.Step{
 		story.Run(apply, story.Says("artifactmanifest.nfo.dev/upf-1.0.0 created", "artifactstore.nfo.dev/acme created")),
@@ -117,7 +117,7 @@ func newRunCommand() *cobra.Command {
 	return inEnvironment("run", "Start everything, tell the story of one manifest from upload to purge, and end everything", tellStory)
 }
 
-// tellStory leaves things as they were: what runs already goes on running.
+// tellStory leaves the environment as it was: processes that ran before continue to run.
 func tellStory(ctx context.Context, e *environment) (err error) {
 	running, err := e.running()
 	if err != nil {

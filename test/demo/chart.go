@@ -15,17 +15,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// chart is a Helm chart as it is in a registry.
+// chart is a Helm chart as stored in a registry.
 type chart struct {
 	name, version string
 	// metadata is Chart.yaml as JSON, the config of the artifact.
 	metadata []byte
-	// archive is the chart as `helm package` packs it: files under the chart's name, tar, gzip.
+	// archive is the chart as packed by `helm package`: files under the chart's name in a gzipped tar archive.
 	archive []byte
 }
 
-// packChart packs the chart of a directory. The same files give the same bytes: names are in
-// order and no times or owners are in the archive.
+// packChart packs the chart in a directory. The same files give the same
+// bytes: names are sorted, and the archive contains no times or owners.
 func packChart(dir fs.FS) (chart, error) {
 	text, err := fs.ReadFile(dir, "Chart.yaml")
 	if err != nil {
@@ -58,7 +58,7 @@ func packChart(dir fs.FS) (chart, error) {
 	return c, nil
 }
 
-// chartFiles lists the files, the chart's own description first: readers look there.
+// chartFiles lists the files. Chart.yaml and values.yaml come first, because readers expect them there.
 func chartFiles(dir fs.FS) ([]string, error) {
 	var names []string
 	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {

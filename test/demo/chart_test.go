@@ -82,8 +82,8 @@ func TestPackChartRefuses(t *testing.T) {
 	}
 }
 
-// TestChartRenders stands in for Helm: the chart and its subchart give YAML, and their images
-// are those of the sample manifest.
+// TestChartRenders stands in for Helm: it checks that the chart and its subchart
+// render to YAML, and that their images are those of the sample manifest.
 func TestChartRenders(t *testing.T) {
 	t.Parallel()
 	text := renderChart(t, chartDir, "upf", nil) + "\n---\n" + renderChart(t, chartDir+"/charts/exporter", "exporter", nil)
@@ -158,7 +158,7 @@ func unpack(t *testing.T, archive []byte) []string {
 	}
 }
 
-// renderChart renders a chart's templates as Helm does, with those of Helm's functions that they use.
+// renderChart renders a chart's templates as Helm does, with those of Helm's functions that the chart uses.
 func renderChart(t *testing.T, dir, name string, pullSecrets []any) string {
 	t.Helper()
 	var values map[string]any

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// downTimeout is what ending everything may take, the cluster's own half a minute included.
+// downTimeout bounds the time to end everything, including the half minute that the cluster may take.
 const downTimeout = 90 * time.Second
 
 func newDownCommand() *cobra.Command {
@@ -23,8 +23,8 @@ func newDownCommand() *cobra.Command {
 	})
 }
 
-// down ends every process and removes every file of the environment. Doing so again is harmless.
-// The files stay when something did not end: they say what.
+// down ends every process and removes every file of the environment. It can be
+// repeated. If a process does not end, the files stay, because they show which one.
 func (e *environment) down(ctx context.Context) error {
 	if _, err := os.Stat(e.path("")); errors.Is(err, os.ErrNotExist) {
 		return e.remove()
@@ -41,7 +41,7 @@ func (e *environment) down(ctx context.Context) error {
 	return e.remove()
 }
 
-// downAfter is down when what came before failed or was interrupted.
+// downAfter calls down after a failure or an interruption.
 func (e *environment) downAfter(ctx context.Context) error {
 	fmt.Fprintln(e.out, "\nEnding what was started.")
 	return e.down(context.WithoutCancel(ctx))

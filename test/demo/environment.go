@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// environment is where everything of `up` lies, and how its helpers are run.
+// environment has the place of the files of `up`, and runs its helpers.
 type environment struct {
 	root string // of the clone
 	out  io.Writer
@@ -35,7 +35,7 @@ func newEnvironment(out io.Writer) (*environment, error) {
 	}
 }
 
-// path is a file of bin/dev, all of which goes with `down`.
+// path returns the path of a file in bin/dev, which `down` removes.
 func (e *environment) path(name string) string { return filepath.Join(e.root, "bin", "dev", name) }
 
 func (e *environment) clusterDir() string { return e.path("cluster") }
@@ -43,7 +43,7 @@ func (e *environment) kubeconfig() string { return e.path("cluster/kubeconfig") 
 func (e *environment) variables() string  { return filepath.Join(e.root, "bin", "dev.env") }
 func (e *environment) nfo() string        { return filepath.Join(e.root, "bin", "nfo") }
 
-// running reports whether any process of ours runs.
+// running reports whether any process of the environment runs.
 func (e *environment) running() (bool, error) {
 	for _, name := range []string{registryName, managerName} {
 		if pid, err := holderOf(e.path(name + ".pid")); pid != 0 || err != nil {
@@ -53,7 +53,7 @@ func (e *environment) running() (bool, error) {
 	return false, nil
 }
 
-// registryHost is the address of the registry; "" when none exists.
+// registryHost returns the address of the registry; "" if there is none.
 func (e *environment) registryHost() string {
 	host, err := os.ReadFile(e.path(addressFile))
 	if err != nil {
@@ -62,11 +62,11 @@ func (e *environment) registryHost() string {
 	return strings.TrimSpace(string(host))
 }
 
-// commandTimeout is more than any helper takes, if make has built the cluster before.
+// commandTimeout is longer than any helper takes if make has built the cluster before.
 const commandTimeout = 5 * time.Minute
 
-// command runs a program in the clone and returns what it wrote; with the administrator's
-// KUBECONFIG and REGISTRY set, and after those what env adds.
+// command runs a program in the clone, with KUBECONFIG (the administrator's),
+// REGISTRY and the variables in env, and returns its output.
 func (e *environment) command(ctx context.Context, env []string, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
@@ -80,8 +80,8 @@ func (e *environment) command(ctx context.Context, env []string, name string, ar
 	return out.String(), err
 }
 
-// prepare makes a command that is interrupted, with all that it started, when ctx ends. `go run`
-// passes an interrupt on to what it runs, and no other signal.
+// prepare returns a command that is interrupted together with its child processes when ctx
+// ends. The signal is an interrupt, because `go run` passes no other signal on to its program.
 func (e *environment) prepare(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = e.root
@@ -104,7 +104,7 @@ func (e *environment) cluster(ctx context.Context, args ...string) error {
 	return err
 }
 
-// poll calls done until it says true, fails, or ctx ends.
+// poll calls done until it returns true or an error, or ctx ends.
 func poll(ctx context.Context, every time.Duration, done func() (bool, error)) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -121,7 +121,7 @@ func poll(ctx context.Context, every time.Duration, done func() (bool, error)) e
 	}
 }
 
-// tail is the end of a log.
+// tail returns the last lines of a log.
 func tail(path string, lines int) string {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -119,7 +119,7 @@ func tagsOf(ctx context.Context, r reference) ([]reference, error) {
 	})
 	var answer *errcode.ErrorResponse
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-		return found, nil // a repository whose last tag has gone
+		return found, nil // a repository without a tag any more
 	}
 	return found, err
 }

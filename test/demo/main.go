@@ -1,13 +1,12 @@
-// Command demo is the operator to play with, and the story of one manifest, on a machine with
-// Go, make and kubectl: `make up` starts a Kubernetes API server, an OCI registry and the
-// manager on 127.0.0.1, `make demo` tells the story, `make down` ends it all.
+// Command demo runs the operator for trying it out, and tells the story of one manifest, on a
+// machine with Go, make and kubectl: `make up` starts a Kubernetes API server, an OCI registry
+// and the manager on 127.0.0.1, `make demo` tells the story, and `make down` ends everything.
 //
-// Contract: what the story prints has been run as it is printed; it ends with exit code 0 only
-// if every step went as expected. Nothing is written outside bin but Go's caches, and `down` leaves
-// nothing running.
+// Contract: every command that the story prints was run as printed, and the exit code is 0 only if every step
+// had the expected result. Nothing is written outside bin except Go's caches. `down` leaves no process running.
 //
-// Decision: commands are run by a shell through kubectl and bin/nfo, as a person would, and not
-// by a client library, so that the story is also documentation that cannot be wrong.
+// Decision: a shell runs the commands with kubectl and bin/nfo, as a user would, so that the story is also
+// documentation that is always correct. Rejected: a client library. With it the story would not be documentation.
 package main
 
 import (
@@ -46,7 +45,7 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// inEnvironment makes a command of a function that works on the environment of this clone.
+// inEnvironment returns a command that calls a function with the environment of this clone.
 func inEnvironment(use, short string, do func(context.Context, *environment) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,

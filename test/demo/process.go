@@ -15,21 +15,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A background process holds the lock of its pid file for as long as it lives. The kernel drops
-// the lock with the process, so a file that a crash left behind, or a number that another
-// process has by now, misleads nobody.
+// A background process holds the lock of its pid file while it lives. The kernel releases the lock when the
+// process ends. So a pid file left by a crash, whose number may by now be that of another process, does no harm.
 
-// newHoldCommand locks a pid file and becomes another program, which then holds the lock.
+// newHoldCommand returns a command that locks a pid file and then executes another program, which keeps the lock.
 func newHoldCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "hold PIDFILE PROGRAM [ARGUMENT...]",
 		Short:  "Become a program that holds the lock of a pid file",
 		Hidden: true,
 		Args:   cobra.MinimumNArgs(2),
-		// What follows belongs to the program.
+		// The arguments after PIDFILE belong to the program.
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// Without O_CLOEXEC, which os.OpenFile sets: the lock has to outlive the exec.
+			// os.OpenFile would set O_CLOEXEC, but the lock must survive the exec.
 			fd, err := syscall.Open(args[0], syscall.O_RDWR|syscall.O_CREAT, 0o600)
 			if err != nil {
 				return fmt.Errorf("opening %s: %w", args[0], err)
@@ -48,7 +47,7 @@ func newHoldCommand() *cobra.Command {
 	}
 }
 
-// lock takes the lock of a file. Who asks for its holder has it too, for a moment.
+// lock locks a file. It retries for a second, because holderOf may hold the lock for a moment.
 func lock(ctx context.Context, fd int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -61,7 +60,7 @@ func lock(ctx context.Context, fd int) error {
 	})
 }
 
-// holderOf is the number of the process that holds the lock of a pid file; 0 for none.
+// holderOf returns the process that holds the lock of a pid file; 0 if none does.
 func holderOf(path string) (int, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -71,7 +70,7 @@ func holderOf(path string) (int, error) {
 		return 0, fmt.Errorf("opening the pid file: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	// Closing the file ends a lock that this takes.
+	// If this call gets the lock, closing the file releases it.
 	if err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
 		return 0, nil
 	}
@@ -94,11 +93,11 @@ type process struct {
 	name string
 	argv []string
 	env  []string
-	// ready reports whether it can be used.
+	// ready reports whether the process can be used.
 	ready func(context.Context) bool
 }
 
-// start starts a process in a session of its own unless it runs, and returns when it is ready.
+// start starts a process in its own session unless it runs, and returns when it is ready.
 func (e *environment) start(ctx context.Context, p process) error {
 	pid, err := holderOf(e.path(p.name + ".pid"))
 	if err != nil {
@@ -127,8 +126,8 @@ func (e *environment) start(ctx context.Context, p process) error {
 	return nil
 }
 
-// spawn starts a process; the channel is closed when it has ended. The program itself may be a
-// file that `go run` removes: it is not needed once it runs.
+// spawn starts a process. It returns a channel that is closed when the process has ended. The
+// program may be a file that `go run` removes later: once it runs, the file is not needed.
 func (e *environment) spawn(p process) (chan struct{}, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -148,14 +147,15 @@ func (e *environment) spawn(p process) (chan struct{}, error) {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // its log tells more
+		_ = cmd.Wait() // its log has the reason
 		close(ended)
 	}()
 	return ended, nil
 }
 
-// end ends a process, by force after a while, and returns when it has ended. os.FindProcess
-// pins the process, and only then is the pid file asked once more.
+// end ends a process, with SIGKILL if SIGTERM is not enough within 10 seconds, and returns
+// when the process has ended. It reads the pid file again after os.FindProcess, which pins
+// the process, so that it cannot signal another process that got the same number.
 func (e *environment) end(ctx context.Context, name string) error {
 	path := e.path(name + ".pid")
 	pid, err := holderOf(path)

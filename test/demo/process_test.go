@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/test/story"
 )
 
-// TestMain lets the test program stand in for the demo: a background process starts as that.
+// TestMain makes the test binary act as the demo when a background process starts it.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "hold" {
 		root := newRootCommand()
@@ -33,7 +33,7 @@ func TestProcess(t *testing.T) {
 	running := func(context.Context) bool {
 		pid, err := holderOf(pidFile)
 		if err != nil {
-			return false // locked, and its number not yet written
+			return false // locked, but its number is not written yet
 		}
 		comm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
 		return err == nil && string(comm) == "sleep\n"
@@ -64,7 +64,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// A number in a file that nobody has locked belongs, by now, to somebody else.
+// A number in a pid file without a lock may be that of an unrelated process.
 func TestEndSparesOthers(t *testing.T) {
 	t.Parallel()
 	e := &environment{root: t.TempDir(), out: io.Discard}

@@ -14,14 +14,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// What Helm calls the two parts of a chart in a registry, and what a plain file is.
+// The media types of the two parts of a Helm chart, and of an artifact without a config.
 const (
 	chartConfigType = "application/vnd.cncf.helm.config.v1+json"
 	chartLayerType  = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 	emptyType       = "application/vnd.oci.empty.v1+json"
 )
 
-// requestTimeout is for all the requests of one command.
+// requestTimeout bounds all requests of one command together.
 const requestTimeout = time.Minute
 
 func newPushCommand() *cobra.Command {
@@ -40,7 +40,8 @@ func newPushCommand() *cobra.Command {
 	return push
 }
 
-// newPushImageCommand pushes images with one file; with several platforms, and an index of them.
+// newPushImageCommand returns a command that pushes an image with
+// one file or, with platforms, one for each and an index of them.
 func newPushImageCommand() *cobra.Command {
 	var platforms []string
 	cmd := pushCommand("image HOST/REPOSITORY:TAG", "Push an image that says its own name", 1,
@@ -55,7 +56,7 @@ func newPushImageCommand() *cobra.Command {
 	return cmd
 }
 
-// pushCommand makes a command whose first argument is where to push to. It prints what it pushed.
+// pushCommand returns a command whose first argument is where to push to. It prints what it pushed.
 func pushCommand(use, short string, least int, push func(context.Context, reference, []string) (ocispec.Descriptor, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
@@ -86,7 +87,7 @@ func pushChart(ctx context.Context, to reference, args []string) (ocispec.Descri
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("packing %s: %w", args[0], err)
 	}
-	// Helm finds a chart by its name and version, and tags have no "+".
+	// Helm finds a chart by its name and version; tags cannot contain "+".
 	if name, tag := filepath.Base(to.repository), strings.ReplaceAll(c.version, "+", "_"); name != c.name || to.tag != tag {
 		return ocispec.Descriptor{}, fmt.Errorf("the chart is %s:%s, and Helm would not find it at %s", c.name, tag, to)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// undoSealed publishes one artifact in a sealed manifest, deletes the manifest, and then runs the commands of
-// docs/tasks/delete-and-undo.md that bring it back as it was.
+// undoSealed publishes one artifact in a sealed manifest, deletes the manifest,
+// and then restores it with the commands of docs/tasks/delete-and-undo.md.
 const undoSealed = `
 set -euo pipefail
 source bin/dev.env
@@ -35,8 +35,8 @@ kubectl wait am/sealed-1.0.0 --for=condition=Uploaded --timeout=1m
 kubectl get am sealed-1.0.0 -o jsonpath='state {.spec.artifactManifestState}'
 `
 
-// TestReadme runs the commands of the README's section "A version's life", in an environment of its own, and there the undo
-// of a sealed manifest. `make` is left out: the test does what `make up` and `make down` do.
+// TestReadme runs the commands of the README's section "A version's life" in a separate environment,
+// and there the undo of a sealed manifest. It does itself what `make up` and `make down` do.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("kubectl"); err != nil {
@@ -75,7 +75,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// clone is a folder that stands in for a clone of the repository whose bin is empty.
+// clone returns a folder that acts as a clone of the repository with an empty bin.
 func clone(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -94,7 +94,8 @@ func clone(t *testing.T) string {
 	return root
 }
 
-// inClone runs a program in a clone and returns its standard output. A program in the clone's bin begins with bin/.
+// inClone runs a program in a clone, and returns its standard
+// output. The name of a program in the clone's bin begins with bin/.
 func inClone(ctx context.Context, t *testing.T, root, name string, args ...string) string {
 	t.Helper()
 	if strings.HasPrefix(name, "bin/") {
@@ -104,7 +105,7 @@ func inClone(ctx context.Context, t *testing.T, root, name string, args ...strin
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(root, "bin", "kubectl"), "CGO_ENABLED=0") // as in the Makefile
-	if name != "go" {                                                                                      // which builds packages of the real clone
+	if name != "go" {                                                                                      // it builds packages of the real clone
 		cmd.Dir = root
 		cmd.Env = append(cmd.Env, "PWD="+root)
 	}

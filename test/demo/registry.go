@@ -28,7 +28,7 @@ const (
 	addressFile  = "registry.address"
 )
 
-// newRegistryCommand serves a registry in the foreground; `up` runs it in the background.
+// newRegistryCommand returns a command that serves a registry in the foreground; `up` runs it in the background.
 func newRegistryCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "registry DIRECTORY",
@@ -40,8 +40,8 @@ DIRECTORY/` + addressFile + `. It is the same one after a restart, if the port i
 	}
 }
 
-// serveRegistry serves as `nfo registry --open` does, but that a second after a push what nothing names may go: the
-// story does not wait for an hour.
+// serveRegistry serves like `nfo registry --open`, but with a grace of one second after a push,
+// so that the story need not wait for an hour until a collection removes unreferenced content.
 func serveRegistry(ctx context.Context, dir string) error {
 	v, err := volume.Open(filepath.Join(dir, registryName), volume.Options{})
 	if err != nil {
@@ -65,7 +65,7 @@ func serveRegistry(ctx context.Context, dir string) error {
 	return errors.Join(<-running, registry.Close())
 }
 
-// newCollectCommand has the registry collect, as a purge does, and waits until it has.
+// newCollectCommand returns a command that asks the registry for a collection, as a purge does, and waits for its end.
 func newCollectCommand() *cobra.Command {
 	return inEnvironment("collect", "Have the registry remove from its disk what nothing names, and say what that freed", func(ctx context.Context, e *environment) error {
 		c, err := nfo.Open(nfo.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: e.registryHost()}})
@@ -92,7 +92,7 @@ func newCollectCommand() *cobra.Command {
 	})
 }
 
-// listen takes the address that the file has, or else a free one, and writes it there.
+// listen listens on the address in the file or, if that is not possible, on a free one, which it writes to the file.
 func listen(ctx context.Context, file string) (net.Listener, error) {
 	var config net.ListenConfig
 	if before, err := os.ReadFile(file); err == nil {
@@ -110,7 +110,7 @@ func listen(ctx context.Context, file string) (net.Listener, error) {
 	return l, nil
 }
 
-// answers reports whether a server says 200.
+// answers reports whether a server answers with status 200.
 func answers(ctx context.Context, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

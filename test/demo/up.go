@@ -20,7 +20,7 @@ const (
 	managerName      = "manager"
 	managerNamespace = "nfo-system"
 	managerAccount   = "nfo-manager"
-	// tokenLife is longer than anybody plays.
+	// tokenLife is longer than a demo runs.
 	tokenLife = "8760h"
 )
 
@@ -45,7 +45,7 @@ The operator runs. In this shell:
 Logs are in bin/dev. "make demo" tells the whole story, "make down" ends it.
 `
 
-// up starts what does not run. What was started is ended again if something fails.
+// up starts the processes that do not run. If none ran before and a step fails, it ends all of them.
 func (e *environment) up(ctx context.Context) (err error) {
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		return fmt.Errorf("looking for kubectl, which has to be installed: %w", err)
@@ -55,7 +55,7 @@ func (e *environment) up(ctx context.Context) (err error) {
 		return err
 	}
 	if !running {
-		if err := e.down(ctx); err != nil { // what a crash has left
+		if err := e.down(ctx); err != nil { // removes files that a crash left behind
 			return fmt.Errorf("cleaning up: %w", err)
 		}
 		defer func() {
@@ -106,7 +106,7 @@ func (e *environment) startRegistry(ctx context.Context) error {
 	})
 }
 
-// install applies what the operator needs in the cluster, and makes the manager's identity.
+// install applies what the operator needs in the cluster, and writes the manager's kubeconfig.
 func (e *environment) install(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"apply", "-k", "config/crd"},
@@ -125,7 +125,7 @@ func (e *environment) install(ctx context.Context) error {
 	return e.writeIdentity(e.path("manager.kubeconfig"), strings.TrimSpace(token))
 }
 
-// writeIdentity writes a kubeconfig of the cluster that has a token and nothing else to log in with.
+// writeIdentity writes a kubeconfig of the cluster whose only login is a token.
 func (e *environment) writeIdentity(path, token string) error {
 	cfg, err := clientcmd.LoadFromFile(e.kubeconfig())
 	if err != nil {
@@ -139,7 +139,7 @@ func (e *environment) writeIdentity(path, token string) error {
 	return nil
 }
 
-// startManager runs the manager from outside the cluster with the rights that it has inside.
+// startManager runs the manager outside the cluster, with the rights that it has inside.
 func (e *environment) startManager(ctx context.Context) error {
 	if pid, err := holderOf(e.path(managerName + ".pid")); pid != 0 || err != nil {
 		return err
@@ -179,5 +179,5 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// quote makes one word of a shell of any text.
+// quote quotes a text as one word of a shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

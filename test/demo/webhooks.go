@@ -10,13 +10,13 @@ import (
 const (
 	webhookService       = "nfo-webhooks"
 	webhookConfiguration = "nfo-validating"
-	// webhooksWithin is how soon the API server has to ask the manager.
+	// webhooksWithin is the time within which the API server must be able to call the manager.
 	webhooksWithin = 30 * time.Second
 )
 
-// routeWebhooks leads the Service that the API server calls the webhooks by to the manager on this
-// host. It has no node, so no Service has an address; one of type ExternalName needs none, and
-// takes the port from the webhook. The name that the certificate is for stays the Service's.
+// routeWebhooks routes the webhooks' Service to the manager on this host. The cluster has no nodes,
+// so the Service has no endpoints. A Service of type ExternalName needs none, and uses the port in
+// the webhook configuration. The certificate must still be valid for the name of the Service.
 func (e *environment) routeWebhooks(ctx context.Context, port string) error {
 	const here = `{"spec": {"type": "ExternalName", "externalName": "localhost"}}`
 	if _, err := e.kubectl(ctx, "patch", "service", webhookService, "--namespace", managerNamespace, "--type=merge", "--patch", here); err != nil {
@@ -34,8 +34,8 @@ func (e *environment) routeWebhooks(ctx context.Context, port string) error {
 	return err
 }
 
-// awaitWebhooks returns when the API server asks the manager and trusts it: until then it can store
-// none of the operator's kinds.
+// awaitWebhooks waits until the API server can call the manager and trusts
+// its certificate: before that, it stores none of the operator's kinds.
 func (e *environment) awaitWebhooks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, webhooksWithin, fmt.Errorf("not so within %s", webhooksWithin))
 	defer cancel()

@@ -17,21 +17,21 @@ import (
 )
 
 const (
-	// registryHost is the registry's Service, whose address is fixed: neither the host nor a cluster
-	// without DNS could find it by name.
+	// registryHost is the address and port of the registry's Service. The address is fixed,
+	// because neither the host nor the cluster, which has no DNS, can resolve the Service's name.
 	registryHost = "10.96.0.50:5000"
-	// registrySize is that of the file system under the registry's volume.
+	// registrySize is the size of the file system under the registry's volume.
 	registrySize = "size=64m"
 	image        = "registry.example.com/nfo"
 )
 
-// node is the cluster that all tests share, below bin/e2e of the clone.
+// node is the cluster that all tests share. Its files are in bin/e2e of the clone.
 type node struct{ root, dir string }
 
 var shared *node
 
 func TestMain(m *testing.M) {
-	if os.Getenv("NFO_E2E") == "" { // `go test ./...` has neither root nor the images
+	if os.Getenv("NFO_E2E") == "" { // `go test ./...` has neither root nor the image
 		os.Exit(m.Run())
 	}
 	os.Exit(withNode(context.Background(), m.Run))
@@ -67,7 +67,7 @@ func (n *node) kubeconfig() string      { return n.path("cluster/kubeconfig") }
 
 // up starts the node with the product's image loaded, and the file system for the registry.
 func (n *node) up(ctx context.Context) error {
-	if err := n.down(ctx); err != nil { // what a killed run has left
+	if err := n.down(ctx); err != nil { // a killed run may have left files
 		return err
 	}
 	if err := os.MkdirAll(n.path("registry"), 0o755); err != nil {
@@ -85,7 +85,7 @@ func (n *node) up(ctx context.Context) error {
 	return n.cluster(ctx, "load-image", "--dir", n.path("cluster"), filepath.Join(n.root, "bin/image/nfo.tar"))
 }
 
-// down ends the node and removes its files. Doing so again is harmless.
+// down ends the node and removes its files. A second call does nothing.
 func (n *node) down(ctx context.Context) error {
 	if _, err := os.Stat(n.dir); os.IsNotExist(err) {
 		return nil
@@ -93,16 +93,16 @@ func (n *node) down(ctx context.Context) error {
 	if err := n.cluster(ctx, "down", "--dir", n.path("cluster")); err != nil {
 		return err
 	}
-	// EINVAL says that nothing is mounted there.
+	// EINVAL: nothing is mounted there.
 	if err := syscall.Unmount(n.path("registry"), 0); err != nil && err != syscall.EINVAL && err != syscall.ENOENT {
 		return fmt.Errorf("unmounting the registry's file system: %w", err)
 	}
 	return os.RemoveAll(n.dir)
 }
 
-// cluster runs a command of test/cluster and shows what it says.
+// cluster runs a command of test/cluster and prints its output.
 func (n *node) cluster(ctx context.Context, args ...string) error {
-	home := []string{"HOME=" + os.Getenv("HOME")} // of Go's caches
+	home := []string{"HOME=" + os.Getenv("HOME")} // for Go's caches
 	cmd := n.command(ctx, home, "go", append([]string{"run", "-C", filepath.Join(n.root, "test/cluster"), "."}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -111,7 +111,8 @@ func (n *node) cluster(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// command makes a command in the clone that is interrupted, with all that it started, when ctx ends.
+// command returns a command that runs in the clone. When ctx ends,
+// it is interrupted together with all processes that it started.
 func (n *node) command(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = n.root
@@ -126,7 +127,7 @@ func (n *node) command(ctx context.Context, env []string, name string, args ...s
 	return cmd
 }
 
-// tell tells the chapters of a story, each as a subtest, up to the first that does not go as expected.
+// tell runs the chapters of a story, each as a subtest, until one fails.
 func tell(t *testing.T, chapters []story.Chapter) {
 	t.Helper()
 	if shared == nil {
@@ -154,14 +155,14 @@ func tell(t *testing.T, chapters []story.Chapter) {
 			break
 		}
 	}
-	_ = w.Flush() // into memory
+	_ = w.Flush() // it writes to memory
 	fmt.Printf("\n%s\n", table.String())
-	if failure != nil { // once more, below what the cluster has to say
+	if failure != nil { // repeated below the cluster's output
 		fmt.Println(failure)
 	}
 }
 
-// explain shows what the cluster has to say when something went wrong.
+// explain prints the state and logs of the cluster after a failure.
 func (n *node) explain(ctx context.Context) {
 	for _, line := range []string{
 		"kubectl get as,am,nfdv,nsdv,sns,ts,art,cronjobs,jobs,pods,leases -A",
@@ -177,7 +178,7 @@ func (n *node) explain(ctx context.Context) {
 		fmt.Printf("\n$ %s\n", line)
 		cmd := n.command(ctx, nil, "bash", "-c", line)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
-		_ = cmd.Run() // it explains another error
+		_ = cmd.Run() // an error here would hide the one to explain
 		cancel()
 	}
 }

@@ -9,16 +9,16 @@ import (
 const (
 	// many is a manifest of 400 versions of one image.
 	many = `{ cat $YAML/releases/smf.yaml; for n in $(seq 400); do echo "  - {artifactName: smf, artifactVersion: $n.0.0}"; done; } | kubectl apply -f -`
-	// left counts the tags of these versions, and stored their digests, where the registry has them: to ask
-	// it would take longer than a release. Folders may go while find looks, which is not a failure.
+	// left counts the tags of these versions, and stored their digests, in the registry's files: requests to the
+	// registry would take longer than a release. If folders are deleted while find reads them, its error is ignored.
 	left   = `{ find $E2E/registry/docker/registry/v2/repositories/acme/smf/smf/_manifests/tags -path '*/current/link'; true; } 2>/dev/null | wc -l`
 	stored = `{ find $E2E/registry/docker/registry/v2/repositories/acme/smf/smf/_manifests/revisions -name link; true; } 2>/dev/null | wc -l`
 	// leader prints the pod that holds the manager's lease.
 	leader = `kubectl get lease -n nfo-system nfo-manager -o jsonpath='{.spec.holderIdentity}' | cut -d_ -f1`
 )
 
-// killedWhen ends the process $VICTIM at once, as a crash would, which not even a pod's deletion with a
-// grace period of zero does, as soon as something is so.
+// killedWhen kills the process $VICTIM at once, as in a crash, as soon as the shell condition
+// is true. Deleting a pod, even with a grace period of zero, does not kill it as abruptly.
 func killedWhen(so string) string { return `until ` + so + `; do :; done; kill -KILL $VICTIM` }
 
 var failing = []story.Chapter{
@@ -43,7 +43,7 @@ var failing = []story.Chapter{
 		story.Run(`for image in upf-datapath:1.0.0 upf-control:1.0.0 upf-init:1.0.0 upf-migrate:1.0.0 exporter:2.1.0; do demo push image $REPO/$image; done | tee $E2E/live`, story.Lines(5, "@sha256:")),
 		story.Run(`kubectl delete -n publisher am smf --timeout=120s`, story.Says("deleted")),
 		story.Run(`kubectl annotate -n publisher ts --all nfo.dev/expire-now=`, story.Says("annotated")),
-		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"purge":{"concurrency":1}}}'`, story.Says("patched")), // otherwise it takes no time
+		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"purge":{"concurrency":1}}}'`, story.Says("patched")), // otherwise the purge is too fast to be interrupted
 		story.Run(`export VICTIM=$(pid publisher $(kubectl get pod -n publisher -l app=registry -o name))`),
 		story.Run(`kubectl create job -n publisher cut --from=cronjob/acme-purge; ` + killedWhen(`[ $(`+stored+`) -lt 400 ]`) + `; ` + stored + ` | tee $E2E/left`),
 		story.Run(`awk '$1 > 0 && $1 < 400 {print "It was in the middle: " $1 " digests were left."}' $E2E/left`, story.Says("in the middle")),
@@ -52,7 +52,7 @@ var failing = []story.Chapter{
 		story.Until(`kubectl get -n publisher as acme`, story.Says("acme True")),
 		story.Refused(`demo resolve $(sed 's/:[^:@]*@/@/' $E2E/smf)`, story.Lines(400, "404 Not Found")),
 		story.Run(`demo resolve $(cat $E2E/live)`, story.Lines(5, "200 OK")),
-		// What was deleted and not recorded is believed to be gone once two purges a minute apart have not found it.
+		// A digest that was deleted without a record counts as deleted once two purges, a minute apart, have not found it.
 		story.Until(`kubectl create job -n publisher after-$(date +%s) --from=cronjob/acme-purge; sleep 25; kubectl get -n publisher ts 2>&1`, story.Omits("smf")).Within(4 * time.Minute),
 	}},
 	{Title: "An upgrade gives the manager too little memory: the new one is killed at each start, and the old one goes on. Without that nothing can be deleted; with enough memory all goes on where it was.", Steps: []story.Step{

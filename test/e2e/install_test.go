@@ -7,12 +7,12 @@ import (
 	"github.com/nfo-operator/nfo/test/story"
 )
 
-// helm lines are typed as the README has them; only the image is this run's own, and the registry is
-// polled more often, for there are manifests of hundreds of artifacts and nobody wants to wait.
+// The helm commands are those of the README, with this run's image and a
+// higher polling rate, because some manifests have hundreds of artifacts.
 const (
 	install = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 --wait --timeout 2m`
 	upgrade = `helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 --wait --timeout 2m`
-	// previous is this chart as it might have been one version ago: with a schema that lacks a column.
+	// previous is a copy of the chart as an earlier version could have been: its schema lacks a column.
 	previous = `rm -rf $E2E/previous && cp -r charts/nfo $E2E/previous && sed -i 's/^version: .*/version: 0.0.1/' $E2E/previous/Chart.yaml && ` +
 		`sed -i '/name: Restorable Until/,+1d;/jsonPath: .status.restorableUntil/,+1d' $E2E/previous/files/crd/nfo.dev_tombstones.yaml`
 
@@ -20,8 +20,8 @@ const (
 	registryUp = `sed "s#E2E#$E2E#;s#IMAGE#$IMAGE#;s#PEERS#$PWD/bin/peers#" $YAML/registry/registry.yaml | kubectl apply -f -`
 )
 
-// TestNfo is the life of the product on a cluster, in one story: each chapter begins with what the one
-// before it has left.
+// TestNfo goes through the life of the product on a cluster in one
+// story. Each chapter starts with the state that the previous one left.
 func TestNfo(t *testing.T) {
 	var all []story.Chapter
 	for _, part := range [][]story.Chapter{installing, publishing, purging, running, failing, removing} {

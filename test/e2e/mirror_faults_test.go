@@ -8,28 +8,29 @@ import (
 )
 
 const (
-	// noWebhook leads the API server to a port where no webhook is served, and webhook back.
+	// noWebhook points the API server to a port at which no webhook is served. webhook points it to the right one again.
 	noWebhook   = `port=9; ` + webhookPort
 	webhook     = `port=443; ` + webhookPort
 	webhookPort = `kubectl patch mutatingwebhookconfigurations nfo-pods --type=json -p '[{"op":"replace","path":"/webhooks/0/clientConfig/service/port","value":'$port'}]'`
 
 	// layers prints the digests of the layers of two images, each of which has one.
 	layers = `for v in 1.0.0 2.0.0; do crane manifest --insecure $SOURCE/acme/upf:$v | sed -E 's/.*"layers":\[\{[^}]*"digest":"sha256:([0-9a-f]{64})".*/\1/'; echo; done | grep .`
-	// blobs is where the registry has them, by the first two digits of a digest and the digest itself.
+	// blobs is the folder of the registry's blobs. Their path has the first two digits of the digest, then the digest.
 	blobs = `$E2E/registry/shared/docker/registry/v2/blobs/sha256`
-	// corrupt changes some bytes in the middle of a blob on the registry's disk.
+	// corrupt changes some bytes in the middle of each of these blobs on the registry's disk.
 	corrupt = `for d in $(cat $E2E/layers); do f=` + blobs + `/${d:0:2}/$d/data; printf 'corrupt' | dd of=$f bs=1 seek=$(($(stat -c %s $f) / 2)) conv=notrunc status=none && ! right $d $f || exit 1; done`
-	// healed checks that the blobs on the registry's disk have the bytes that their digests say.
+	// healed checks that the blobs on the registry's disk match their digests.
 	healed = `for d in $(cat $E2E/layers); do right $d ` + blobs + `/${d:0:2}/$d/data || exit 1; done && echo all right`
-	// fromAgent reads a blob from the node's agent and compares its bytes.
+	// fromAgent reads a blob from the node's agent and compares it with its digest.
 	fromAgent = `d=$(head -1 $E2E/layers) && nsenter --net=$E2E/cluster/node/netns curl --noproxy '*' --silent --show-error --fail -o $E2E/blob http://127.0.0.1:7439/v2/10.96.0.50_5000/acme/upf/blobs/sha256:$d && right $d $E2E/blob && echo right`
 
 	registryLogs = `kubectl logs -n nfo-system -l app.kubernetes.io/component=registry --tail=-1 --prefix`
-	// reported checks that the registry has said of each that it is corrupt.
+	// reported checks that the registry has logged each of the blobs as corrupt.
 	reported = registryLogs + ` > $E2E/log; for d in $(cat $E2E/layers); do grep $d $E2E/log | grep corrupt || exit 1; done`
 )
 
-// TestMirrorFaults is what pods do while parts of the product are down, or its disk is damaged. The source needs no login.
+// TestMirrorFaults checks how pods start while parts of the product
+// are down or its disk is damaged. The source needs no login.
 func TestMirrorFaults(t *testing.T) { tell(t, mirrorFailing) }
 
 var mirrorFailing = []story.Chapter{
@@ -86,7 +87,7 @@ var mirrorFailing = []story.Chapter{
 		story.Run(stopSource, story.Says("scaled")),
 		story.Run(`pid nfo-system $(kubectl get pods -n nfo-system -l app.kubernetes.io/component=registry -o name | head -1) > $E2E/hung && kill -STOP $(cat $E2E/hung)`),
 	}, again(fromMirror+"upf:1.0.0"), []story.Step{
-		story.Run(`kill -CONT $(cat $E2E/hung)`), // it ends if it was told to meanwhile
+		story.Run(`kill -CONT $(cat $E2E/hung)`), // it ends now if it was asked to end meanwhile
 	})},
 	{Title: "The chart is uninstalled.", Steps: steps([]story.Step{
 		story.Run(`helm uninstall nfo --namespace nfo-system --wait --timeout 8m`, story.Says("uninstalled")).Within(9 * time.Minute),

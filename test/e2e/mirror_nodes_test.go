@@ -8,31 +8,33 @@ import (
 )
 
 const (
-	// squatter is a process of the node that has the agents' port.
+	// squatter is a process on the node that listens at the agents' port.
 	squatter = `sed "s#IMAGE#$IMAGE#" $YAML/mirror/squatter.yaml | kubectl apply -f -`
-	// fromNode asks the agent for a manifest, as the node does, at an address.
+	// fromNode requests a manifest from the agent as the node does. The URL is appended.
 	fromNode = `nsenter --net=$E2E/cluster/node/netns curl --noproxy '*' --globoff --insecure --silent --show-error -o /dev/null -o /dev/null -w '%{http_code}\n' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'`
 	ofUPF    = `/v2/10.96.0.50_5000/acme/upf/manifests/1.0.0`
-	// access upgrades to another way of the nodes to the mirror.
+	// access upgrades the chart to another value of mirror.nodeAccess, which is appended.
 	access = `helm upgrade nfo charts/nfo --namespace nfo-system --reuse-values --wait --timeout 3m --set mirror.nodeAccess=`
-	// nodeFiles prints the node's files of the agent.
+	// nodeFiles prints the files that the agent has written on the node.
 	nodeFiles = `grep -rl 'Written by nfo agent' $CERTS /etc/containers 2>/dev/null; true`
 
 	fromService  = own + `/mirror.nfo.dev/10.96.0.50_5000/acme/`
 	fromNodePort = `127.0.0.1:30500/mirror.nfo.dev/10.96.0.50_5000/acme/`
-	// trustNodePort is what containerd does by itself since 2.0: it does not verify at a loopback address.
+	// trustNodePort configures what containerd does by default since
+	// 2.0: it does not verify certificates at loopback addresses.
 	trustNodePort = `mkdir -p $CERTS/127.0.0.1:30500 && printf '[host."https://127.0.0.1:30500"]\nskip_verify = true\n' > $CERTS/127.0.0.1:30500/hosts.toml`
 
-	// twenty are pods that pull from the mirror, and twentyRun prints them.
+	// twenty applies 20 pods that pull from the mirror, and twentyRun lists them.
 	twenty    = `kubectl apply -f $YAML/mirror/many.yaml`
 	twentyRun = `kubectl get pods -n ran -l app=many`
 	ofTwenty  = `kubectl get pods -n ran -l app=many -o jsonpath='{range .items[*]}{.spec.containers[*].image}{"\n"}{end}'`
-	// endTwenty ends the processes of these containers, so that the node starts each again.
+	// endTwenty kills the processes of these containers, so that the node starts each one again.
 	endTwenty = `for id in $(kubectl get pods -n ran -l app=many -o jsonpath='{.items[*].status.containerStatuses[0].containerID}'); do ` +
 		`kill -KILL $(grep -ls "${id#containerd://}" /proc/[0-9]*/cgroup | cut -d/ -f3) || exit 1; done`
 )
 
-// TestMirrorNodes is how nodes get to the mirror, each way on the same node, and what is left of it.
+// TestMirrorNodes checks each way in which nodes reach the mirror,
+// on the same node, and that changing the way leaves nothing behind.
 func TestMirrorNodes(t *testing.T) { tell(t, reaching) }
 
 var reaching = []story.Chapter{
@@ -50,19 +52,19 @@ var reaching = []story.Chapter{
 	}, again(source+"/acme/upf:1.0.0"))},
 	{Title: "The port is free: the agent answers at both loopback addresses, over plain HTTP and TLS, and pods pull from it.", Steps: steps([]story.Step{
 		story.Run(`kubectl delete -n source pod squatter`, story.Says("deleted")),
-		story.Run(`kubectl delete pods -n nfo-system -l app.kubernetes.io/component=agent`, story.Says("deleted")), // it would wait for its back-off
+		story.Run(`kubectl delete pods -n nfo-system -l app.kubernetes.io/component=agent`, story.Says("deleted")), // otherwise the agent would wait for its back-off
 		story.Until(wanted, story.Says(fromMirror+"upf:1.0.0")),
 		story.Run(fromNode+` http://127.0.0.1:7439`+ofUPF+` https://127.0.0.1:7439`+ofUPF, story.Says("200 200")),
 		story.Run(fromNode+` 'http://[::1]:7439`+ofUPF+`' 'https://[::1]:7439`+ofUPF+`'`, story.Says("200 200")),
 		story.Run(nodeFiles, story.Omits("/")),
 	}, again(fromMirror+"upf:1.0.0"))},
 	{Title: "RuntimeMirror: the agent writes a file for the source, and pods stay as they are. Their node asks the mirror first, also while the source is down.", Steps: steps([]story.Step{
-		story.Run(`rm -r $CERTS/$SOURCE`), // the agent leaves other files alone
+		story.Run(`rm -r $CERTS/$SOURCE`), // the agent does not touch files that it has not written
 		story.Run(access+`RuntimeMirror --set 'mirror.agent.hosts={`+source+`}' --set mirror.agent.containerdFolder=${CERTS%/certs.d}`, story.Says("STATUS: deployed")).Within(4 * time.Minute),
 		story.Until(`cat $CERTS/$SOURCE/hosts.toml`, story.Says("# Written by nfo agent", `server = "http://10.96.0.50:5000"`, `[host."http://127.0.0.1:7439/v2/10.96.0.50_5000"]`)),
 		story.Run(`kubectl logs -n nfo-system -l app.kubernetes.io/component=agent --tail=-1`, story.Omits("does not read")),
 		story.Until(mirrorReady, story.Says("condition met")),
-		// A moment in which no manager answers would look the same.
+		// While no manager answers, pods would keep their images too.
 		story.Run(`kubectl wait -n nfo-system as/mirror --for=jsonpath='{.spec.mirror.rewrite}'=Never --timeout=2m`, story.Says("condition met")),
 		story.Until(wanted, story.Says(source+"/acme/upf:1.0.0"), story.Omits("127.0.0.1:7439")),
 		story.Run(stopSource, story.Says("scaled")),
@@ -97,7 +99,7 @@ var reaching = []story.Chapter{
 	}, mirrorGone("own"))},
 }
 
-// againAt is again for another way to the mirror.
+// againAt is like again, but for another address of the mirror.
 func againAt(address string) []story.Step {
 	return []story.Step{
 		story.Run(forget, story.Says("scaled")).Within(2 * time.Minute),

@@ -8,27 +8,28 @@ import (
 )
 
 const (
-	// still is a static pod of the node, and stillRuns says how it is.
+	// still runs a static pod on the node, and stillRuns prints its image and phase.
 	still     = `cp $YAML/mirror/static.yaml $E2E/cluster/node/manifests/`
 	stillRuns = `kubectl get pods -n ran -l app=still -o jsonpath='{.items[*].spec.containers[*].image} {.items[*].status.phase}'`
-	// inKubeSystem lets the mirror have an image for kube-system, too.
+	// inKubeSystem makes the mirror copy an image for kube-system too.
 	inKubeSystem = `kubectl create secret docker-registry right -n kube-system --docker-server=http://$SOURCE --docker-username=ran --docker-password=right && ` +
 		`kubectl patch serviceaccount default -n kube-system -p '{"imagePullSecrets":[{"name":"right"}]}' && ` +
 		`kubectl get artifacts -n ran -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.spec.sourceArtifact}{"\n"}{end}' | grep upf:1.0.0 | while read name image; do ` +
 		`printf 'apiVersion: nfo.dev/v1alpha1\nkind: Artifact\nmetadata: {name: %s, namespace: kube-system}\nspec: {sourceArtifact: "%s"}\n' $name $image | kubectl apply -f -; done`
 	wantedInKubeSystem = `kubectl run wanted -n kube-system --dry-run=server --image=$SOURCE/acme/upf:1.0.0 -o jsonpath='{.spec.containers[0].image}'`
-	// debug adds an ephemeral container to the function's pod, and debugs prints which there are.
+	// debug adds an ephemeral container to the function's pod, and debugs prints the pod's ephemeral containers.
 	debug  = `kubectl debug -n ran $(kubectl get pods -n ran -l app=upf -o name) --image=$SOURCE/acme/init:1.0.0 --container=look --image-pull-policy=Always --profile=general`
 	debugs = `kubectl get pods -n ran -l app=upf -o jsonpath='{.items[*].spec.ephemeralContainers[*].image} {.items[*].status.ephemeralContainerStatuses[*].state}'`
-	// ofVolume is the image of a volume in a pod that is not made: containerd mounts them since 2.1.
+	// ofVolume prints the image of a volume in a dry run of a pod. The pod
+	// is not created, because containerd mounts such volumes only since 2.1.
 	ofVolume = `kubectl apply --dry-run=server -f $YAML/mirror/model.yaml -o jsonpath='{.spec.volumes[?(@.name=="model")].image.reference}'`
-	// rolledBack goes back to the Deployment's images before.
+	// rolledBack rolls the Deployment back to its previous images.
 	rolledBack = `kubectl rollout undo -n ran deployment/upf`
-	// unusedImage prints the images that nothing uses any more, as it was recorded.
+	// unusedImage prints every image, and since when it is recorded as unused.
 	unusedImage = `kubectl get artifacts -n ran -o jsonpath='{range .items[*]}{.spec.sourceArtifact}{" "}{.status.unusedSince}{"\n"}{end}'`
 )
 
-// TestMirror is the life of images that a site pulls from its mirror.
+// TestMirror goes through the life of images that a site pulls from its mirror.
 func TestMirror(t *testing.T) { tell(t, mirroring) }
 
 var mirroring = []story.Chapter{
@@ -60,7 +61,7 @@ var mirroring = []story.Chapter{
 	}},
 	{Title: "The function's next pods pull from the mirror, and so does an ephemeral container, also while the source is down, and nothing is left on the node.", Steps: steps([]story.Step{
 		story.Run(nextImage, story.Says("upf")),
-		// The kubelet brings the agent its certificate within 90 seconds.
+		// The kubelet updates the agent's certificate within 90 seconds.
 		story.Until(fromNode+` http://127.0.0.1:7439`+ofUPF+` https://127.0.0.1:7439`+ofUPF, story.Says("200 200")).Within(3 * time.Minute),
 		story.Run(stopSource, story.Says("scaled")),
 	}, again(fromMirror+"init:1.0.0", fromMirror+"upf:1.0.0", fromMirror+"exporter@sha256:"), []story.Step{
@@ -105,7 +106,7 @@ var mirroring = []story.Chapter{
 	}, again(source+"/acme/upf:1.0.0"), mirrorGone("own"))},
 }
 
-// mirrorGone removes what is left of a story with a volume of a class.
+// mirrorGone removes what a story with a volume of the given storage class leaves.
 func mirrorGone(class string) []story.Step {
 	return []story.Step{
 		story.Run(`kubectl delete namespace ran source --timeout=120s`, story.Says("deleted")).Within(3 * time.Minute),

@@ -6,10 +6,10 @@ import (
 	"github.com/nfo-operator/nfo/test/story"
 )
 
-// lastPurge shows what the store says of its last purge.
+// lastPurge prints the last purge from the store's status.
 const lastPurge = `kubectl get -n publisher as acme -o jsonpath='{.status.lastPurge}'`
 
-// purgeNow runs the CronJob's job at once, under a name, until it is over.
+// purgeNow runs the CronJob's job at once, under the given name, and waits until it is complete.
 func purgeNow(name string) []story.Step {
 	return []story.Step{
 		story.Run(`kubectl create job -n publisher `+name+` --from=cronjob/acme-purge`, story.Says("created")),

@@ -7,12 +7,12 @@ import (
 	"github.com/nfo-operator/nfo/test/story"
 )
 
-// quickstart makes a script of the page's commands. The image, the address of a Service and the volume are this cluster's.
+// quickstart makes a script of the page's commands, with the image, Service address and volume of this cluster.
 const quickstart = `quickstart --without make,kind docs/quickstart.md | ` +
 	`sed "s#image.repository=localhost/nfo,image.tag=quickstart#image.repository=$IMAGE,image.tag=e2e,registry.host=$OWN,registry.service.clusterIP=$OWN,` +
 	`registry.persistence.size=64Mi,registry.persistence.storageClassName=own#" > $E2E/quickstart.sh`
 
-// TestQuickstart runs the commands of docs/quickstart.md, but those that make a cluster and an image.
+// TestQuickstart runs the commands of docs/quickstart.md, except those that create a cluster and an image.
 func TestQuickstart(t *testing.T) { tell(t, starting) }
 
 var starting = []story.Chapter{

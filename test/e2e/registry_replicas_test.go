@@ -12,22 +12,23 @@ const (
 	installReplicas = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 ` +
 		`--set registry.enabled=true,registry.replicas=3,registry.host=$OWN,registry.service.clusterIP=$OWN,registry.collection.grace=1m ` +
 		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=shared,registry.persistence.accessMode=ReadWriteMany --wait --timeout 3m`
-	// pushes pushes one image after the other, each again until that has succeeded. Each has a tag of its own, because a
-	// digest whose tag is overwritten before the operator has seen it stays until a purge has found it, and for its grace. The file pushed says which
-	// layer is in which image.
+	// pushes pushes one image after another and repeats each push until it succeeds. Each image has its own
+	// tag: if a tag were overwritten before the operator has seen its digest, the digest would be kept until
+	// a purge has found it and its grace period is over. The file pushed says which layer is in which image.
 	pushes = `for i in $(seq 1 12); do head -c 256K /dev/urandom > $E2E/layer$i && tar cf $E2E/layer$i.tar -C $E2E layer$i || exit 1; ` +
 		`until image=$(crane append --new_layer $E2E/layer$i.tar --new_tag $OWN/own/many-1.0.0/upf:$i 2>> $E2E/failed); do sleep 0.2; done; echo $i $image >> $E2E/pushed; sleep 0.5; done`
-	// kills kills the replicas one after the other, each while a collection may run, and waits until all run again.
+	// kills kills the replicas one after another, each while a
+	// collection may be running, and waits until all are ready again.
 	kills = `for pod in $(kubectl get pods -n nfo-system -l app.kubernetes.io/component=registry -o name); do ` + ask + `collection --request POST; ` +
 		`kill -9 $(pid nfo-system $pod) && sleep 1 && kubectl wait -n nfo-system $pod --for=condition=Ready --timeout=60s || exit 1; done`
-	// pullAll pulls what was pushed and compares each.
+	// pullAll pulls every pushed image and compares its layer.
 	pullAll = `while read i image; do crane export $image - 2>> $E2E/failed | tar xO layer$i | cmp - $E2E/layer$i || exit 1; done < $E2E/pushed`
-	// fill pushes images of 12 MiB until one is refused.
+	// fill pushes images of 12 MiB until a push is refused.
 	fill = `for i in 1 2 3 4 5 6; do head -c 12M /dev/urandom > $E2E/layer && tar cf $E2E/layer.tar -C $E2E layer && ` +
 		`crane append --new_layer $E2E/layer.tar --new_tag $OWN/own/many-1.0.0/large:$i || exit 1; done`
 )
 
-// TestClusterRegistryReplicas is what replicas that are killed and a volume that fills up do to what was pushed.
+// TestClusterRegistryReplicas checks that what was pushed survives killed replicas and a full volume.
 func TestClusterRegistryReplicas(t *testing.T) { tell(t, replicating) }
 
 var replicating = []story.Chapter{

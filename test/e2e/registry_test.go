@@ -8,27 +8,27 @@ import (
 )
 
 const (
-	// own is the address of the Service nfo-registry, fixed because this cluster has no DNS.
+	// own is the address of the Service nfo-registry. It is fixed because this cluster has no DNS.
 	own = `10.96.0.60`
-	// installOwn polls more often than the default, and keeps for a minute what nothing references.
+	// installOwn polls more often than the default, and keeps unreferenced content for one minute.
 	installOwn = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 ` +
 		`--set registry.enabled=true,registry.host=$OWN,registry.service.clusterIP=$OWN,registry.collection.grace=1m ` +
 		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=own ` +
-		// Nobody answers at the proxy: whatever is in the cluster must be reached without it.
+		// No proxy answers there: the programs must reach everything in the cluster without it.
 		`--set proxy.httpsProxy=http://127.0.0.1:9,proxy.httpProxy=http://127.0.0.1:9 --wait --timeout 3m`
-	// logIn logs an account of the publisher in, as a pipeline does.
+	// logIn logs in with an account of the publisher, as a pipeline does.
 	logIn = `kubectl create token -n own $ACCOUNT --audience nfo-registry | crane auth login $OWN --username kubernetes --password-stdin`
-	// push makes an image of one layer of 8 MiB and pushes it under a name.
+	// push makes an image with a layer of 8 MiB and pushes it. The name is appended.
 	push = `head -c 8M /dev/urandom > $E2E/layer && tar cf $E2E/layer.tar -C $E2E layer && crane append --new_layer $E2E/layer.tar --new_tag $OWN/own/upf-1.0.0/`
-	// ask asks the registry as the operator's account.
+	// ask sends a request to the registry with the operator's account. The path is appended.
 	ask = `curl --silent --show-error --cacert $E2E/ca.crt --user "nfo:$(kubectl create token -n nfo-system nfo-manager --audience nfo-registry)" https://$OWN/nfo/v1/`
-	// graceOver asks whether the grace period of all that was released is over: a purge before that deletes nothing.
+	// graceOver checks that the grace period of everything that was released is over. An earlier purge would delete nothing.
 	graceOver = `[ "$(date -u +%FT%TZ)" \> "$(kubectl get -n own ts -o jsonpath='{range .items[*]}{.status.restorableUntil}{"\n"}{end}' | sort | tail -1)" ]`
 	// used prints how many MiB of the volume are used.
 	used = ask + `usage | sed -E 's/.*"used":([0-9]+).*/\1/' | awk '{print int($1/1048576)}'`
 )
 
-// TestClusterRegistry is the life of the registry that the chart installs. Pods do not pull from it here.
+// TestClusterRegistry goes through the life of the registry that the chart installs. Pods do not pull from it in this test.
 func TestClusterRegistry(t *testing.T) { tell(t, registering) }
 
 var registering = []story.Chapter{
@@ -45,7 +45,7 @@ var registering = []story.Chapter{
 		story.Run(`kubectl get secret -n nfo-system nfo-registry-uploads -o jsonpath='{.data.secret}' | base64 -d | wc -c`, story.Says("64")),
 	}},
 	{Title: "A store in it has no URL, Secret or certificate, and says where to push.", Steps: []story.Step{
-		// A moment after the pod is ready, the node may not lead to it yet.
+		// The node may not route to the pod yet when it has just become ready.
 		story.Until(`kubectl apply -f $YAML/own/store.yaml`, story.Says("artifactstore.nfo.dev/acme", "artifactmanifest.nfo.dev/upf-1.0.0"), story.Omits("Error")),
 		story.Run(`kubectl wait -n own as/acme --for=condition=Ready --timeout=3m`, story.Says("condition met")).Within(4 * time.Minute),
 		story.Run(`kubectl get -n own as acme -o jsonpath='{.status.url}'`, story.Says("https://"+own+"/own")),

@@ -8,12 +8,12 @@ import (
 
 const (
 	account = `system:serviceaccount:nfo-system:nfo-manager`
-	// ours prints what must not be left when the product has been uninstalled.
+	// ours prints objects and finalizers that must not exist any more after the product is uninstalled.
 	ours = `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies -o name | grep /nfo-; ` +
 		`kubectl get cronjobs,jobs,pods -A -l app.kubernetes.io/managed-by=nfo -o name; ` +
 		`kubectl get as,am,nfdv,nsdv,sns -A -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.metadata.finalizers}{"\n"}{end}' | grep nfo.dev; ` +
 		`kubectl get clusterroles,clusterrolebindings,all -n nfo-system -o name | grep /nfo-; true`
-	// rest prints what the manager takes, once it has run for a minute, and fails while that is too much.
+	// rest prints the memory of the manager once it has run for a minute, and fails while it uses more than 80 MiB.
 	rest = `p=$(pid nfo-system $(` + leader + `)) && [ $(ps -o etimes= -p $p) -ge 60 ] && ` +
 		`awk '/^VmRSS/ {print "The manager has " int($2/1024) " MiB"; exit $2 > 80*1024}' /proc/$p/status`
 	everyPublisher = `for n in $(seq 1000); do printf -- '---\n'; sed "s/NAME/udm-$n/" $YAML/releases/udm.yaml; done | kubectl apply -f - | grep -c created`
@@ -30,7 +30,7 @@ var removing = []story.Chapter{
 	{Title: "The operator is kept to the publisher's namespace, where all goes on, and has no right elsewhere.", Steps: []story.Step{
 		story.Run(`kubectl create namespace customer`, story.Says("created")),
 		story.Run(upgrade+` --set 'watchNamespaces={publisher}'`, story.Says("STATUS: deployed", "It acts in publisher alone")).Within(3 * time.Minute),
-		story.Until(`kubectl get pods -n nfo-system -l app.kubernetes.io/component=manager`, story.Lines(1, "nfo-manager-")), // the old one still acts everywhere
+		story.Until(`kubectl get pods -n nfo-system -l app.kubernetes.io/component=manager`, story.Lines(1, "nfo-manager-")), // the previous manager still acts everywhere
 		story.Run(`helm test nfo --namespace nfo-system`, story.Says("Phase: Succeeded"), story.Omits("Failed")),
 		story.Refused(`kubectl get -n publisher as acme -o yaml | sed 's/namespace: publisher/namespace: customer/;/uid:/d;/resourceVersion:/d' | kubectl create -f -`, story.Says("nfo does not watch the namespace customer")),
 		story.Run(`kubectl auth can-i get secrets -n publisher --as=`+account, story.Says("yes")),

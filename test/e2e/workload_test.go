@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// granting is what an administrator does so that what runs counts for the store acme.
+	// granting is what an administrator runs so that workloads are counted for the store acme.
 	granting = `helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 --set workloads.enabled=true ` +
 		`--set 'workloads.purgers[0].namespace=publisher,workloads.purgers[0].store=acme' --set 'workloads.helmReleases={ran}' --wait --timeout 2m`
-	// smf is a manifest that no definition names.
+	// smf is a manifest that no definition references.
 	smf = `kubectl apply -n publisher -f - <<< '{"apiVersion": "nfo.dev/v1alpha1", "kind": "ArtifactManifest", "metadata": {"name": "smf-1.0.0"}, "spec": {"artifactStoreRef": {"name": "acme"}, "artifacts": [` +
 		`{"artifactName": "smf", "artifactVersion": "1.0.0", "artifactType": "OCIArtifact"}, {"artifactName": "report", "artifactVersion": "1.0.0", "artifactType": "OCIArtifact"}]}}'`
 )
 
-// running is what a cluster runs, which no object of nfo names.
+// running has workloads that no object of nfo references.
 var running = []story.Chapter{
 	{Title: "An administrator grants to read what workloads run, and the store counts it.", Steps: []story.Step{
 		story.Run(`kubectl create namespace ran`, story.Says("created")),
@@ -33,7 +33,7 @@ var running = []story.Chapter{
 		story.Refused(`kubectl delete -n publisher am smf-1.0.0`, story.Says("deployments/ran/smf", "cronjobs/ran/report", "has some resources attached to it")),
 		story.Run(`kubectl scale -n ran deployment smf --replicas=0`, story.Says("scaled")),
 		story.Run(`kubectl delete -n ran cronjob report`, story.Says("deleted")),
-		// An answer that takes the webhook more than two seconds is of an older reading.
+		// If reading takes the webhook more than two seconds, it answers from an older reading.
 		story.Until(`kubectl delete -n publisher am smf-1.0.0 --dry-run=server 2>&1; true`, story.Says("deployments/ran/smf"), story.Omits("cronjobs")),
 		story.Refused(`kubectl delete -n publisher am smf-1.0.0`, story.Says("deployments/ran/smf"), story.Omits("cronjobs")),
 		story.Until(`kubectl describe -n publisher am smf-1.0.0`, story.Says("Deployment", "DeletionRefused")),

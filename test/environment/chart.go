@@ -12,8 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// buildChartReader builds the program that reads charts where a test has the race detector, which alone needs
-// more memory than a chart may take.
+// buildChartReader builds a separate program that reads charts if the test binary has the race
+// detector. The race detector alone needs more memory than the reading of a chart may use.
 func (e *Environment) buildChartReader() error {
 	if !program.Racing {
 		return nil
@@ -22,7 +22,7 @@ func (e *Environment) buildChartReader() error {
 	return program.Build(e.dir, false, "nfo")
 }
 
-// charts reads charts as the product does.
+// charts returns a reader that reads charts as the product does.
 func (e *Environment) charts(t testing.TB) *chart.Reader {
 	t.Helper()
 	r, err := chart.NewReader(chart.Limits{}, 1, e.chartCommand...)
@@ -32,8 +32,8 @@ func (e *Environment) charts(t testing.TB) *chart.Reader {
 	return r
 }
 
-// A manager starts its own program, with the argument chart, to read a chart. In a test that is the
-// test binary, which must then be `nfo chart` and run no test.
+// To read a chart, a manager starts its own executable with the argument chart. In a test
+// that executable is the test binary, which must then behave as `nfo chart` and run no test.
 func init() {
 	if len(os.Args) < 2 || os.Args[1] != "chart" {
 		return

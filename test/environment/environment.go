@@ -26,11 +26,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Identities whose rights are generated.
+// Users whose rights are generated.
 const (
-	// ManagerUser is that of managers.
+	// ManagerUser is the user of managers.
 	ManagerUser = "system:serviceaccount:nfo-system:nfo-manager"
-	// RemoverUser is that of `nfo remove` where a job runs it.
+	// RemoverUser is the user of `nfo remove` in a job.
 	RemoverUser = "system:serviceaccount:nfo-system:nfo-remover"
 )
 
@@ -42,15 +42,15 @@ type Environment struct {
 	Client client.Client
 
 	rights map[string]*rights // by user
-	// chartCommand starts the program that reads charts for managers: this one, if it is empty.
+	// chartCommand starts the program that reads charts for managers. If empty, the test binary reads them.
 	chartCommand []string
 	command      *exec.Cmd
 	stdin        io.Closer
 	dir          string
 }
 
-// Root is the repository's folder: the nearest one above the working directory, which for a
-// test is its package's, that has a go.mod.
+// Root returns the repository's folder: the nearest folder above the working directory
+// that has a go.mod. The working directory of a test is the folder of its package.
 func Root() string {
 	dir, err := os.Getwd()
 	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
@@ -61,10 +61,10 @@ func Root() string {
 	return "."
 }
 
-// Main runs the tests of a package in an environment that they share, and returns the exit code.
+// Main starts one environment for all tests of a package, runs the tests and returns the exit code.
 func Main(m *testing.M, shared **Environment) int { return run(m, shared, (*Environment).install) }
 
-// Empty is Main without the product, for tests that install it themselves.
+// Empty is like Main, but does not install the product. It is for tests that install the product themselves.
 func Empty(m *testing.M, shared **Environment) int { return run(m, shared, nil) }
 
 func run(m *testing.M, shared **Environment, install func(*Environment, context.Context) error) int {
@@ -88,18 +88,18 @@ func run(m *testing.M, shared **Environment, install func(*Environment, context.
 	return code
 }
 
-// start starts the API server. The first time ever it builds the server, which takes minutes and is
-// shown on standard error.
+// start starts the API server. If the server is not built yet,
+// this takes minutes; the progress is written to standard error.
 func start(ctx context.Context) (*Environment, error) {
 	dir, err := os.MkdirTemp("", "nfo-test-")
 	if err != nil {
 		return nil, err
 	}
 	e := &Environment{dir: dir, rights: map[string]*rights{ManagerUser: newRights(), RemoverUser: newRights()}}
-	// The child ends when its standard input closes: also when this process is killed.
+	// The child ends when its standard input is closed, also if this process is killed.
 	e.command = exec.Command("go", "run", "-C", filepath.Join(Root(), "test", "cluster"), ".", "run", "--dir", dir, "--stdin")
 	e.command.Stdout, e.command.Stderr = os.Stderr, os.Stderr
-	e.command.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make cluster` has built it
+	e.command.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make cluster` builds it, so that the build cache is used
 	if e.stdin, err = e.command.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func start(ctx context.Context) (*Environment, error) {
 	return e, nil
 }
 
-// connect waits for the cluster.
+// connect waits until the cluster is ready and sets Admin and Client.
 func (e *Environment) connect(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- e.command.Wait() }()
@@ -141,11 +141,11 @@ func (e *Environment) connect(ctx context.Context) error {
 	return err
 }
 
-// Kubeconfig is a file by which programs are Admin.
+// Kubeconfig is the path of a kubeconfig file with the rights of Admin.
 func (e *Environment) Kubeconfig() string { return filepath.Join(e.dir, "kubeconfig") }
 
-// install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
-// node, and for the webhooks, which come and go with the managers that serve them.
+// install applies what `kubectl apply -k config` applies, except the Deployment, because the cluster
+// has no node, and the webhooks that StartManager installs together with the managers that serve them.
 func (e *Environment) install(ctx context.Context) error {
 	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/rbac/workloads.yaml", "config/rbac/mirror.yaml", "config/rbac/mirror_purger.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
 		files, err := filepath.Glob(filepath.Join(Root(), pattern))
@@ -161,22 +161,21 @@ func (e *Environment) install(ctx context.Context) error {
 	if err := errors.Join(e.bindRemover(ctx), e.bindScope(ctx), e.bindMirror(ctx)); err != nil {
 		return err
 	}
-	// A CRD is served a moment after it was stored.
+	// The API server serves a CRD only some time after the CRD was stored.
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		for _, kind := range []string{"ArtifactStoreList", "ArtifactManifestList", "NetworkFunctionDefinitionVersionList", "NetworkServiceDesignVersionList", "SiteNetworkServiceList", "TombstoneList", "ArtifactList"} {
 			l := &unstructured.UnstructuredList{}
 			l.SetAPIVersion("nfo.dev/v1alpha1")
 			l.SetKind(kind)
 			if err := e.Client.List(ctx, l); err != nil {
-				return false, nil //nolint:nilerr // not served yet is what is waited for
+				return false, nil //nolint:nilerr // the kind is not served yet
 			}
 		}
 		return true, nil
 	})
 }
 
-// Apply applies every object of a YAML file, server-side, as a person would with kubectl. change,
-// when not nil, may edit each object first.
+// Apply applies every object of a YAML file with server-side apply. Each change may edit an object first.
 func (e *Environment) Apply(ctx context.Context, file, namespace string, change ...func(*unstructured.Unstructured)) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -206,8 +205,8 @@ func (e *Environment) Apply(ctx context.Context, file, namespace string, change 
 	}
 }
 
-// bindRemover gives RemoverUser its roles, which `kubectl apply -k config` does not: there an
-// administrator removes.
+// bindRemover binds RemoverUser to its roles. `kubectl apply -k config`
+// does not bind them, because an administrator runs `nfo remove` there.
 func (e *Environment) bindRemover(ctx context.Context) error {
 	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: RemoverUser}}
 	everywhere, here := &rbacv1.ClusterRoleBinding{Subjects: subjects}, &rbacv1.RoleBinding{Subjects: subjects}
@@ -221,8 +220,8 @@ func (e *Environment) bindRemover(ctx context.Context) error {
 	return errors.Join(e.Client.Create(ctx, everywhere), e.Client.Create(ctx, here))
 }
 
-// bindScope lets the manager and the purges see which namespaces there are, as the chart does with workloads.enabled.
-// What runs in them is for each test to grant.
+// bindScope allows the manager and the purges to read namespaces, as the chart does
+// with workloads.enabled. Each test grants access to the workloads that it needs.
 func (e *Environment) bindScope(ctx context.Context) error {
 	b := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "nfo-workloads-scope"}}
 	b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-workloads-scope"}
@@ -230,7 +229,7 @@ func (e *Environment) bindScope(ctx context.Context) error {
 	return e.Client.Create(ctx, b)
 }
 
-// bindMirror lets the manager do what a mirror needs, as the chart does with mirror.enabled.
+// bindMirror grants the manager the roles that a mirror needs, as the chart does with mirror.enabled.
 func (e *Environment) bindMirror(ctx context.Context) error {
 	var failed []error
 	for _, role := range []string{"nfo-mirror", "nfo-mirror-namespaces", "nfo-mirror-agents"} {
@@ -242,14 +241,14 @@ func (e *Environment) bindMirror(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// As is a configuration that acts as another user.
+// As returns a configuration that impersonates a user.
 func (e *Environment) As(user string) *rest.Config {
 	c := rest.CopyConfig(e.Admin)
 	c.Impersonate.UserName = user
 	return c
 }
 
-// Judged is As for the product itself: LeastPrivilege judges what is done with it.
+// Judged is like As, but records the requests, so that LeastPrivilege can check them. It is for the product's own requests.
 func (e *Environment) Judged(user string) *rest.Config {
 	c := e.As(user)
 	if r := e.rights[user]; r != nil {
@@ -258,7 +257,7 @@ func (e *Environment) Judged(user string) *rest.Config {
 	return c
 }
 
-// close ends the API server and removes its files.
+// close ends the API server, waits until it has ended and removes its files.
 func (e *Environment) close(ctx context.Context) error {
 	err := e.stdin.Close()
 	gone := func(context.Context) (bool, error) {

@@ -33,52 +33,52 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Transport sees and may refuse the requests of a manager.
+// Transport wraps the transport of a manager. It sees every request and may refuse it.
 type Transport func(http.RoundTripper) http.RoundTripper
 
-// ManagerOptions changes a manager from what its command line's defaults make it.
+// ManagerOptions changes a manager from the defaults of the command line.
 type ManagerOptions struct {
-	// Namespaces that its cache sees.
+	// Namespaces are the namespaces in the manager's cache.
 	Namespaces []string
-	// API and Registry see the requests to each side.
+	// API and Registry wrap the transports to the API server and to registries.
 	API, Registry Transport
-	// QPS bounds its requests to the API server; 200, as on the command line, when 0.
+	// QPS limits the manager's requests to the API server for each second. 0: 200, as on the command line.
 	QPS float32
-	// PollsPerSecond is 100 when 0: tests do not wait.
+	// PollsPerSecond limits the manager's requests to registries. 0: 100, so that tests do not wait.
 	PollsPerSecond float64
-	// PurgerImage as on the command line.
+	// PurgerImage is the purge's image, as on the command line.
 	PurgerImage string
-	// RefuseLoopback makes it refuse registries at loopback addresses, as on the command line. All registries of
-	// tests are at one.
+	// RefuseLoopback makes the manager refuse registries at loopback addresses,
+	// as on the command line. All registries of tests are at loopback addresses.
 	RefuseLoopback bool
-	// PurgerResources are the defaults of the command line when nil.
+	// PurgerResources are the resources of a purge's pod. nil: the defaults of the command line.
 	PurgerResources *corev1.ResourceRequirements
-	// Places is a list of places as on the command line, read.
+	// Places is the parsed list of places of the command line.
 	Places place.Rules
-	// Cluster is how it reaches the cluster's own registry, as on the command line. Default: none.
+	// Cluster says how the manager reaches the cluster's own registry, as on the command line. Default: no such registry.
 	Cluster registry.ClusterRegistry
-	// Settings are those of the mirror, whose store is in the namespace nfo-system. Default: none, and a manager
-	// removes that of another one.
+	// Settings configure the mirror, whose store is in Namespace. Default:
+	// no mirror, and the manager deletes the store of an earlier one.
 	Settings settings.Settings
-	// Lookup resolves hosts of registries. When nil only those that are addresses resolve: tests ask no name server.
+	// Lookup resolves the hosts of registries. nil: only IP addresses resolve, so that tests send no DNS requests.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Clock is the real one when nil.
+	// Clock is the manager's clock. nil: the real clock.
 	Clock clock.PassiveClock
-	// SecondLook is a second when 0.
+	// SecondLook is the manager's option of this name. 0: one second.
 	SecondLook time.Duration
-	// Webhooks makes it serve the webhooks for its namespaces.
+	// Webhooks makes the manager serve the webhooks for Namespaces.
 	Webhooks bool
-	// Namespace is the manager's, in which the mirror's store is; nfo-system when "". With it the pods' webhook is
-	// served, too.
+	// Namespace is the manager's own namespace, which contains the
+	// mirror's store. "": nfo-system, without the webhook for pods.
 	Namespace string
-	// RepairInterval is how often it looks for pods that cannot pull their images; 100 ms when 0. Without Namespace it
-	// never does.
+	// RepairInterval is the time between two searches for pods that cannot pull their
+	// images. 0: 100 ms. Without Namespace the manager does not search during a test.
 	RepairInterval time.Duration
-	// Elect makes it work only while it holds the lease, of which there is one.
+	// Elect makes the manager work only while it holds the lease, which all managers of the API server share.
 	Elect bool
 }
 
-// logger is silent unless NFO_TEST_LOG is set: managers that tests starve and stop have much to say.
+// logger is silent unless NFO_TEST_LOG is set, because managers that tests starve and stop log many errors.
 var logger = func() logr.Logger {
 	l := logr.Discard()
 	if os.Getenv("NFO_TEST_LOG") != "" {
@@ -91,16 +91,17 @@ var logger = func() logr.Logger {
 
 // Manager is a manager that runs in this process under its own ServiceAccount.
 type Manager struct {
-	// Webhooks is the name of the ValidatingWebhookConfiguration that leads to it, "" for none.
+	// Webhooks is the name of the ValidatingWebhookConfiguration for this manager, or "" if it has none.
 	Webhooks string
-	// Pods is the name of the MutatingWebhookConfiguration that leads to it, "" for none.
+	// Pods is the name of the MutatingWebhookConfiguration for this manager, or "" if it has none.
 	Pods string
 
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// StartManager starts a manager and returns when it works. It ends with the test.
+// StartManager starts a manager and returns when its caches are filled and the API server calls
+// its webhooks. With Elect it does not wait for the caches. The manager ends with the test.
 func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	t.Helper()
 	kube := e.Judged(ManagerUser)
@@ -122,10 +123,10 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	charts := e.charts(t)
 	facts := &mirrored.Facts{Namespace: cmp.Or(o.Namespace, v1alpha1.ManagerNamespace), Image: o.PurgerImage, Watched: o.Namespaces}
 	if o.Namespace == "" {
-		o.RepairInterval = 24 * time.Hour // pods are other tests'
+		o.RepairInterval = 24 * time.Hour // the pods belong to other tests
 	}
 	used := pod.NewQueue()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop cancels it when the test is cleaned up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		Places: o.Places, Cluster: o.Cluster, Namespace: o.Namespace, Settings: o.Settings, Lookup: o.resolver(),
@@ -160,12 +161,12 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 // run runs the manager until ctx ends.
 func (m *Manager) run(ctx context.Context, mgr manager.Manager) {
 	defer close(m.done)
-	if err := mgr.Start(ctx); err != nil { // as when a test has cut it off
+	if err := mgr.Start(ctx); err != nil { // for example because a test has cut the manager off
 		logger.Error(err, "The manager has ended")
 	}
 }
 
-// base are the options of controller-runtime.
+// base returns the options of controller-runtime.
 func (o ManagerOptions) base() ctrl.Options {
 	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger, Controller: config.Controller{SkipNameValidation: new(true)}}
 	base.Cache.DefaultNamespaces = map[string]cache.Config{}
@@ -189,14 +190,14 @@ func (o ManagerOptions) resolver() func(context.Context, string) ([]netip.Addr, 
 	}
 }
 
-// Stop ends the manager and waits until it has. It may be called more than once.
+// Stop ends the manager and waits until it has ended. It may be called more than once.
 func (m *Manager) Stop() {
 	m.cancel()
 	<-m.done
 }
 
-// Passes is how often the managers of this process have reconciled a manifest, as their own
-// metrics count.
+// Passes returns how often all managers of this process have reconciled
+// an ArtifactManifest, from the metrics of controller-runtime.
 func Passes(t testing.TB) (n float64) {
 	t.Helper()
 	families, err := metrics.Registry.Gather()

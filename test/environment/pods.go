@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
-// counting is a webhook server that counts who asks.
+// counting is a webhook server that counts the requests it receives.
 type counting struct {
 	webhook.Server
 	asked *atomic.Int64
@@ -31,8 +31,9 @@ func (c counting) Register(path string, hook http.Handler) {
 
 func (w webhooks) counted(s webhook.Server) webhook.Server { return counting{s, w.asked} }
 
-// installPods makes a copy of the product's MutatingWebhookConfiguration that leads here, for the manager's namespaces
-// only, and returns its name when the API server minds it. It goes with the test, before the manager does.
+// installPods creates a copy of the product's MutatingWebhookConfiguration that sends requests
+// for the manager's namespaces to this manager. It returns the copy's name once the API server
+// calls the webhook. The copy is deleted at the end of the test, before the manager stops.
 func (w webhooks) installPods(t testing.TB) string {
 	t.Helper()
 	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
@@ -57,7 +58,7 @@ func (w webhooks) installPods(t testing.TB) string {
 	return c.Name
 }
 
-// podsMinded waits until the API server asks the pods' webhook.
+// podsMinded waits until the API server calls the webhook for pods.
 func (w webhooks) podsMinded(ctx context.Context) error {
 	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		before := w.asked.Load()

@@ -17,8 +17,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// PurgeOf is `nfo purge` of a store, under the account that the manager made for it. through, when not nil,
-// sees the requests to the API server.
+// PurgeOf returns the configuration of an `nfo purge` of a store, under the account that
+// the manager made for it. If not nil, through wraps the transport to the API server.
 func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.Config, error) {
 	kube := e.As(purge.UserName(store))
 	if through != nil {
@@ -46,7 +46,7 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 		return cfg, err
 	}
 	cfg.Workloads, cfg.Images = workloads.Read, workloads.ReadImages
-	cfg.Secrets = purge.StoredSecrets(e.Client) // a pod mounts it, and its account reads none
+	cfg.Secrets = purge.StoredSecrets(e.Client) // a pod would mount the Secret; the purge's account may not read Secrets
 	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
 	return cfg, err
 }

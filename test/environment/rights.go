@@ -17,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// right is what a rule of a role allows: one verb on one resource.
+// right is one verb on one resource, as a rule of a role grants it.
 type right struct{ group, resource, verb string }
 
 func (r right) String() string { return r.verb + " " + strings.Trim(r.resource+"."+r.group, ".") }
 
-// rights are those that an identity has made use of, and the answers that say that one is missing.
+// rights records which rights a user has used, and which ones the API server has denied.
 type rights struct {
 	mu     sync.Mutex
 	used   map[right]bool
@@ -31,8 +31,8 @@ type rights struct {
 
 func newRights() *rights { return &rights{used: map[right]bool{}, denied: map[string]bool{}} }
 
-// record is a transport that notes every request. The API server's answer to one that a role does
-// not allow says what "cannot" be done; other refusals do not.
+// record is a transport that records the right that each request needs. If the user's roles lack the
+// right, the API server's answer contains "cannot"; answers of webhooks that refuse a request do not.
 func (r *rights) record(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
@@ -44,10 +44,10 @@ func (r *rights) record(next http.RoundTripper) http.RoundTripper {
 		one := rightOf(req)
 		if resp.StatusCode != http.StatusForbidden {
 			r.used[one] = true
-			if one.verb == "watch" { // an informer lists where a server cannot begin a watch with what is there
+			if one.verb == "watch" { // an informer falls back to list if the server does not support streaming lists
 				r.used[right{one.group, one.resource, "list"}] = true
 			}
-			if one.verb == "patch" && resp.StatusCode == http.StatusCreated { // applying made it
+			if one.verb == "patch" && resp.StatusCode == http.StatusCreated { // server-side apply created the object
 				r.used[right{one.group, one.resource, "create"}] = true
 			}
 			return resp, nil
@@ -65,8 +65,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// rightOf is what a request to the API server needs: /api/v1/... or /apis/GROUP/VERSION/..., then
-// [namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]].
+// rightOf returns the right that a request to the API server needs. Its path is /api/v1/... or
+// /apis/GROUP/VERSION/..., followed by [namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]].
 func rightOf(req *http.Request) right {
 	var r right
 	parts := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
@@ -97,9 +97,8 @@ func rightOf(req *http.Request) right {
 	return r
 }
 
-// LeastPrivilege compares the generated roles of a user, ManagerUser or RemoverUser, with all that was
-// done as this user so far: a right that is missing, and one that nobody needs, is an error. It is for
-// the end of a run of all tests.
+// LeastPrivilege compares the generated roles of a user, ManagerUser or RemoverUser, with all requests of this user so
+// far. A right that is missing and a right that no request needs are errors. Call it at the end of a run of all tests.
 func (e *Environment) LeastPrivilege(user string) error {
 	roles := map[string][]string{ManagerUser: {"role.yaml", "watched.yaml"}, RemoverUser: {"remover.yaml"}}[user]
 	granted := map[right]bool{}
@@ -108,7 +107,7 @@ func (e *Environment) LeastPrivilege(user string) error {
 			return err
 		}
 	}
-	delete(granted, right{rbacv1.GroupName, "clusterroles", "bind"}) // it is used by creating a RoleBinding
+	delete(granted, right{rbacv1.GroupName, "clusterroles", "bind"}) // creating a RoleBinding uses this right
 	r := e.rights[user]
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +133,7 @@ func (e *Environment) LeastPrivilege(user string) error {
 	return errors.Join(wrong...)
 }
 
-// grantedBy adds the rights of a ClusterRole and a Role that are generated into one file of config/rbac.
+// grantedBy adds to all the rights of the ClusterRole and Role in one generated file of config/rbac.
 func grantedBy(file string, all map[right]bool) error {
 	path := filepath.Join(Root(), "config", "rbac", file)
 	f, err := os.Open(path)

@@ -30,8 +30,8 @@ type txn struct {
 	Success []put `json:"success"`
 }
 
-// Put stores objects of the product, at most 128 at once, by writing them into etcd: many times faster than to create them.
-// Nothing is validated or defaulted, and they need whatever the API server gives to an object, such as a UID.
+// Put stores at most 128 objects of the product by writing them to etcd, which is many times faster than creating them.
+// Nothing validates or defaults the objects: they must have every field that the API server would set, such as a UID.
 func (e *Environment) Put(ctx context.Context, objects ...client.Object) error {
 	etcd, err := os.ReadFile(filepath.Join(e.dir, "etcd.url"))
 	if err != nil {

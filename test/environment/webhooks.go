@@ -32,17 +32,18 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// webhooks are those of one manager: where it serves them, and for which namespaces.
+// webhooks describes the webhooks of one manager: its port, its certificate and its namespaces.
 type webhooks struct {
 	*Environment
 	namespaces  []string
 	port        int
 	certificate tls.Certificate
-	// asked is how often the pods' webhook was.
+	// asked counts the requests to the webhook for pods.
 	asked *atomic.Int64
 }
 
-// nextPort is above the ports that connections are made from, which could take it in the meantime.
+// nextPort numbers the ports from 61001. They are above the default range of ephemeral
+// ports, so that no outgoing connection can take one before the manager listens.
 var nextPort atomic.Int32
 
 func (e *Environment) newWebhooks(t testing.TB, namespaces []string) webhooks {
@@ -81,9 +82,9 @@ func (w webhooks) server() webhook.Server {
 	}}})
 }
 
-// install makes a copy of the product's ValidatingWebhookConfiguration that leads here, for the
-// manager's namespaces only, and returns its name when the API server minds it. It goes with the test,
-// before the manager does.
+// install creates a copy of the product's ValidatingWebhookConfiguration that sends requests
+// for the manager's namespaces to this manager. It returns the copy's name once the API server
+// calls the webhooks. The copy is deleted at the end of the test, before the manager stops.
 func (w webhooks) install(t testing.TB) string {
 	t.Helper()
 	c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
@@ -112,7 +113,7 @@ func (w webhooks) install(t testing.TB) string {
 	return c.Name
 }
 
-// lead has a webhook lead here, for the manager's namespaces only.
+// lead makes a webhook of a configuration point to this manager, for the manager's namespaces only.
 func (w webhooks) lead(to *admissionregistrationv1.WebhookClientConfig, from **metav1.LabelSelector) {
 	url := fmt.Sprintf("https://127.0.0.1:%d%s", w.port, *to.Service.Path)
 	*to = admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.certificate.Certificate[0]})}
@@ -121,7 +122,7 @@ func (w webhooks) lead(to *admissionregistrationv1.WebhookClientConfig, from **m
 	}}}
 }
 
-// configuration reads the product's webhook configuration of a kind from a file.
+// configuration reads the webhook configuration of the kind of into from a file in config/webhook.
 func configuration(name string, into client.Object) error {
 	file := filepath.Join(Root(), "config/webhook", name)
 	f, err := os.Open(file)
@@ -141,8 +142,8 @@ func configuration(name string, into client.Object) error {
 	}
 }
 
-// minded waits until the API server asks the webhooks, or no longer does: it learns of a configuration
-// a moment after that was stored.
+// minded waits until the API server calls the webhooks (want) or no longer calls them (not
+// want). The API server learns of a changed configuration only some time after it was stored.
 func (w webhooks) minded(ctx context.Context, want bool) error {
 	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		wrong := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespaces[0], Name: "probe"}}

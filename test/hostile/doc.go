@@ -1,3 +1,3 @@
-// Package hostile runs the manager and the purge as processes with the memory that containers have, beside tenants
-// whose registries and objects are made to cost them what others need. `make hostile` is the long form.
+// Package hostile runs the manager and the purge as processes with the memory limits of their containers. Some tenants
+// have registries and objects that are made to use up what other tenants need. `make hostile` runs the tests longer.
 package hostile

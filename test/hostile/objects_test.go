@@ -14,13 +14,13 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// filled is a text of a length that no other number has.
+// filled returns a text of a certain length that differs for each number.
 func filled(number, length int) string {
 	text := fmt.Sprintf("%d-", number)
 	return text + strings.Repeat("x", length-len(text))
 }
 
-// largest are objects at the bounds of the schema, one of each kind that a tenant can make.
+// largest returns an object of each kind that a tenant can create, as large as the schema allows.
 func (n *tenant) largest(i int) []client.Object {
 	meta := func(kind string) metav1.ObjectMeta {
 		m := n.meta(kind + filled(i, 40))
@@ -63,8 +63,8 @@ func (n *tenant) largest(i int) []client.Object {
 	return []client.Object{store, manifest, definition, design, site}
 }
 
-// Whatever a tenant writes into its objects, in whatever number, the manager does not take more memory than its
-// container has, and another tenant works on.
+// Whatever a tenant writes into its objects, and however many there are, the manager
+// does not use more memory than its container has, and another tenant's work succeeds.
 func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 	count := 15
 	if long {

@@ -21,13 +21,14 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// Memory limits of the containers, in bytes: of the manager by the chart's default, and of a purge by less than that.
+// Memory limits of the processes, in bytes. Both are below the defaults,
+// which are 768 MiB for the manager's container and 512 MiB for a purge's.
 const (
 	managerMemory = 512 << 20
 	purgeMemory   = 256 << 20
 )
 
-// process is a program of the product whose memory is watched.
+// process is a program of the product, with a memory limit.
 type process struct {
 	t     *testing.T
 	limit int64
@@ -36,7 +37,7 @@ type process struct {
 	ended chan struct{}
 
 	mu   sync.Mutex
-	most int64 // of memory in use, in bytes
+	most int64 // the largest memory in use so far, in bytes
 }
 
 // nfo builds the program, once for all tests.
@@ -48,8 +49,8 @@ var nfo = sync.OnceValues(func() (string, error) {
 	return filepath.Join(dir, "nfo"), program.Build(dir, false, "nfo")
 })
 
-// start starts nfo. It is killed, as a container is, when it takes more than its limit; a quota of the Go runtime
-// is set as the chart and the CronJob set it.
+// start starts nfo. As in a container, the process is killed if it uses more memory than its limit. env
+// is the variable from which the Go runtime's memory limit follows, as the chart or the CronJob sets it.
 func start(t *testing.T, limit int64, env string, args ...string) *process {
 	t.Helper()
 	binary, err := nfo()
@@ -71,7 +72,8 @@ func start(t *testing.T, limit int64, env string, args ...string) *process {
 	return p
 }
 
-// watch looks at the memory until the process ends. Reading charts has processes and limits of its own.
+// watch checks the memory until the process ends. It does not include
+// the processes that read charts, which have their own limits.
 func (p *process) watch() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -92,7 +94,7 @@ func (p *process) watch() {
 	}
 }
 
-// peak is the most memory that a process has had, in bytes; 0 if it has ended.
+// peak returns the largest resident memory that a process has had, in bytes, or 0 if it has ended.
 func peak(pid int) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -107,7 +109,7 @@ func peak(pid int) int64 {
 	return 0
 }
 
-// processor is the time that the process has had of all processors; 0 if it has ended.
+// processor returns the CPU time of the process, or 0 if it has ended.
 func (p *process) processor() time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -123,7 +125,7 @@ func (p *process) processor() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts in hundredths of a second
 }
 
-// works reports whether the process takes more than a tenth of a processor for some time.
+// works reports whether the process uses more than a tenth of a CPU during the given time.
 func (p *process) works(during time.Duration) bool {
 	before := p.processor()
 	<-time.After(during)
@@ -185,7 +187,7 @@ func startManager(t *testing.T) *process {
 	return p
 }
 
-// purge runs `nfo purge` until it ends or ctx does, and returns the most memory that it had.
+// purge runs `nfo purge` until it or ctx ends, and returns the largest memory that it used.
 func purge(ctx context.Context, t *testing.T, namespace, store string, args ...string) int64 {
 	t.Helper()
 	p := start(t, purgeMemory, fmt.Sprintf("GOMEMLIMIT=%d", purgeMemory/10*9), append([]string{

@@ -29,19 +29,19 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Of a large store: each manifest has so many artifacts in so many versions, and each image so many layers.
+// The size of a large store: artifacts in each manifest, versions of each artifact, and layers in each image.
 const (
 	artifactsEach, versionsEach, layersEach = 10, 50, 10
 	imagesEach                              = artifactsEach * versionsEach
 )
 
-// library is a registry with images that are made when they are asked for. It takes deletions and forgets them.
+// library is a registry that generates images when they are requested. It accepts deletions without effect.
 type library struct {
 	*httptest.Server
 	tags sync.Map // by repository@digest
 }
 
-// image is what is stored at a tag of a repository.
+// image returns the image manifest at a tag of a repository.
 func image(repository, tag string) (manifest []byte, d digest.Digest) {
 	var layers []string
 	for i := range layersEach {
@@ -91,7 +91,8 @@ func newLibrary(t *testing.T) *library {
 	return l
 }
 
-// What a purge needs for a large store is what docs/tasks/purge.md says for each 10,000 image manifests.
+// A purge of a large store must stay within its memory limit.
+// docs/tasks/purge.md has the measured values, for each 10,000 image manifests.
 func TestPurgeOfALargeStore(t *testing.T) {
 	images := 5_000
 	if long {
@@ -101,11 +102,11 @@ func TestPurgeOfALargeStore(t *testing.T) {
 	lib := newLibrary(t)
 	store := n.store("acme", "acme")
 	store.Spec.Registry.URL = lib.URL + "/acme"
-	store.Spec.Capacity = resource.NewQuantity(1<<50, resource.BinarySI) // so that all of it is read
+	store.Spec.Capacity = resource.NewQuantity(1<<50, resource.BinarySI) // so that the purge measures the whole store
 	n.create(store)
 	apimeta.SetStatusCondition(&store.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, ObservedGeneration: store.Generation})
 	n.Expect(shared.Client.Status().Update(t.Context(), store)).To(gomega.Succeed())
-	n.bury(store)
+	n.addTombstone(store)
 
 	begun := time.Now()
 	used := purge(context.WithoutCancel(t.Context()), t, n.ns, "acme", "--kubeconfig", n.purger(n.listing(lib, images/imagesEach).URL))
@@ -117,7 +118,7 @@ func TestPurgeOfALargeStore(t *testing.T) {
 	t.Logf("a purge of a store of %d image manifests of %d layers took %s and at most %d MiB: %+v", images, layersEach, time.Since(begun).Round(time.Second), used>>20, *last)
 }
 
-// uploaded is a manifest with all its images in its status.
+// uploaded returns a manifest with all its images in its status.
 func (n *tenant) uploaded(lib *library, name string) *v1alpha1.ArtifactManifest {
 	m := n.manifest(name)
 	m.UID, m.Generation, m.ResourceVersion, m.Finalizers = types.UID(name), 1, "1", []string{v1alpha1.Finalizer}
@@ -138,8 +139,7 @@ func (n *tenant) uploaded(lib *library, name string) *v1alpha1.ArtifactManifest 
 	return m
 }
 
-// listing is an API server that lists so many manifests besides what is in the real one, which needs minutes to
-// store them.
+// listing is an API server that adds so many manifests to the lists of the real one. Storing them there would take minutes.
 func (n *tenant) listing(lib *library, manifests int) *httptest.Server {
 	n.t.Helper()
 	api, err := url.Parse(shared.Admin.Host)
@@ -168,8 +168,8 @@ func (n *tenant) listing(lib *library, manifests int) *httptest.Server {
 	return server
 }
 
-// bury makes a tombstone of what was released long ago and lies nowhere any more.
-func (n *tenant) bury(store *v1alpha1.ArtifactStore) {
+// addTombstone creates a tombstone of artifacts that were released long ago and no longer exist in the registry.
+func (n *tenant) addTombstone(store *v1alpha1.ArtifactStore) {
 	n.t.Helper()
 	kube := shared.As("system:serviceaccount:" + n.ns + ":acme-purge")
 	kube.Impersonate.Groups = []string{"system:masters"}
@@ -193,7 +193,8 @@ func (n *tenant) bury(store *v1alpha1.ArtifactStore) {
 	n.Expect(api.Status().Update(n.t.Context(), t)).To(gomega.Succeed())
 }
 
-// purger is a kubeconfig file by which a program is the store's purge account, with every right, at an API server.
+// purger writes a kubeconfig with which a program acts as the store's
+// purge account, with every right, at an API server, and returns its path.
 func (n *tenant) purger(api string) string {
 	n.t.Helper()
 	config, err := clientcmd.LoadFromFile(shared.Kubeconfig())

@@ -17,14 +17,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// held is what a hostile tenant's manager and purge have to do with its registry.
-type held struct {
+// attacker is a tenant with a hostile registry.
+type attacker struct {
 	*tenant
 	attack   registrytest.Attack
 	provoked bool
 }
 
-// settle has everything in order, so that the attack meets each act and not the first one alone.
+// settle creates the tenant's objects and waits until they are ready, so
+// that the attack meets every kind of request and not only the first.
 func settle(n *tenant) {
 	n.t.Helper()
 	n.create(n.store("acme", "acme"))
@@ -55,12 +56,12 @@ func settle(n *tenant) {
 	}
 }
 
-// provoke has the manager poll, release, restore, ping and read charts in the hostile registry.
-func (h *held) provoke() {
+// provoke starts the attack and makes the manager poll, release, restore, ping and read charts in the hostile registry.
+func (h *attacker) provoke() {
 	h.t.Helper()
 	h.registry.Forget()
 	h.registry.Attack(h.attack)
-	if h.provoked { // the rest is at work already
+	if h.provoked { // the manager is already busy with the rest
 		h.delete(h.manifest("restored"))
 		return
 	}
@@ -69,21 +70,21 @@ func (h *held) provoke() {
 	h.delete(h.manifest("released"))
 }
 
-// Whatever registries answer, neither the manager nor a purge takes more memory than its container has, and another
-// tenant's uploads are seen, its deletions end, its releases are restored and its new stores become ready.
+// Whatever registries answer, neither the manager nor a purge uses more memory than its container has. Another
+// tenant's uploads are detected, its deletions end, its releases are restored, and its new stores become ready.
 func TestRegistriesStopNobodyElse(t *testing.T) {
 	manager := startManager(t)
 	good := newTenant(t)
 	alone, rounds := waits{}, 1
 	alone.add(good.works(0))
-	var all []*held
+	var all []*attacker
 	for _, attack := range registrytest.Start(t).Attacks() {
 		n := newTenant(t)
-		if attack.Name == "long media type" { // its answers are partly true, so it is its own registry's
+		if attack.Name == "long media type" { // some of its answers are true, so it needs the tenant's registry
 			attack = n.registry.LongType()
 		}
 		settle(n)
-		all = append(all, &held{tenant: n, attack: attack})
+		all = append(all, &attacker{tenant: n, attack: attack})
 	}
 	t.Logf("%d hostile registries; the manager has had %d MiB so far", len(all), manager.used()>>20)
 
@@ -107,7 +108,7 @@ func TestRegistriesStopNobodyElse(t *testing.T) {
 	manager.alive()
 	t.Logf("alone: %v; beside %d hostile registries, the slowest of %d: %v", alone.slowest(), len(all), rounds-first, beside.slowest())
 	t.Logf("the manager had at most %d of %d MiB, a purge %d of %d MiB", manager.used()>>20, managerMemory>>20, most>>20, purgeMemory>>20)
-	for _, h := range all { // each was asked, and what is given up goes
+	for _, h := range all { // each was asked, and can still be given up
 		h.Expect(h.registry.Count(nil)).To(gomega.BeNumerically(">", 0))
 		m := h.manifest("kept")
 		h.Expect(shared.Client.Get(t.Context(), key(m), m)).To(gomega.Succeed())
@@ -117,13 +118,13 @@ func TestRegistriesStopNobodyElse(t *testing.T) {
 		h.goes(m)
 	}
 	manager.alive()
-	manager.stop() // before the registries, which wait for those who ask
+	manager.stop() // before the registries, which wait for open requests
 }
 
-// oneByOne prints how long another tenant waits beside each hostile registry, and just before it lies, in some rounds
-// each, with the processor time that the manager took meanwhile: all processes of the test share the machine. After
-// them the registry tells the truth again. It returns the number of the next round.
-func oneByOne(good *tenant, all []*held, manager *process) int {
+// oneByOne logs how long another tenant waits just before each hostile registry starts its attack and during the
+// attack, in five rounds each, with the CPU time that the manager used meanwhile, because all processes of the test
+// share the machine. Afterwards the registry answers correctly again. It returns the number of the next round.
+func oneByOne(good *tenant, all []*attacker, manager *process) int {
 	good.t.Helper()
 	rounds := 1
 	series := func() (waits, float64) {
@@ -146,17 +147,17 @@ func oneByOne(good *tenant, all []*held, manager *process) int {
 	return rounds
 }
 
-// purgeAll purges the stores of hostile registries, some at a time and in any order, each for at most some seconds, until all
-// were or ctx ends. The channel gets the most memory that one of them took.
-func purgeAll(ctx context.Context, t *testing.T, all []*held) <-chan int64 {
+// purgeAll purges the stores of hostile registries in random order, three at a time, each for a limited
+// time, until all are purged or ctx ends. The channel receives the largest memory that one purge used.
+func purgeAll(ctx context.Context, t *testing.T, all []*attacker) <-chan int64 {
 	t.Helper()
 	const atOnce = 3
 	each := 6 * time.Second
 	if long {
 		each = time.Minute
 	}
-	done, todo := make(chan int64, 1), make(chan *held, len(all))
-	for _, i := range rand.Perm(len(all)) { // or those that ctx leaves no time for are always the same
+	done, todo := make(chan int64, 1), make(chan *attacker, len(all))
+	for _, i := range rand.Perm(len(all)) { // otherwise ctx would always end before the same ones
 		todo <- all[i]
 	}
 	close(todo)

@@ -25,16 +25,16 @@ var shared *environment.Environment
 
 func TestMain(m *testing.M) { os.Exit(environment.Main(m, &shared)) }
 
-// lasting is how long `make hostile` lets all hostile registries work at once; long is true for it.
+// lasting is how long `make hostile` lets all hostile registries attack at the same time. long is true if it is set.
 var (
 	lasting, _ = time.ParseDuration(os.Getenv("NFO_HOSTILE"))
 	long       = lasting > 0
 )
 
-// patience is how long anything that a tenant does may take, whatever the others do. Alone it takes seconds.
+// patience is how long any step of a tenant may take while others attack. Without attacks it takes seconds.
 const patience = time.Minute
 
-// tenant is a namespace with a registry of its own.
+// tenant is a namespace with its own registry.
 type tenant struct {
 	*gomega.WithT
 	t        *testing.T
@@ -64,7 +64,7 @@ func (n *tenant) store(name, prefix string) *v1alpha1.ArtifactStore {
 	}}
 }
 
-// manifest lists artifacts of version 1 in the store acme.
+// manifest returns a manifest that lists version 1 of the artifacts in the store acme.
 func (n *tenant) manifest(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: n.meta(name)}
 	m.Spec.ArtifactStoreRef.Name = "acme"
@@ -74,7 +74,7 @@ func (n *tenant) manifest(name string, artifacts ...string) *v1alpha1.ArtifactMa
 	return m
 }
 
-// definition deploys the chart of a manifest.
+// definition returns a definition that deploys the chart of a manifest.
 func (n *tenant) definition(name, manifest, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: n.meta(name)}
 	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
@@ -106,7 +106,7 @@ func (n *tenant) delete(o client.Object) {
 	n.Expect(client.IgnoreNotFound(shared.Client.Delete(n.t.Context(), o))).To(gomega.Succeed())
 }
 
-// eventually waits for a condition, as Status/Reason.
+// eventually waits until the condition has the status and reason want, as Status/Reason.
 func (n *tenant) eventually(o client.Object, kind, want string) {
 	n.t.Helper()
 	n.Eventually(func() string {
@@ -129,7 +129,7 @@ func (n *tenant) goes(o client.Object) {
 		func() string { return fmt.Sprintf("%T %s has %+v", o, o.GetName(), v1alpha1.ConditionsOf(o)) })
 }
 
-// works does what a tenant does, and returns how long each took.
+// works does what a tenant does, step by step, and returns how long each step took.
 func (n *tenant) works(round int) map[string]time.Duration {
 	n.t.Helper()
 	took := map[string]time.Duration{}
@@ -143,7 +143,7 @@ func (n *tenant) works(round int) map[string]time.Duration {
 		n.create(n.store("acme", "acme"))
 	}
 	other := n.store(name, fmt.Sprint("other/", round))
-	step("bare write", func() { // of an object that the manager does not know
+	step("bare write", func() { // of an object that the manager does not watch
 		n.create(&corev1.ConfigMap{ObjectMeta: n.meta(name)})
 	})
 	step("new store", func() { n.create(other); n.eventually(other, v1alpha1.ConditionReady, "True/Ready") })
@@ -156,7 +156,7 @@ func (n *tenant) works(round int) map[string]time.Duration {
 	return took
 }
 
-// waits are how long a tenant waited for each, in several rounds.
+// waits has the durations of each step in several rounds.
 type waits map[string][]time.Duration
 
 func (w waits) add(round map[string]time.Duration) {
@@ -165,7 +165,7 @@ func (w waits) add(round map[string]time.Duration) {
 	}
 }
 
-// usual is the median of each.
+// usual returns the median duration of each step.
 func (w waits) usual() map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for name, took := range w {
@@ -182,7 +182,7 @@ func (w waits) slowest() map[string]time.Duration {
 	return all
 }
 
-// over is how many times longer each usually took than in others.
+// over returns, for each step, the ratio of its median duration to the one in others.
 func (w waits) over(others waits) string {
 	var parts []string
 	alone, beside := others.usual(), w.usual()

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// The manager as its command line's defaults make it connects to nothing of its own machine.
+// With the defaults of its command line, the manager does not connect to any address of its own machine.
 func TestLoopbackRegistriesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -31,7 +31,7 @@ func TestLoopbackRegistriesAreRefused(t *testing.T) {
 	s.goes(m)
 }
 
-// A purge refuses in its own process what the manager refuses.
+// A purge is another process than the manager, and must refuse loopback addresses too.
 func TestLoopbackRegistriesAreRefusedByPurges(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -50,7 +50,7 @@ func TestLoopbackRegistriesAreRefusedByPurges(t *testing.T) {
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 }
 
-// What a redirect leads to is for nobody who sees a condition.
+// The content behind a redirect must not reach a condition, where a tenant could read it.
 func TestRedirectsToTheLinkAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

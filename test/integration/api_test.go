@@ -29,8 +29,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// kinds are the product's, by resource, with the short name and the conditions of each when it
-// is not being deleted.
+// kinds are the product's kinds by resource, each with its short
+// name and the conditions of an object that is not being deleted.
 var kinds = map[string]struct {
 	short      string
 	list       client.ObjectList
@@ -45,7 +45,7 @@ var kinds = map[string]struct {
 	"tombstones":                        {"ts", &v1alpha1.TombstoneList{}, []string{"Ready"}},
 }
 
-// get reads a path of the API server as kubectl would, and decodes the answer.
+// get sends a GET request to the API server, as kubectl does, and decodes the answer.
 func get(t *testing.T, path, accept string, into any) {
 	t.Helper()
 	c, err := rest.HTTPClientFor(env.Admin)
@@ -95,7 +95,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 				t.Fatalf("%s has no schema: %v", file, err)
 			}
 			for _, path := range unexplained(schema, filepath.Base(file)) {
-				if !strings.HasSuffix(path, ".yaml.metadata") { // the API server explains this one
+				if !strings.HasSuffix(path, ".yaml.metadata") { // the API server describes this one
 					t.Errorf("%s has no description", path)
 				}
 			}
@@ -168,7 +168,7 @@ func TestFieldSelectors(t *testing.T) {
 		s.Expect(s.selected(c.resource, c.field, c.value)).To(gomega.Equal(c.want), "%s with %s=%s", c.resource, c.field, c.value)
 	}
 
-	// The bulk clean-up: all that nothing holds, and nothing else.
+	// The bulk clean-up: DeleteAllOf with this field selector must delete every manifest that nothing holds, and no other.
 	err := env.Client.DeleteAllOf(t.Context(), &v1alpha1.ArtifactManifest{}, client.InNamespace(s.ns), client.MatchingFields{"status.dependentCount": "0"})
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	s.goes(s.manifest("free"), s.manifest("sealed"), s.manifest("elsewhere"))
@@ -178,7 +178,7 @@ func TestFieldSelectors(t *testing.T) {
 	s.Expect(held.DeletionTimestamp).To(gomega.BeNil())
 }
 
-// held is how many hold a manifest, -1 when that is not known yet.
+// held returns the number of a manifest's holders from its status, or -1 if the status has none yet.
 func (s *scene) held(name string) int32 {
 	m := s.manifest(name)
 	if s.find(m, ""); m.Status.DependentCount == nil {
@@ -187,7 +187,7 @@ func (s *scene) held(name string) int32 {
 	return *m.Status.DependentCount
 }
 
-// selected lists the names of the objects that a field selector finds in the scene.
+// selected returns the names of the objects in the scene that a field selector matches.
 func (s *scene) selected(resource, field, value string) (names []string) {
 	s.t.Helper()
 	l := kinds[resource].list.DeepCopyObject().(client.ObjectList)
@@ -232,7 +232,7 @@ func TestColumnsAnswerTheFirstQuestion(t *testing.T) {
 	}
 }
 
-// row is the one row of the table that kubectl would print of a resource, by column.
+// row returns, by column, the only row of the table that kubectl would print for a resource.
 func (s *scene) row(resource string) map[string]any {
 	s.t.Helper()
 	var table metav1.Table
@@ -331,7 +331,7 @@ func TestConditionsAreOfTheGeneration(t *testing.T) {
 	s.goes(gone)
 	s.settles()
 
-	// A second generation of each.
+	// Change the generation of each object.
 	change(s, store, func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.MaxDeletions = 1 })
 	change(s, m, func(o *v1alpha1.ArtifactManifest) { o.Spec.Artifacts = s.manifest("m", "a:1", "b:1").Spec.Artifacts })
 	change(s, nfdv, func(o *v1alpha1.NetworkFunctionDefinitionVersion) { o.Spec.VersionState = v1alpha1.VersionActive })
@@ -339,8 +339,8 @@ func TestConditionsAreOfTheGeneration(t *testing.T) {
 	s.settles()
 }
 
-// settles waits until every object has all conditions of its kind, each with a reason and of
-// the object's generation, as kstatus wants them.
+// settles waits until every object has all conditions of its kind, each
+// with a reason and for the object's generation, as kstatus expects.
 func (s *scene) settles() {
 	s.t.Helper()
 	s.Eventually(func() (wrong []string) {

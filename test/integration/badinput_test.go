@@ -14,18 +14,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// orphan is what lets a manifest or store go whose registry is gone permanently.
+// orphan sets the annotation with which a manifest or store can be deleted although its registry no longer exists.
 func orphan[T client.Object](o T) {
 	o.SetAnnotations(map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan})
 }
 
-// hopeless is how a blocked deletion reports the way out when the registry never comes back.
+// hopeless is the advice of a blocked deletion for a registry that never comes back.
 const hopeless = "annotate the manifest or its store with nfo.dev/on-delete=Orphan"
 
-// recheck is how long it may take until something is tried again that only a person can mend.
+// recheck is how long it may take until the manager retries something that only a person can correct.
 const recheck = 2 * patience
 
-// touches matches the requests for the repositories of a manifest.
+// touches returns a match for the requests to the repositories of a manifest.
 func touches(manifest string) func(*http.Request) bool {
 	return func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/"+manifest+"/") }
 }
@@ -52,7 +52,7 @@ func TestStoreThatDoesNotExist(t *testing.T) {
 	d := s.image("lost", "a:1", "two").Digest.String()
 	s.eventually(lost, v1alpha1.ConditionUploaded, "True/Complete")
 
-	// Only force takes a store away that a manifest names.
+	// A store that a manifest references can only be deleted by removing its finalizer.
 	s.delete(store)
 	s.eventually(store, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	change(s, store, func(o *v1alpha1.ArtifactStore) { o.Finalizers = nil })
@@ -67,7 +67,7 @@ func TestStoreThatDoesNotExist(t *testing.T) {
 	s.eventually(early, v1alpha1.ConditionUploaded, "True/Complete")
 }
 
-// registryFault is something that a registry does wrong, and undoes when it is called off.
+// registryFault is a fault of a registry that a test can begin and end.
 type registryFault struct {
 	reason string
 	begin  func(r *registrytest.Registry)
@@ -75,7 +75,7 @@ type registryFault struct {
 	says   []string
 }
 
-// answering answers every request that matches, in place of the registry.
+// answering makes answer respond to every request that matches, instead of the registry.
 func answering(match func(*http.Request) bool, answer http.HandlerFunc) func(*registrytest.Registry) {
 	return func(r *registrytest.Registry) {
 		r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
@@ -104,7 +104,7 @@ func method(methods ...string) func(*http.Request) bool {
 	}
 }
 
-// page answers with a web page, as a proxy before a registry does.
+// page responds with a web page, as a proxy in front of a registry does.
 func page(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -117,7 +117,7 @@ func failing(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { registrytest.Fail(w, status, code, "by the test") }
 }
 
-// headless leaves out what HEAD should tell, and serves nonsense as the image manifest.
+// headless omits the digest in its headers, and sends an invalid image manifest.
 func headless(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 	_, _ = w.Write([]byte(`{"schemaVersion":2,"manifests":"none"}`))
@@ -263,7 +263,7 @@ func TestVanishedTagIsMissingAndItsDigestStaysKnown(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 }
 
-// notes are the texts of the events about an object.
+// notes returns the texts of the events about an object.
 func (s *scene) notes(about string) []string {
 	s.t.Helper()
 	var l eventsv1.EventList
@@ -351,7 +351,7 @@ func TestReferenceToWhatIsNotThere(t *testing.T) {
 	s.create(nfdv2)
 	s.eventually(nsdv, v1alpha1.ConditionResolved, "True/Resolved")
 
-	// One that comes while the manifest is being deleted learns so, and holds it all the same.
+	// A definition that is created while its manifest is terminating reports this, and still holds the manifest.
 	s.delete(m)
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	late := s.definition("late", "m", "a")

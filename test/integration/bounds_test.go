@@ -20,13 +20,14 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// bundleBytes is the largest caBundle that a store may have, before base64.
+// bundleBytes is the largest caBundle of a store, in bytes before base64.
 const bundleBytes = 196_608
 
-// Of the stores of others a decision reads little: their certificates cost it nothing. The test is not parallel: what
-// other tests allocate would count.
+// A decision reads only little of other stores: their certificates must not use memory.
+// The test is not parallel, because the allocations of other tests would count.
 func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
-	const stores, manifests = 40, 30 // more of them make an API server under the race detector too slow to delete beside
+	// With more of them, an API server under the race detector is too slow for the deletions.
+	const stores, manifests = 40, 30
 	other, mine := newScene(t), newScene(t)
 	other.SetDefaultEventuallyTimeout(5 * time.Minute) // the race detector reads certificates slowly
 	var all []*v1alpha1.ArtifactStore
@@ -76,13 +77,13 @@ func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
 	most, allocated := grown(), int64(after.TotalAlloc-before.TotalAlloc)
 	t.Logf("%d deletions beside %d large stores took %s: the heap grew by %d MiB, and %d MiB were allocated, %d KiB for each", manifests, stores, took.Round(time.Millisecond),
 		most>>20, allocated>>20, allocated>>10/manifests)
-	// A list that keeps what they have makes it grow by 1.7 MiB for each store.
+	// A list that included their certificates would use 1.7 MiB more for each store.
 	if mayGrow := int64(40 << 20); most > mayGrow {
 		t.Errorf("the heap has grown by %d MiB, want at most %d", most>>20, mayGrow>>20)
 	}
 }
 
-// largeBundle is a certificate in as much text as a caBundle may have.
+// largeBundle returns a certificate with as much text as a caBundle may have.
 func largeBundle(t *testing.T, number int) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// publisher is a namespace with one of everything, all of it ready.
+// publisher has one object of each kind, all of them ready.
 type publisher struct {
 	secret *corev1.Secret
 	store  *v1alpha1.ArtifactStore
@@ -58,7 +58,7 @@ func (p publisher) holdersFirst() []client.Object {
 func TestI4NamespaceGoesAndArtifactsStay(t *testing.T) {
 	t.Parallel()
 	s := newGuardedScene(t, registrytest.BasicAuth(user, password))
-	s.SetDefaultEventuallyTimeout(recheck) // Kubernetes itself takes its time
+	s.SetDefaultEventuallyTimeout(recheck) // Kubernetes deletes a namespace slowly
 	s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = "nfo:test" })
 	p := s.publish()
 	before := s.contents()
@@ -116,7 +116,7 @@ func TestDeletionOfEverythingAtOnceEnds(t *testing.T) {
 	s.goes(p.holdersFirst()...)
 	s.releasedAll(p, "it ends by itself")
 
-	// All of it applied again is all of it back.
+	// When everything is applied again, everything is restored.
 	clean := func(o client.Object) client.Object {
 		o.SetResourceVersion("")
 		o.SetUID("")
@@ -137,7 +137,7 @@ func TestDeletionOfEverythingAtOnceEnds(t *testing.T) {
 	s.Eventually(s.tombstones).Should(gomega.BeEmpty())
 }
 
-// releasedAll looks that every tag of a publisher is gone, every digest there, and all of it recorded.
+// releasedAll checks that every tag of a publisher is removed, every digest exists, and the tombstones record all of them.
 func (s *scene) releasedAll(p publisher, reason string) {
 	s.t.Helper()
 	s.Expect(s.contents()).To(gomega.BeEmpty(), reason)
@@ -153,7 +153,7 @@ func (s *scene) releasedAll(p publisher, reason string) {
 	}
 }
 
-// oldForm makes a definition name a store, as before AOSM's 2025-03-30 API.
+// oldForm makes a definition reference a store, as before AOSM's API 2025-03-30.
 func oldForm(o *v1alpha1.NetworkFunctionDefinitionVersion) *v1alpha1.NetworkFunctionDefinitionVersion {
 	o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{
 		ArtifactStoreRef: &v1alpha1.LocalReference{Name: "acme"},
@@ -179,7 +179,7 @@ func TestI2OldFormHoldsWhatListsTheArtifact(t *testing.T) {
 	}
 	before := s.contents()
 	s.delete(first, second, unlike, store)
-	s.goes(unlike) // its artifact is called otherwise
+	s.goes(unlike) // its artifact has another name
 	s.says(first, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"networkfunctiondefinitionversions/`+s.ns+`/old" (artifact testapp:1.0.0, application app)`)
 	s.Expect(s.find(first, v1alpha1.ConditionDeletionBlocked).Message).NotTo(gomega.ContainSubstring("/later"))
 	s.says(second, v1alpha1.ConditionDeletionBlocked, "True/InUse", "/old", "/later")
@@ -195,13 +195,13 @@ func TestI2OldFormHoldsWhatListsTheArtifact(t *testing.T) {
 	s.Expect(s.contents()).To(gomega.BeEmpty())
 }
 
-// storeScoped makes a manifest one from before AOSM's 2025-03-30 API.
+// storeScoped makes a manifest like one from before AOSM's API 2025-03-30.
 func storeScoped(m *v1alpha1.ArtifactManifest) *v1alpha1.ArtifactManifest {
 	m.Spec.UploadPath = v1alpha1.StoreScoped
 	return m
 }
 
-// imageIn pushes an image to a path of the store, with the tag 1.
+// imageIn pushes an image with the tag 1 to a repository below the registry's root.
 func (s *scene) imageIn(repository, seed string) string {
 	s.t.Helper()
 	d, err := registrytest.PushImage(s.t.Context(), s.inside.Host, repository, "1", seed)
@@ -234,7 +234,7 @@ func TestStoreScopedManifestGoesAtOnce(t *testing.T) {
 	s.Expect(s.tombstones()).To(gomega.BeEmpty())
 }
 
-// A StoreScoped manifest may list a tag that is in another manifest's path.
+// A StoreScoped manifest may list a tag in the path of another manifest. The tag must stay.
 func TestI1ATagThatAStoreScopedManifestListsStays(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -287,17 +287,17 @@ func TestUpgradeLeavesTheOldPathAlone(t *testing.T) {
 	s.Expect(s.tombstones()[0].Spec.Artifacts[0].Repository).To(gomega.Equal("acme/m/nginx"))
 }
 
-// pollsWithin is longer than the time between two polls of a manifest that misses something.
+// pollsWithin is longer than the time between two polls of a manifest with missing artifacts.
 const pollsWithin = 6 * time.Second
 
-// Not parallel: it counts what the whole process does.
+// Not parallel, because it counts the passes of the whole process.
 func TestI10WaitingCostsNothing(t *testing.T) {
 	s := newScene(t)
 	s.manage()
 	m, nfdv := s.manifest("m", "a:1", "missing:1"), s.definition("nfdv", "m", "a")
 	s.image("m", "a:1", "one")
 	s.create(s.store("acme"), m, nfdv)
-	s.eventually(m, v1alpha1.ConditionUploaded, "False/Missing") // which is polled every few seconds
+	s.eventually(m, v1alpha1.ConditionUploaded, "False/Missing") // it is polled every few seconds
 	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse")
 	s.delete(m)
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
@@ -320,8 +320,8 @@ func TestI10WaitingCostsNothing(t *testing.T) {
 	s.Expect(s.contents()).To(gomega.BeEmpty())
 }
 
-// The upgrade, the removal of an entry and the deletion come while no manager looks: what was
-// recorded at the old path is not taken for an entry to release.
+// The upgrade, the removal of an entry and the deletion happen while no
+// manager runs. The digests recorded at the old path must not be released.
 func TestI9UpgradeAndDeletionUnseenLeaveTheOldPathAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// A cleaner that selects whatever has no tag takes the children of every index
-// (distribution#3178, acr-cli#131).
+// A cleaner that deletes every untagged digest deletes the children of every index (distribution#3178, acr-cli#131).
 func TestCase01IndexChildrenSwept(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -35,7 +34,7 @@ func TestCase01IndexChildrenSwept(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repo, "2")).To(gomega.Equal(second.Digest.String()))
 }
 
-// attestation pushes what a build tool leaves beside an image: a child of no known platform.
+// attestation pushes an attestation as build tools do: a child of an index, for the platform unknown/unknown.
 func (s *scene) attestation(repository, seed string) ocispec.Descriptor {
 	s.t.Helper()
 	d, err := registrytest.PushArtifact(s.t.Context(), s.inside.Host, repository, "", ocispec.MediaTypeImageConfig, "application/vnd.in-toto+json",
@@ -48,8 +47,8 @@ func (s *scene) attestation(repository, seed string) ocispec.Descriptor {
 	return d
 }
 
-// Build tools put attestations into an index as children of platform unknown/unknown. A cleaner
-// that knows only platforms took them for litter, and the index could not be pulled any more.
+// Build tools add attestations to an index as children of the platform unknown/unknown. A
+// cleaner that knew only real platforms deleted them, and the index could no longer be pulled.
 func TestCase02AttestationChildrenSwept(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -67,8 +66,8 @@ func TestCase02AttestationChildrenSwept(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repo, "2")).To(gomega.Equal(second.Digest.String()))
 }
 
-// satellites attaches what signs and describes an image, in each of the three encodings, and
-// returns where each can be pulled.
+// satellites pushes satellites of an image in each of the three
+// encodings, and returns the references at which they can be pulled.
 func (s *scene) satellites(repository string, subject ocispec.Descriptor) []string {
 	s.t.Helper()
 	data := []byte(subject.Digest)
@@ -85,8 +84,8 @@ func (s *scene) satellites(repository string, subject ocispec.Descriptor) []stri
 	return []string{referrer.Digest.String(), fallback, signature.Digest.String(), fallback + ".sig"}
 }
 
-// Signatures and SBOMs have no tag of their own, or one that no retention rule knows. Cleaners
-// swept them while their subject was in use (acr-cli#133), or left them after it had gone.
+// Signatures and SBOMs have no tag, or one that no retention rule knows. Cleaners deleted them
+// while their subject was in use (acr-cli#133), or left them after their subject was deleted.
 func TestCase03UntaggedReferrersSwept(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -95,14 +94,14 @@ func TestCase03UntaggedReferrersSwept(t *testing.T) {
 	repo := repository("m", "app")
 	gone, lives, audited := s.image("m", "app:1", "gone"), s.image("m", "app:2", "lives"), s.image("m", "app:3", "audited")
 	goes, stays := s.satellites(repo, gone), s.satellites(repo, lives)
-	// As in a registry that lists referrers itself: the subject field alone, and no tag that tells.
+	// As in a registry with a referrers API: only the subject field refers to the image.
 	foreign, err := manifestAt(s.inside, repo, stays[0])
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	stays = append(stays, s.put(repo, "", ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned: indexOf().Versioned, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/vnd.example.foreign",
 		Config: foreign.Blobs[0], Layers: foreign.Blobs[1:], Subject: foreign.Subject,
 	}).Digest.String())
-	// A stranger's tag on a satellite keeps its subject too.
+	// A third party's tag on a satellite keeps the satellite's subject too.
 	s.retags(repo, s.satellites(repo, audited)[0], "audit")
 
 	m := s.applied("m", "app:1", "app:2", "app:3")
@@ -117,7 +116,7 @@ func TestCase03UntaggedReferrersSwept(t *testing.T) {
 	}
 }
 
-// Removing one tag's digest removes its sibling tags (harbor#8717).
+// Deleting the digest of one tag removes the other tags of that digest (harbor#8717).
 func TestCase05DigestOfSeveralTags(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -137,7 +136,7 @@ func TestCase05DigestOfSeveralTags(t *testing.T) {
 			repo := repository("m", "a")
 			d := s.image("m", "a:1", "one").Digest.String()
 			s.image("m", "a:2", "one")
-			s.image("m", "a:stable", "one") // a stranger's
+			s.image("m", "a:stable", "one") // the tag of a third party
 			m := s.applied("m", "a:1", "a:2")
 
 			s.drops(m, "a:1")
@@ -151,7 +150,7 @@ func TestCase05DigestOfSeveralTags(t *testing.T) {
 			s.Expect(pullsWhole(t, s.inside, repo, "stable")).To(gomega.Equal(d), c.reason)
 
 			s.strangerUntags(repo, "stable")
-			// That an empty list has lost the tag which kept it is believed after a second look, a minute later.
+			// An empty list of tags counts only after a second listing, one minute later.
 			s.Eventually(func() string {
 				_, err = s.purge(t.Context(), false, nil)
 				s.Expect(err).NotTo(gomega.HaveOccurred())
@@ -162,8 +161,8 @@ func TestCase05DigestOfSeveralTags(t *testing.T) {
 	}
 }
 
-// What runs is pinned by digest, and the tag that led to it ages out or moves on (PostHog#83040):
-// a cleaner that sees tags alone takes the digest.
+// A workload is pinned by digest, and the tag of that digest is removed or
+// overwritten (PostHog#83040). A cleaner that considers only tags deletes the digest.
 func TestCase10DigestPinnedTagAgedOut(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -202,14 +201,13 @@ func TestCase10DigestPinnedTagAgedOut(t *testing.T) {
 	}
 }
 
-// Cleaners removed the pause image, base images and others' tools, for nothing that they looked at
-// named them.
+// Cleaners removed the pause image, base images and other tools' images, because nothing that they checked referenced them.
 func TestCase13InfrastructureImageRemoved(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.manage(scheduled)
 	s.scheduledStore(noGrace)
-	// With the bytes of what is released, too: one digest, several repositories.
+	// Each of them contains the released image too: one digest in several repositories.
 	kept := []string{"infra/pause", "acme/pause", "acme/prey", "acme/prey/a/base", "acme/prey/unlisted", "acme2/prey/a"}
 	for _, repo := range kept {
 		s.imageIn(repo, "prey")
@@ -227,11 +225,11 @@ func TestCase13InfrastructureImageRemoved(t *testing.T) {
 	pullsWhole(t, s.inside, "acme/prey/a", stranger.Digest.String())
 }
 
-// Two clusters share a registry, and each cleaned what only the other used.
+// Two clusters share a registry, and each cleaner deleted what only the other cluster used.
 func TestCase16OtherClustersImage(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	other := s.neighbour() // has a manager of its own, which sees nothing of ours
+	other := s.neighbour() // it has its own manager, which sees none of this scene's objects
 	s.manage(scheduled)
 	other.manage(scheduled)
 	s.scheduledStore(noGrace)

@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// instead answers requests in place of the other side.
+// instead makes answer respond to the requests that match, instead of the server.
 func instead(match func(*http.Request) bool, answer http.HandlerFunc) environment.Transport {
 	return func(base http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -38,14 +38,14 @@ func answered(r *http.Request, answer http.HandlerFunc) *http.Response {
 	return resp
 }
 
-// lists matches the lists of a resource of ours.
+// lists returns a match for lists of a resource of the product.
 func lists(resource string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/"+resource)
 	}
 }
 
-// document answers with JSON.
+// document responds with JSON.
 func document(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -54,7 +54,7 @@ func document(status int, body string) http.HandlerFunc {
 	}
 }
 
-// emptyFirstPage answers the first page of definitions with nothing, and leaves all to the second.
+// emptyFirstPage inserts an empty first page before the list of definitions.
 func emptyFirstPage() environment.Transport {
 	return func(base http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -73,7 +73,7 @@ func emptyFirstPage() environment.Transport {
 	}
 }
 
-// A cache that was not filled yet, or a list that failed, was read as "nothing uses it" (kuik#540).
+// Cleaners took a cache that was not filled yet, or a list that failed, for "nothing uses it" (kuik#540).
 func TestCase09EmptyAnswerReadAsUnused(t *testing.T) {
 	t.Parallel()
 	tagsOf := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/m/a/tags/list") }
@@ -81,7 +81,7 @@ func TestCase09EmptyAnswerReadAsUnused(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason  string
 		through environment.Transport
-		// preyGoes: what the answer does not concern is deleted in the same run.
+		// preyGoes: the purge deletes what the answer does not concern.
 		preyGoes, fails bool
 	}{
 		"HoldersFail":     {reason: "an error is not an empty list", through: instead(lists("networkfunctiondefinitionversions"), failing(http.StatusInternalServerError, "UNKNOWN")), fails: true},
@@ -123,7 +123,7 @@ func TestCase09EmptyAnswerReadAsUnused(t *testing.T) {
 	}
 }
 
-// hostile stores a tombstone that nobody but an attacker, or a bug, would write.
+// hostile creates a tombstone as only an attacker or a bug would write it.
 func (s *scene) hostile(name, manifest, repository string, digests ...string) {
 	s.t.Helper()
 	t := &v1alpha1.Tombstone{ObjectMeta: s.meta(name), Spec: v1alpha1.TombstoneSpec{
@@ -131,7 +131,7 @@ func (s *scene) hostile(name, manifest, repository string, digests ...string) {
 		Manifest:  v1alpha1.TombstoneManifest{Name: manifest, UID: "none", Spec: s.manifest("", "a:1").Spec},
 		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: repository, Tag: "9", Digests: digests}},
 	}}
-	// As the operator: nobody else may write one.
+	// As the manager, because only few users may write tombstones.
 	operator, err := client.New(env.As(environment.ManagerUser), client.Options{Scheme: env.Client.Scheme()})
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	s.Expect(operator.Create(s.t.Context(), t)).To(gomega.Succeed())
@@ -142,8 +142,7 @@ func (s *scene) hostile(name, manifest, repository string, digests ...string) {
 	}
 }
 
-// An empty filter, or one that matched more than was meant, deleted every image
-// (gcr-cleaner#11, gitlab#325429).
+// An empty filter, or one that matched more than intended, deleted every image (gcr-cleaner#11, gitlab#325429).
 func TestCase12WrongFilterDeletesAll(t *testing.T) {
 	t.Parallel()
 	t.Run("NothingReleased", func(t *testing.T) {
@@ -153,7 +152,7 @@ func TestCase12WrongFilterDeletesAll(t *testing.T) {
 		s.scheduledStore(noGrace)
 		s.imageIn("acme/strangers/a", "stranger")
 		s.child("acme/strangers/a", "untagged")
-		for _, applied := range []bool{false, true} { // an empty store, and one where all is in use
+		for _, applied := range []bool{false, true} { // an empty store, and one in which everything is in use
 			if applied {
 				s.image("m", "a:1", "one")
 				s.applied("m", "a:1")
@@ -182,7 +181,7 @@ func TestCase12WrongFilterDeletesAll(t *testing.T) {
 		lives := s.image("lives", "a:1", "lives").Digest.String()
 		s.applied("lives", "a:1")
 		prey := s.prey()
-		notOurs := map[string]string{} // by digest, all untagged: nothing else keeps them
+		notOurs := map[string]string{} // by digest, all of them untagged, so that no tag keeps them
 		for i, h := range []struct{ manifest, repository string }{
 			{"x", "acme/lives/a"}, {"", "acme/lives/b"}, {"lives/c", "acme/lives/c/d"}, {"x", "acme/x/y/z"},
 			{"pause", "infra/pause"}, {"x", "acme2/x/a"}, {"acme", "acme/acme"},

@@ -16,8 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// A retention rule counted the age of a manifest and not of its tag, and deleted what had been
-// tagged again (Azure/acr#520); others list everything first and never look again.
+// A retention rule used the age of an image manifest instead of its tag's, and deleted what had been tagged
+// again (Azure/acr#520). Other cleaners list everything first and do not check again before they delete.
 func TestCase04RetaggedInTheGrace(t *testing.T) {
 	t.Parallel()
 	t.Run("InTheGrace", func(t *testing.T) {
@@ -58,8 +58,7 @@ func TestCase04RetaggedInTheGrace(t *testing.T) {
 	})
 }
 
-// Collections that ran beside a push took what was uploaded and not yet tagged
-// (distribution#3045, quay#6318).
+// Garbage collections during a push deleted what was uploaded and not yet tagged (distribution#3045, quay#6318).
 func TestCase06PushDuringPurge(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -82,7 +81,7 @@ func TestCase06PushDuringPurge(t *testing.T) {
 	d := s.index(repo, "2", first, second)
 	s.Expect(pullsWhole(t, s.inside, repo, "2")).To(gomega.Equal(d.Digest.String()))
 
-	// A push that leaves out a child because it was still there is refused, not stored with a hole.
+	// A push that omits a child, because the child existed before, must be refused and not stored incomplete.
 	body, err := json.Marshal(indexOf(first, reused))
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	answer := ask(s.inside, http.MethodPut, "/v2/"+repo+"/manifests/3", ocispec.MediaTypeImageIndex, body)
@@ -92,14 +91,14 @@ func TestCase06PushDuringPurge(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 }
 
-// deprecated makes a version one that nobody should use any more, and somebody does.
+// deprecated makes a version deprecated, although it is still in use.
 func deprecated(o *v1alpha1.NetworkFunctionDefinitionVersion) *v1alpha1.NetworkFunctionDefinitionVersion {
 	o.Spec.VersionState = v1alpha1.VersionDeprecated
 	return o
 }
 
-// What is scaled to zero, or what a rollback would go to, looks unused to a cleaner that asks for
-// running containers (kuik#154).
+// A workload that is scaled to zero, or to which a rollback would return,
+// looks unused to a cleaner that considers only running containers (kuik#154).
 func TestCase11ScaledToZeroAndRollback(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -120,8 +119,8 @@ func TestCase11ScaledToZeroAndRollback(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repository("back", "a"), "1.0.0")).To(gomega.Equal(back))
 }
 
-// Protection was created for something that did not exist yet, or was going, and silently
-// protected nothing (crossplane#7249).
+// Protection was created for something that did not exist yet or was being
+// deleted, and protected nothing without saying so (crossplane#7249).
 func TestCase17SilentNonProtection(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -155,8 +154,8 @@ func TestCase17SilentNonProtection(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repository("going", "a"), "1.0.0")).To(gomega.Equal(going))
 }
 
-// A deletion that had been refused was done later, when nobody wanted it any more, and took an
-// object that had been made anew (crossplane#6140).
+// A deletion that had been refused was repeated later, when it was no longer
+// wanted, and deleted an object that had been created again (crossplane#6140).
 func TestCase18DeniedDeleteReplayed(t *testing.T) {
 	t.Parallel()
 	t.Run("AnUndoneRelease", func(t *testing.T) {
@@ -166,7 +165,7 @@ func TestCase18DeniedDeleteReplayed(t *testing.T) {
 		s.scheduledStore(noGrace)
 		d := s.image("m", "a:1.0.0", "one").Digest.String()
 		m := s.applied("m", "a:1.0.0")
-		prey := s.prey() // by now it is known that the registry removes tags
+		prey := s.prey() // the first release has shown that the registry can remove tags
 		late := s.definition("late", "m", "a")
 		var first sync.Once
 		s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -182,7 +181,7 @@ func TestCase18DeniedDeleteReplayed(t *testing.T) {
 		s.sweeps(prey, nil)
 		s.Expect(pullsWhole(t, s.inside, repository("m", "a"), "1.0.0")).To(gomega.Equal(d))
 
-		// It goes once nothing holds it, and what is applied then is another one.
+		// The manifest is deleted once nothing holds it. A manifest that is applied afterwards is a new one.
 		s.delete(late)
 		s.goes(late, m)
 		again := s.applied("m", "a:1.0.0")
@@ -201,7 +200,7 @@ func TestCase18DeniedDeleteReplayed(t *testing.T) {
 		s.scheduledStore(noGrace)
 		d := s.image("m", "a:1", "one").Digest.String()
 		s.released(s.applied("m", "a:1")) // the tag stays until the purge
-		again := s.applied("m", "a:1")    // nothing is left of that release
+		again := s.applied("m", "a:1")    // nothing remains of that release
 		change(s, again, orphan)
 		s.released(again)
 		s.Expect(s.at(repository("m", "a"), "1")).To(gomega.Equal(d))
@@ -214,7 +213,7 @@ func TestCase18DeniedDeleteReplayed(t *testing.T) {
 		s := newScene(t)
 		repo := repository("m", "a")
 		var first sync.Once
-		s.manage(scheduled, func(o *environment.ManagerOptions) { // its first pass after the untag cannot be written down
+		s.manage(scheduled, func(o *environment.ManagerOptions) { // the first status update after the untag fails
 			o.API = instead(func(r *http.Request) (match bool) {
 				if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/artifactmanifests/m/status") && s.registry.Count(deletes) > 0 {
 					first.Do(func() { match = true })
@@ -245,7 +244,7 @@ func TestCase18DeniedDeleteReplayed(t *testing.T) {
 	})
 }
 
-// A collection held a repository's lock for days, and pushes waited (zot#4235).
+// A garbage collection held a repository's lock for days, and pushes had to wait (zot#4235).
 func TestCase20LockedForDays(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -272,7 +271,8 @@ func TestCase20LockedForDays(t *testing.T) {
 			once.Do(func() { close(reached) })
 			select {
 			case <-goOn:
-			case <-time.After(2 * patience / 20): // as many tags, one after another: it blocks for longer than all that follows takes
+			// There are 20 such tags, deleted one after another: together they block longer than the rest of the test takes.
+			case <-time.After(2 * patience / 20):
 			}
 		}
 		return false

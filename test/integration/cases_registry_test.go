@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// collect runs the registry's own collection over its files: what makes the disk free.
+// collect runs distribution's garbage collection on the registry's files, which frees the disk.
 func collect(t *testing.T, dir string) {
 	t.Helper()
 	driver, err := filesystem.FromParameters(map[string]any{"rootdirectory": dir})
@@ -32,8 +32,8 @@ func collect(t *testing.T, dir string) {
 	}
 }
 
-// After a collection a registry that was not restarted believed that it still had a layer: a push
-// left it out and the image could not be pulled (distribution#1803 and eight more).
+// After a garbage collection, a registry that was not restarted still believed that it had a layer.
+// A push omitted the layer, and the image could not be pulled (distribution#1803 and eight more).
 func TestCase07StaleCacheAfterCollection(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func TestCase07StaleCacheAfterCollection(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repository("prey", "a"), "1")).To(gomega.Equal(prey))
 }
 
-// aliased leads requests for another host to the scene's registry.
+// aliased sends requests for another host to the scene's registry.
 func (s *scene) aliased(host string) environment.Transport {
 	return func(base http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -78,8 +78,7 @@ func (s *scene) aliased(host string) environment.Transport {
 	}
 }
 
-// A reference was written in one form and looked up in another, and what it named counted as
-// unused (kuik#567).
+// A reference was written in one form and compared in another, and the image counted as unused (kuik#567).
 func TestCase08RewrittenReference(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -105,12 +104,12 @@ func TestCase08RewrittenReference(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, "acme/lives/a/x", "1")).To(gomega.Equal(x))
 	s.Expect(pullsWhole(t, s.inside, repository("lives", "a"), "1")).To(gomega.Equal(lives))
 
-	// Spelt otherwise it is the same place: its tombstones are found, and restored from.
+	// Another spelling of the URL is the same place: its tombstones are found and can be restored.
 	s.released(s.applied("back", "a:1"))
 	s.released(m)
 	s.delete(younger, first)
 	s.goes(younger, first)
-	s.scheduledStore(at("http://" + host + ":080/acme")) // an hour's grace
+	s.scheduledStore(at("http://" + host + ":080/acme")) // a grace period of one hour
 	s.applied("lives", "a:1")
 	_, err := s.purge(t.Context(), false, alias)
 	s.Expect(err).NotTo(gomega.HaveOccurred())
@@ -119,8 +118,8 @@ func TestCase08RewrittenReference(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repository("back", "a"), "1")).To(gomega.Equal(back), "the grace is this store's")
 }
 
-// Where a tag could not be deleted a client pushed an empty image over it, to delete that instead;
-// deletion was disabled, and the tag kept the dummy (regclient#819).
+// Where a tag could not be deleted, a client pushed an empty image to the tag, to delete that
+// image's digest. Deletion was disabled, and the tag kept the empty image (regclient#819).
 func TestCase14DummyOverwrite(t *testing.T) {
 	t.Parallel()
 	s := newGuardedScene(t, registrytest.DeleteDisabled())
@@ -146,7 +145,7 @@ func TestCase14DummyOverwrite(t *testing.T) {
 	s.Expect(s.contents()).To(gomega.BeEmpty())
 }
 
-// In some registries the deletion of the last tag deletes the image (containers-roadmap#1567).
+// In some registries, deleting the last tag deletes the image (containers-roadmap#1567).
 func TestCase15LastTagRemovesImage(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -171,7 +170,7 @@ func TestCase15LastTagRemovesImage(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, repo, "1")).To(gomega.Equal(d))
 }
 
-// A dry run deleted, in one place that did not ask whether it was one (zot PR #4236).
+// A dry run deleted, because one place in the code did not check for it (zot PR #4236).
 func TestCase19DryRunThatDeletes(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -194,7 +193,8 @@ func TestCase19DryRunThatDeletes(t *testing.T) {
 		}
 		var reads, writes atomic.Int32
 		s.registry.Forget()
-		report, err := s.purge(t.Context(), byFlag, func(base http.RoundTripper) http.RoundTripper { // sees both sides
+		// Sees the requests to the API server and to the registry.
+		report, err := s.purge(t.Context(), byFlag, func(base http.RoundTripper) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) {
 				if r.Method == http.MethodGet || r.Method == http.MethodHead {
 					reads.Add(1)

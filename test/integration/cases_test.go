@@ -22,9 +22,9 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// Twenty ways in which cleaners of registries have lost images, a test each (TestCase01 to 20, in
-// the files cases_*_test.go). Every one sets up the situation, looks that nothing is lost down to
-// the last layer, and that the same run deleted what may go.
+// Twenty ways in which cleaners of registries have lost images, with a test for each (TestCase01 to
+// TestCase20, in the files cases_*_test.go). Each test creates the situation, checks that nothing
+// is lost, down to the last layer, and checks that the same run deleted what may be deleted.
 //
 //	 1 an index's children swept         11 scaled to zero, or rolled back
 //	 2 attestation children swept        12 a wrong filter that deletes all
@@ -32,13 +32,13 @@ import (
 //	 4 tagged again in the grace         14 a dummy pushed to a tag
 //	 5 a digest of several tags          15 the last tag takes the image
 //	 6 a push during a purge             16 another cluster's image
-//	 7 a stale cache after a collection  17 protection that silently is not one
-//	 8 a reference spelt otherwise       18 a refused deletion done later
+//	 7 a stale cache after a collection  17 protection without effect
+//	 8 a reference in another form       18 a refused deletion done later
 //	 9 an empty answer read as unused    19 a dry run that deletes
 //	10 a digest pinned, its tag gone     20 pushes blocked for days
 
-// pullsWhole pulls a reference as a client does, through children down to the last layer, and
-// fails the test when a byte is missing or wrong. It returns the digest that it is at.
+// pullsWhole pulls a reference as a client does, through children down to the last layer.
+// It fails the test if a byte is missing or wrong, and returns the reference's digest.
 func pullsWhole(t testing.TB, r *registrytest.Registry, repository, reference string) string {
 	t.Helper()
 	d, err := pull(r, repository, reference)
@@ -98,7 +98,7 @@ func blobAt(r *registrytest.Registry, repository string, d ocispec.Descriptor) e
 	return nil
 }
 
-// ask speaks to the registry behind its records and faults.
+// ask sends a request directly to the registry, without its recording and faults.
 func ask(r *registrytest.Registry, verb, path, contentType string, body []byte) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(verb, path, strings.NewReader(string(body)))
 	req.Header.Set("Accept", strings.Join([]string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex}, ","))
@@ -110,7 +110,7 @@ func ask(r *registrytest.Registry, verb, path, contentType string, body []byte) 
 	return w
 }
 
-// retag sets a tag on a digest that is there, and returns the registry's answer.
+// retag sets a tag on an existing digest, and returns the status of the registry's answer.
 func retag(r *registrytest.Registry, repository, d, tag string) int {
 	m, err := manifestAt(r, repository, d)
 	if err != nil {
@@ -119,7 +119,7 @@ func retag(r *registrytest.Registry, repository, d, tag string) int {
 	return ask(r, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, m.Descriptor.MediaType, m.Bytes).Code
 }
 
-// retags does so for a stranger.
+// retags sets a tag on an existing digest, as a third party.
 func (s *scene) retags(repository, d, tag string) {
 	s.t.Helper()
 	if code := retag(s.inside, repository, d, tag); code != http.StatusCreated {
@@ -127,7 +127,7 @@ func (s *scene) retags(repository, d, tag string) {
 	}
 }
 
-// strangerUntags removes a tag behind our back.
+// strangerUntags removes a tag as a third party.
 func (s *scene) strangerUntags(repository, tag string) {
 	s.t.Helper()
 	if w := ask(s.inside, http.MethodDelete, "/v2/"+repository+"/manifests/"+tag, "", nil); w.Code != http.StatusAccepted {
@@ -135,7 +135,7 @@ func (s *scene) strangerUntags(repository, tag string) {
 	}
 }
 
-// put stores an image manifest or index as it is written; tag "" leaves it untagged.
+// put stores an image manifest or index. With tag "" it is untagged.
 func (s *scene) put(repository, tag, mediaType string, content any) ocispec.Descriptor {
 	s.t.Helper()
 	body, err := json.Marshal(content)
@@ -156,7 +156,7 @@ func indexOf(children ...ocispec.Descriptor) ocispec.Index {
 	return ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: children}
 }
 
-// index pushes an index over children that are there.
+// index pushes an index of existing children.
 func (s *scene) index(repository, tag string, children ...ocispec.Descriptor) ocispec.Descriptor {
 	s.t.Helper()
 	return s.put(repository, tag, ocispec.MediaTypeImageIndex, indexOf(children...))
@@ -172,7 +172,7 @@ func (s *scene) child(repository, seed string) ocispec.Descriptor {
 	return d
 }
 
-// applied creates a manifest and waits until all of it is there.
+// applied creates a manifest and waits until all its artifacts are present.
 func (s *scene) applied(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	s.t.Helper()
 	m := s.manifest(name, artifacts...)
@@ -181,14 +181,14 @@ func (s *scene) applied(name string, artifacts ...string) *v1alpha1.ArtifactMani
 	return m
 }
 
-// released deletes a manifest and waits until it has gone.
+// released deletes a manifest and waits until it is gone.
 func (s *scene) released(m *v1alpha1.ArtifactManifest) {
 	s.t.Helper()
 	s.delete(m)
 	s.goes(m)
 }
 
-// drops takes entries from a manifest's spec and waits until they are released.
+// drops removes entries from a manifest's spec and waits until they are released.
 func (s *scene) drops(m *v1alpha1.ArtifactManifest, artifacts ...string) {
 	s.t.Helper()
 	dropped := func(name, version string) bool { return slices.Contains(artifacts, name+":"+version) }
@@ -201,8 +201,8 @@ func (s *scene) drops(m *v1alpha1.ArtifactManifest, artifacts ...string) {
 	}).Should(gomega.BeFalse(), "the entries that left the spec should be released")
 }
 
-// prey uploads and releases the manifest "prey", whose one image nothing keeps: a purge that works
-// deletes it.
+// prey uploads and releases the manifest "prey". Nothing needs its only
+// image, so every purge that works deletes it. It returns the image's digest.
 func (s *scene) prey() string {
 	s.t.Helper()
 	d := s.image("prey", "a:1", "prey").Digest.String()
@@ -210,7 +210,7 @@ func (s *scene) prey() string {
 	return d
 }
 
-// sweeps runs a purge, looks that it succeeded and that the prey has gone, and returns its verdicts.
+// sweeps runs a purge, checks that it succeeded and deleted the prey, and returns its verdicts.
 func (s *scene) sweeps(prey string, through environment.Transport) map[string]string {
 	s.t.Helper()
 	report, err := s.purge(s.t.Context(), false, through)
@@ -220,7 +220,7 @@ func (s *scene) sweeps(prey string, through environment.Transport) map[string]st
 	return verdicts(report)
 }
 
-// expires ends the grace of what was released of a manifest.
+// expires ends the grace period of a manifest's tombstones.
 func (s *scene) expires(manifest string) {
 	s.t.Helper()
 	for _, grave := range s.tombstones() {
@@ -230,8 +230,8 @@ func (s *scene) expires(manifest string) {
 	}
 }
 
-// expire ends the grace of a tombstone and waits until the manager has said so: a purge claims no tombstone that somebody
-// else writes meanwhile.
+// expire ends the grace period of a tombstone and waits until the manager has recorded
+// it, because a purge does not claim a tombstone that another client changes meanwhile.
 func (s *scene) expire(grave *v1alpha1.Tombstone) {
 	s.t.Helper()
 	change(s, grave, func(t *v1alpha1.Tombstone) { t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""} })
@@ -239,7 +239,7 @@ func (s *scene) expire(grave *v1alpha1.Tombstone) {
 	s.Expect(time.Until(grave.Status.RestorableUntil.Time)).To(gomega.BeNumerically("<=", time.Second))
 }
 
-// before runs f once, right before the first request that matches is sent.
+// before calls f once, immediately before the first request that matches is sent.
 func before(match func(*http.Request) bool, f func()) environment.Transport {
 	var first sync.Once
 	return func(base http.RoundTripper) http.RoundTripper {
@@ -252,8 +252,8 @@ func before(match func(*http.Request) bool, f func()) environment.Transport {
 	}
 }
 
-// claims matches a purge's writes of a manifest's tombstones. The first comes after its plan and
-// before the evidence that it deletes on.
+// claims returns a match for a purge's writes of a manifest's tombstones. The first such write
+// comes after the purge has made its plan and before it reads the evidence on which it deletes.
 func claims(manifest string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/tombstones/"+manifest+"-")

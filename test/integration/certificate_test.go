@@ -24,8 +24,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// Three replicas, all at once, take the webhook's certificate through both rotations and a deleted
-// Secret, with the locks, defaults and validation of a real API server, and the manager's own rights.
+// Three replicas at the same time rotate the webhooks' certificate and its authority, and replace a deleted
+// Secret, with the optimistic locking, defaults and validation of a real API server, and the manager's own rights.
 func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 	t.Parallel()
 	const ns = v1alpha1.ManagerNamespace
@@ -34,7 +34,7 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	hooks := uncalledWebhooks(t, ns)
-	// The API server's word on the right to change this one too.
+	// This checks that the manager may also change this configuration.
 	pods := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.MutatingWebhookName}}
 	for _, w := range hooks.Webhooks {
 		pods.Webhooks = append(pods.Webhooks, admissionregistrationv1.MutatingWebhook{
@@ -78,7 +78,7 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 			}
 		}
 		clk.Step(tc.after)
-		// Twice, because a replica that was ahead of the others serves as it decided then.
+		// Twice, because a replica that was ahead of the others serves what was decided in that first round.
 		for range 2 {
 			var all errgroup.Group
 			for _, k := range replicas {
@@ -115,20 +115,20 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 	}
 }
 
-// hides has a replica put a secret into the paths of the webhooks, and waits until they have it.
+// hides makes a replica add a secret to the paths of the webhooks, and waits until they have it.
 func (s *scene) hides(live client.Client, hooks *admissionregistrationv1.ValidatingWebhookConfiguration) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
 	s.t.Cleanup(cancel)
 	gate := caller.New(caller.Options{Client: live, Configuration: hooks.Name, Deployment: client.ObjectKey{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.ManagerName}})
-	go func() { _ = gate.Start(ctx) }() // it ends with ctx, and has no error
+	go func() { _ = gate.Start(ctx) }() // it ends with ctx and returns no error
 	s.Eventually(func() (string, error) {
 		err := env.Client.Get(ctx, client.ObjectKeyFromObject(hooks), hooks)
 		return *hooks.Webhooks[0].ClientConfig.Service.Path, err
 	}, time.Minute).Should(gomega.MatchRegexp("^/.{26}/uncalled$"))
 }
 
-// uncalledWebhooks makes a configuration that matches no request.
+// uncalledWebhooks creates a configuration that matches no request.
 func uncalledWebhooks(t *testing.T, namespace string) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	t.Helper()
 	none := admissionregistrationv1.SideEffectClassNone

@@ -18,7 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// chart packs a chart of one template and pushes it as Helm does.
+// chart packs a chart with one template and pushes it as Helm does.
 func (s *scene) chart(manifest, artifact, values, template string) ocispec.Descriptor {
 	s.t.Helper()
 	name, version, _ := strings.Cut(artifact, ":")
@@ -38,7 +38,7 @@ func pushChart(ctx context.Context, host, repository, version, values, template 
 		chart.ConfigMediaType, chart.ContentMediaType, []byte(`{"name":"`+name+`"}`), packed)
 }
 
-// images are where a manifest's status says that the images of its charts are.
+// images returns the state and repository of each chart image in a manifest's status.
 func (s *scene) images(m *v1alpha1.ArtifactManifest) map[string]string {
 	found := map[string]string{}
 	if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(m), m); err != nil {
@@ -63,8 +63,8 @@ spec:
       - {name: proxy, image: "{{ .Values.registry }}/base/proxy:1"}
 `
 
-// What a chart needs is found, wherever it is in the store; what is in another manifest is held
-// too, and who asks learns by which application.
+// Images that a chart needs are found anywhere in the store. Those in another
+// manifest are protected too, and the holder's detail includes the application.
 func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -109,8 +109,8 @@ func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 	s.Expect(s.at(repository("base", "proxy"), "1")).To(gomega.BeEmpty())
 }
 
-// Of several definitions that deploy a chart each counts with its own values paths: what one alone needs is held, and wrong
-// paths of another hide nothing.
+// If several definitions deploy a chart, the chart is read with the values paths of each: an image
+// that only one definition needs is protected, and wrong paths of another definition hide nothing.
 func TestI1ChartsAreReadForEachDefinition(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -149,7 +149,7 @@ func TestI1ChartsAreReadForEachDefinition(t *testing.T) {
 	s.Expect(s.at(repository("base", "lib"), "1")).To(gomega.Equal(lib.Digest.String()))
 }
 
-// What cannot be read of a chart is said, and keeps everything (I2).
+// If a chart cannot be read, the condition says why, and everything stays protected (I2).
 func TestI2ChartsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -178,7 +178,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 	s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", "no layer of type")
 }
 
-// A definition names an artifact in a version that its manifest does not list; then it is listed.
+// A definition references a version of an artifact that its manifest does not list at first.
 func TestDefinitionOfWhatIsNotListed(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -187,7 +187,7 @@ func TestDefinitionOfWhatIsNotListed(t *testing.T) {
 	m, nfdv := s.manifest("m", "app:2.0.0"), s.definition("nfdv", "m", "app:~1.0.0")
 	s.create(m, nfdv)
 	s.says(nfdv, v1alpha1.ConditionResolved, "False/NotListed", "app:~1.0.0", "has 2.0.0")
-	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse") // rather one holder too many
+	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse") // one holder too many is safe
 	change(s, m, func(o *v1alpha1.ArtifactManifest) {
 		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "app", ArtifactVersion: "1.0.3"}, v1alpha1.ManifestArtifact{ArtifactName: "app", ArtifactVersion: "1.0.12"})
 	})
@@ -199,13 +199,13 @@ func TestDefinitionOfWhatIsNotListed(t *testing.T) {
 	s.Expect(nfdv.Status.Applications[0].Digest).To(gomega.Equal(digest))
 }
 
-// A chart that takes as long as it may does not keep a deletion waiting.
+// A chart whose reading takes as long as it may does not delay a deletion.
 func TestSlowChartsKeepNoDeletionWaiting(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.manage(func(o *environment.ManagerOptions) { o.PollsPerSecond = 1000 })
 	s.create(s.store("acme"))
-	// It takes all the processor time that a chart may have, and little memory, of which too much would end it sooner.
+	// It uses all CPU time that a chart may have, and little memory, because exceeding the memory would end it sooner.
 	loop := strings.Repeat(`{{ range until 1000 }}`, 6) + strings.Repeat(`{{ end }}`, 6)
 	s.chart("slow", "slow:1.0.0", "", loop)
 	slow, quick := s.manifest("slow", "slow:1.0.0"), s.manifest("quick", "a:1")
@@ -221,7 +221,8 @@ func TestSlowChartsKeepNoDeletionWaiting(t *testing.T) {
 	s.goes(slow)
 }
 
-// A manifest with what another one's charts need comes later, and goes: both are noticed at once, sealed or not.
+// A manifest with the images of another manifest's chart is created and
+// deleted. Both are noticed at once, even if the other manifest is sealed.
 func TestImagesThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -248,6 +249,7 @@ func TestImagesThatComeAndGo(t *testing.T) {
 	s.goes(nfdv)
 	s.delete(base)
 	s.goes(base)
-	s.eventually(m, v1alpha1.ConditionComplete, "False/ForeignImage") // no definition, no registryValuesPaths
+	// Without the definition there are no registryValuesPaths.
+	s.eventually(m, v1alpha1.ConditionComplete, "False/ForeignImage")
 	s.Expect(m.Status.Charts[0].Images[0].Manifest).To(gomega.BeEmpty())
 }

@@ -31,14 +31,14 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// inCluster moves a store into the cluster's own registry.
+// inCluster makes a store use the cluster's own registry.
 func inCluster(prefix string) func(*v1alpha1.ArtifactStore) {
 	return func(s *v1alpha1.ArtifactStore) {
 		s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: prefix}}
 	}
 }
 
-// newClusterScene is one whose registry is the cluster's own: it lets in whom the API server knows.
+// newClusterScene returns a scene whose registry is the cluster's own. The registry authenticates users with the API server.
 func newClusterScene(t *testing.T) *scene {
 	t.Helper()
 	auth, err := newAccess(t).Configuration()
@@ -48,7 +48,7 @@ func newClusterScene(t *testing.T) *scene {
 	return newGuardedScene(t, registrytest.Own(), registrytest.Access(auth, access.Handler))
 }
 
-// newShippedScene is one whose registry is all of what `nfo registry` serves, from a folder.
+// newShippedScene returns a scene whose registry is everything that `nfo registry` serves, with its files in dir.
 func newShippedScene(t *testing.T, dir string, change ...func(*serve.Options)) *scene {
 	t.Helper()
 	v, err := volume.Open(dir, volume.Options{})
@@ -77,7 +77,7 @@ func newShippedScene(t *testing.T, dir string, change ...func(*serve.Options)) *
 	return sceneAt(t, r, registrytest.Start(t, registrytest.InDir(dir)))
 }
 
-// token is a file with a token of an account for the cluster's own registry, or for other audiences.
+// token writes a token of an account, for the cluster's own registry or for other audiences, to a file and returns its path.
 func (s *scene) token(namespace, name string, audiences ...string) string {
 	s.t.Helper()
 	if len(audiences) == 0 {
@@ -95,7 +95,7 @@ func (s *scene) token(namespace, name string, audiences ...string) string {
 	return file
 }
 
-// publisher makes an account ci that may push, and returns its token's file.
+// publisher creates an account ci that may push, and returns the path of its token.
 func (s *scene) publisher() string {
 	const name = "ci"
 	s.t.Helper()
@@ -106,7 +106,7 @@ func (s *scene) publisher() string {
 	return s.token(s.ns, name)
 }
 
-// push pushes an artifact of a manifest, name:version, as the store says, with a token.
+// push pushes an artifact of a manifest, name:version, to the store with a token.
 func (s *scene) push(store *v1alpha1.ArtifactStore, token, manifest, artifact string) error {
 	s.t.Helper()
 	cfg, err := registry.ConfigOf(store, nil)
@@ -132,8 +132,8 @@ func (s *scene) push(store *v1alpha1.ArtifactStore, token, manifest, artifact st
 	return err
 }
 
-// A publisher pushes with its account's rights alone, the manager sees, seals and releases it, and the store's own
-// purge deletes it.
+// A publisher pushes with only its account's rights, the manager detects,
+// seals and releases the manifest, and the store's own purge deletes it.
 func TestAStoreInTheClustersRegistry(t *testing.T) {
 	t.Parallel()
 	s := newClusterScene(t)
@@ -187,7 +187,7 @@ func TestAStoreInTheClustersRegistry(t *testing.T) {
 	s.Expect(errors.Is(err, registry.ErrNotFound)).To(gomega.BeTrue(), "%v", err)
 }
 
-// The API server says whose a token is, and whom it is for.
+// The API server says whose token it is and for which audience.
 func TestTokensOfTheClustersRegistry(t *testing.T) {
 	t.Parallel()
 	s := newClusterScene(t)
@@ -210,7 +210,7 @@ func TestTokensOfTheClustersRegistry(t *testing.T) {
 	s.Eventually(func() bool { return errors.Is(s.push(st, ci, "m", "a:1"), registry.ErrDenied) }).Should(gomega.BeTrue(), "the account is gone")
 }
 
-// A purge frees the disk of the cluster's own registry, and says how much; nobody but it may ask for that.
+// A purge frees the disk of the cluster's own registry and reports how much. Only the purge may request a collection.
 func TestAPurgeFreesTheDiskOfTheClustersRegistry(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -229,7 +229,7 @@ func TestAPurgeFreesTheDiskOfTheClustersRegistry(t *testing.T) {
 	s.delete(m)
 	s.goes(m)
 
-	then := time.Now().Add(-48 * time.Hour) // what is younger than an hour is not collected
+	then := time.Now().Add(-48 * time.Hour) // content that is younger than an hour is not collected
 	s.Expect(fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -266,7 +266,7 @@ func TestAPurgeFreesTheDiskOfTheClustersRegistry(t *testing.T) {
 	}
 }
 
-// A cluster without a registry of its own says so, and how to get one.
+// If the cluster has no registry of its own, a store that uses it reports this and how to get one.
 func TestTheClusterHasNoRegistry(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -277,7 +277,7 @@ func TestTheClusterHasNoRegistry(t *testing.T) {
 	s.Expect(st.Status.URL).To(gomega.BeEmpty())
 }
 
-// Prefixes are divided by namespaces, also among stores that no webhook has seen.
+// Each namespace has its own prefixes, even for stores that no webhook has checked.
 func TestAPrefixOfAnotherNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newClusterScene(t)

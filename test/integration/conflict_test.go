@@ -10,12 +10,12 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// storeAt is a store at a prefix of the scene's registry.
+// storeAt returns a store at a prefix of the scene's registry.
 func (s *scene) storeAt(prefix string) *v1alpha1.ArtifactStore {
 	return s.store("acme", func(o *v1alpha1.ArtifactStore) { o.Spec.Registry.URL = s.registry.URL("") + "/" + prefix })
 }
 
-// imageAt pushes what artifact a:1 of a manifest is in a store at a prefix.
+// imageAt pushes the artifact a:1 of a manifest in a store at a prefix.
 func (s *scene) imageAt(prefix, manifest string) (repository, digest string) {
 	s.t.Helper()
 	repository = s.registry.Location(prefix).Repository(manifest, v1alpha1.ManifestScoped, "a")

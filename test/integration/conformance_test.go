@@ -19,11 +19,11 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// The conformance program of the distribution specification passes against the registry that nfo ships, over TLS and
-// with a token of Kubernetes.
+// The conformance tests of the distribution specification pass for
+// the registry that nfo ships, over TLS and with a Kubernetes token.
 //
-// Two kinds of content are left out, which distribution, the registry in it, does not take: blobs and manifests that
-// are pushed by a SHA-512 digest, and layers that are not to be distributed and not there.
+// They leave out two kinds of content that distribution, on which the registry is built, does not accept:
+// blobs and manifests that are pushed by a SHA-512 digest, and non-distributable layers that are missing.
 func TestOCIConformance(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -74,7 +74,7 @@ func TestOCIConformance(t *testing.T) {
 	}
 }
 
-// newAccess asks the API server of the tests who may do what, of whom the manager may do everything.
+// newAccess returns an access controller that asks the API server of the tests. The manager may do everything.
 func newAccess(t *testing.T) *access.Controller {
 	t.Helper()
 	objects, err := cache.New(env.Admin, cache.Options{Scheme: env.Client.Scheme()})

@@ -13,9 +13,9 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// crashes runs an act once for each of its writes, and ends the manager there: before the
-// write is sent, and after it was done. steps is more than the act takes in writes: at the last
-// one nothing may have crashed, which shows that every write was tried.
+// crashes runs act twice for each of its writes, and ends the manager at that write: before
+// the write is sent, and after it was done. steps must be larger than the number of writes.
+// At the last step the manager must not crash, which shows that every write was tried.
 func crashes(t *testing.T, steps int, act func(*scene, *fuse)) {
 	t.Helper()
 	for n := range steps {
@@ -36,7 +36,7 @@ func crashes(t *testing.T, steps int, act func(*scene, *fuse)) {
 	}
 }
 
-// crashing runs a manager with a fuse until it crashes or done says that its work is done.
+// crashing runs a manager with a fuse until it crashes or done returns true.
 func (s *scene) crashing(f *fuse, done func() bool) {
 	s.t.Helper()
 	m := s.manage(func(o *environment.ManagerOptions) { o.API, o.Registry = f.wrap, f.wrap })
@@ -51,7 +51,7 @@ func (s *scene) crashing(f *fuse, done func() bool) {
 	m.Stop()
 }
 
-// uploaded makes a store and a manifest with two artifacts in the registry.
+// uploaded creates a store and a manifest with two artifacts, which are in the registry.
 func (s *scene) uploaded() (m *v1alpha1.ArtifactManifest, digests map[string]string) {
 	s.t.Helper()
 	digests = map[string]string{"acme/m/a": s.image("m", "a:1", "a").Digest.String(), "acme/m/b": s.image("m", "b:1", "b").Digest.String()}
@@ -61,8 +61,7 @@ func (s *scene) uploaded() (m *v1alpha1.ArtifactManifest, digests map[string]str
 	return m, digests
 }
 
-// nothingLost checks what must hold at any moment: every digest is there, and a tag that is not
-// is recorded in a tombstone.
+// nothingLost checks what must be true at any moment: every digest exists, and every missing tag is recorded in a tombstone.
 func (s *scene) nothingLost(digests map[string]string) {
 	s.t.Helper()
 	recorded := map[string]bool{}
@@ -122,7 +121,7 @@ func TestI5ACrashInARestoreLosesNothing(t *testing.T) {
 	})
 }
 
-// A holder is stored in the moment of the last untag: the release is undone, wherever it crashes.
+// A holder is created at the moment of the last untag. The release is undone, wherever the manager crashes.
 func TestI3ACrashInAnUndoneReleaseLosesNothing(t *testing.T) {
 	t.Parallel()
 	crashes(t, 20, func(s *scene, f *fuse) {
@@ -142,7 +141,7 @@ func TestI3ACrashInAnUndoneReleaseLosesNothing(t *testing.T) {
 		late := s.definition("late", "m", "a")
 		held := !s.gone(late)
 		s.manage()
-		if !held { // it crashed before the holder was stored: the next manager meets it
+		if !held { // the manager crashed before the holder was created, so the next manager's untag creates it
 			s.Eventually(func() bool { return !s.gone(late) }).Should(gomega.BeTrue())
 		}
 		s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")

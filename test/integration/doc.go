@@ -1,3 +1,3 @@
-// Package integration tests the product on real parts: a real API server, the real
-// distribution registry, and managers under their own ServiceAccount and roles.
+// Package integration tests the product with real components: a Kubernetes API server,
+// the distribution registry, and managers under their own ServiceAccount and roles.
 package integration

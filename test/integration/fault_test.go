@@ -72,7 +72,8 @@ func TestI4DeletionStaysWhileTheRegistryFails(t *testing.T) {
 	}
 }
 
-// uploadedOne is a scene with a manifest of one artifact, which is there at a digest. It waits for what a person mends.
+// uploadedOne returns a scene with an uploaded manifest of one
+// artifact, and the artifact's digest. Eventually waits up to recheck.
 func uploadedOne(t *testing.T) (*scene, *v1alpha1.ArtifactManifest, string) {
 	t.Helper()
 	s := newScene(t)
@@ -85,8 +86,8 @@ func uploadedOne(t *testing.T) (*scene, *v1alpha1.ArtifactManifest, string) {
 	return s, m, d
 }
 
-// A tag that is overwritten while its deletion is stuck: a restore takes what was pushed last, and what was there
-// before is in the tombstone too.
+// A tag is overwritten while its deletion is blocked. The tombstone records
+// both digests, so that a restore uses the one that was pushed last.
 func TestI4WhatIsPushedDuringADeletionIsRecorded(t *testing.T) {
 	t.Parallel()
 	s, m, one := uploadedOne(t)
@@ -104,7 +105,7 @@ func TestI4WhatIsPushedDuringADeletionIsRecorded(t *testing.T) {
 	s.Expect(s.at("acme/m/a", two)).To(gomega.Equal(two))
 }
 
-// once answers the first request that matches and lets the others pass.
+// once makes answer respond to the first request that matches.
 func once(match func(*http.Request) bool, answer func(*registrytest.Registry, http.ResponseWriter, *http.Request)) func(*registrytest.Registry) {
 	return func(r *registrytest.Registry) {
 		var first sync.Once
@@ -120,7 +121,7 @@ func once(match func(*http.Request) bool, answer func(*registrytest.Registry, ht
 	}
 }
 
-// lingers waits until the client has given up, or so long, and says whether it has.
+// lingers waits until the client has cancelled its request, or at most atMost. It reports whether the client has.
 func lingers(req *http.Request, atMost time.Duration) (givenUp bool) {
 	select {
 	case <-req.Context().Done():
@@ -136,7 +137,7 @@ func TestI3SlowRegistryLosesNothing(t *testing.T) {
 		reason string
 		slow   string // the method of the one request that is slow
 		answer func(s *scene, w http.ResponseWriter, req *http.Request) error
-		held   bool // by what came while it was
+		held   bool // held by a definition that was created during the slow request
 	}{
 		"SlowRead": {
 			reason: "evidence that has become old while the registry was asked is read again",
@@ -190,7 +191,7 @@ func TestI3SlowRegistryLosesNothing(t *testing.T) {
 	}
 }
 
-// ends waits until the client has given up a write, which it must before its evidence is too old.
+// ends waits until the client has cancelled a write, which it must do before its evidence is too old.
 func ends(req *http.Request) error {
 	if !lingers(req, 10*time.Second) {
 		return errors.New("it still waits for the answer")
@@ -204,7 +205,7 @@ func TestI6TagThatCannotGoAloneStays(t *testing.T) {
 		reason  string
 		options []registrytest.Option
 		fault   func(*registrytest.Registry)
-		writes  int // requests that write, of the whole release; 0 for no matter
+		writes  int // number of write requests in the whole release; 0: any number
 	}{
 		"DeleteDisabled": {
 			reason:  "a registry as it comes deletes nothing",
@@ -234,7 +235,7 @@ func TestI6TagThatCannotGoAloneStays(t *testing.T) {
 			s.manage()
 			store, m := s.store("acme"), s.manifest("m", "a:1", "b:1", "vanished:1")
 			a, b := s.image("m", "a:1", "one").Digest.String(), s.image("m", "b:1", "two").Digest.String()
-			s.image("m", "a:stable", "one") // a sibling that nobody here knows
+			s.image("m", "a:stable", "one") // another tag of the same digest, which no manifest lists
 			v := s.image("m", "vanished:1", "three").Digest.String()
 			s.create(store, m)
 			s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
@@ -261,7 +262,7 @@ func TestI6TagThatCannotGoAloneStays(t *testing.T) {
 	}
 }
 
-// unableToUntag looks for all that tells that the tags of manifest m stay until the purge.
+// unableToUntag checks everything that reports that the tags of manifest m stay until the purge.
 func (s *scene) unableToUntag(store *v1alpha1.ArtifactStore) {
 	s.t.Helper()
 	graves := s.tombstones()

@@ -9,8 +9,8 @@ import (
 
 var errCrashed = errors.New("the process has crashed")
 
-// fuse is a crash at a chosen write: before the nth write, to either side, is sent, or after it
-// was done and before its answer is read. From then on nothing gets through any more.
+// fuse simulates a crash at a chosen write, to the API server or the registry: before that write
+// is sent, or after it was done and before its answer is read. From then on every request fails.
 type fuse struct {
 	after bool
 	blown chan struct{}
@@ -24,8 +24,7 @@ func newFuse(n int, after bool) *fuse {
 	return &fuse{left: n, after: after, blown: make(chan struct{})}
 }
 
-// counts says which requests are steps: writes, but for those that come by the clock or tell of
-// what was done.
+// counts reports whether a request is a step: a write, except of events and leases, whose number depends on time.
 func counts(r *http.Request) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return false
@@ -33,7 +32,7 @@ func counts(r *http.Request) bool {
 	return !strings.Contains(r.URL.Path, "/events") && !strings.Contains(r.URL.Path, "/leases")
 }
 
-// take reports whether the request may be sent, and whether this is where it ends.
+// take reports whether the request may be sent, and whether the process crashes at it.
 func (f *fuse) take(r *http.Request) (send, end bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +50,7 @@ func (f *fuse) take(r *http.Request) (send, end bool) {
 	return f.after, true
 }
 
-// wrap is a transport that the fuse is in. Both sides of a process share one fuse.
+// wrap returns a transport with the fuse. The transports to the API server and the registry share one fuse.
 func (f *fuse) wrap(base http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		send, end := f.take(r)

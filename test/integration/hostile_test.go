@@ -19,12 +19,12 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// mayGrow is how much larger the heap may become, in bytes, while a registry does its worst: what is read at a time
-// and a few times as much for what is made of it.
+// mayGrow is how much larger the heap may become, in bytes, during an attack: the largest
+// answer that is read at a time, and a few times its size for what is made from it.
 const mayGrow = 100 << 20
 
-// A registry whose answers are made to fill the memory costs its own tenant what is in it, and nobody else anything.
-// The test is not parallel: what other tests allocate would count.
+// A registry whose answers are made to fill the memory affects only its own tenant.
+// The test is not parallel, because the allocations of other tests would count.
 func TestRegistriesThatFillTheMemory(t *testing.T) {
 	for _, attack := range []registrytest.Attack{registrytest.EmptyChildren(), registrytest.ManyChildren(), registrytest.RichChildren()} {
 		t.Run(attack.Name, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestRegistriesThatFillTheMemory(t *testing.T) {
 	}
 }
 
-// watchHeap collects garbage as the manager's program does, and looks at the heap until grown is called, which
-// returns by how many bytes it was larger than now at most.
+// watchHeap makes the garbage collector work as in the manager's program, and measures the heap until
+// grown is called. grown returns by how many bytes the heap was larger than at the start at most.
 func watchHeap(t *testing.T) (grown func() int64) {
 	t.Helper()
 	percent := debug.SetGCPercent(33)
@@ -105,7 +105,7 @@ func watchHeap(t *testing.T) (grown func() int64) {
 	return func() int64 { end(); return most }
 }
 
-// A media type that is longer than a status can store must not keep a manifest from being seen and released.
+// A media type that is too long for a status must not prevent a manifest from being observed and released.
 func TestMediaTypeThatNoStatusCanStore(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -123,7 +123,7 @@ func TestMediaTypeThatNoStatusCanStore(t *testing.T) {
 	s.Expect(s.at("acme/upf/a", "1")).To(gomega.BeEmpty())
 }
 
-// A status that the API server refuses must not keep a manifest for ever whose artifacts are released.
+// A status that the API server refuses must not block the deletion of a manifest whose artifacts are released.
 func TestManifestGoesWithoutItsStatus(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// TestImportedObjectsAreValid asks the API server itself, rules in CEL and defaults included.
+// TestImportedObjectsAreValid checks the objects with the API server, including its CEL rules and defaults.
 func TestImportedObjectsAreValid(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -61,7 +61,7 @@ func TestImportedObjectsAreValid(t *testing.T) {
 	}
 }
 
-// imports runs `kubectl nfo import` on an input in the scene's namespace.
+// imports runs `kubectl nfo import` with an input in the scene's namespace.
 func (s *scene) imports(input string, args ...string) (code int, out, errOut string) {
 	s.t.Helper()
 	cmd := s.pluginCommand(append([]string{"import", "-f", "-", "-n", s.ns}, args...)...)
@@ -69,7 +69,7 @@ func (s *scene) imports(input string, args ...string) (code int, out, errOut str
 	return s.run(cmd)
 }
 
-// listing is an answer of the REST API that has one manifest of the store acme, m.
+// listing returns an answer of Azure's REST API with one manifest, m of the store acme.
 func listing(artifacts ...string) string {
 	var entries []string
 	for _, a := range artifacts {
@@ -107,7 +107,7 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 	s.Expect(code).To(gomega.Equal(3), errOut)
 	s.Expect(lists()).To(gomega.Equal("a:1 a:2 b:1"))
 
-	// What somebody else has set is not this import's to take out, and stays.
+	// An entry that another client has added is not removed by an import.
 	change(s, m, func(m *v1alpha1.ArtifactManifest) {
 		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "mine", ArtifactVersion: "1"})
 	})
@@ -118,7 +118,7 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 	s.Expect(lists()).To(gomega.Equal("a:2 mine:1"))
 }
 
-// A definition whose file says less goes on holding what it held.
+// A second import of a definition with fewer references is refused, so that the definition still holds what it held.
 func TestImportAgainDropsNoHold(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -170,13 +170,14 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 		s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)).To(gomega.Succeed())
 		s.Expect(o.GetGeneration()).To(gomega.Equal(generation))
 	}
-	// What the file has besides is not left out without being reported as what it is.
+	// Other entries of the file are still compared and reported.
 	code, _, errOut = s.imports(listing("a:1", "b:1"), "--api-version", old)
 	s.Expect(code).To(gomega.Equal(1))
 	s.Expect(errOut).To(gomega.ContainSubstring("does not list b:1"))
 }
 
-// Answers have states and ids with a scope; a template that follows has neither, and takes nothing back.
+// Answers of the REST API contain states and full IDs. A template
+// that is imported later contains neither, and must not change them.
 func TestImportKeepsWhatAnswersSaid(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -210,7 +211,8 @@ func TestImportKeepsWhatAnswersSaid(t *testing.T) {
 	s.Expect(errOut).To(gomega.ContainSubstring("stands for \"" + first))
 }
 
-// The API version of an answer that is known later moves a sealed manifest, which is unsealed until it is seen.
+// If the API version of an answer is given later, the import moves the
+// sealed manifest, which is then unsealed until its artifacts are seen.
 func TestImportMovesASealedManifest(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -230,7 +232,7 @@ func TestImportMovesASealedManifest(t *testing.T) {
 	s.Expect(m.Spec.ArtifactManifestState).To(gomega.Equal(v1alpha1.ManifestUploading))
 }
 
-// A definition that a design names through an id of the deployment's own scope is held like any other.
+// A definition that a design references by an ID in the deployment's own scope is held like any other.
 func TestImportedDesignHoldsItsDefinition(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -16,27 +16,27 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// The cluster of these tests has the controllers of CronJobs, Jobs and quotas, and no node: the tests
-// write the status of pods, as a kubelet would.
+// The cluster of these tests has the controllers of CronJobs, Jobs and
+// quotas, and no node. The tests write the status of pods as a kubelet would.
 
-// ahead is a clock that runs before the real one, so that tests need not wait.
+// ahead is a clock that is ahead of the real one, so that tests need not wait.
 type ahead time.Duration
 
 func (a ahead) Now() time.Time { return time.Now().Add(time.Duration(a)) }
 
 func (a ahead) Since(t time.Time) time.Duration { return a.Now().Sub(t) }
 
-// early is a manager whose clock runs ahead.
+// early gives a manager a clock that is ahead.
 func early(by time.Duration) func(*environment.ManagerOptions) {
 	return func(o *environment.ManagerOptions) { o.Clock = ahead(by) }
 }
 
-// headStart lets a Job be noticed ten seconds after it was made, instead of a minute.
+// headStart makes the manager report an unstarted Job ten seconds after its creation instead of a minute.
 const headStart = 50 * time.Second
 
 func everyMinute(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("* * * * *") }
 
-// quota limits what the scene's namespace may have, and is in force when it returns.
+// quota creates a quota in the scene's namespace and waits until it is in force.
 func (s *scene) quota(name corev1.ResourceName, most string) *corev1.ResourceQuota {
 	s.t.Helper()
 	q := &corev1.ResourceQuota{ObjectMeta: s.meta("quota"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{name: resource.MustParse(most)}}}
@@ -62,7 +62,7 @@ func (s *scene) byHand(name string, change ...func(*batchv1.Job)) {
 	s.create(j)
 }
 
-// jobs are those of the scene.
+// jobs returns the Jobs of the scene.
 func (s *scene) jobs() []batchv1.Job {
 	s.t.Helper()
 	var l batchv1.JobList
@@ -81,7 +81,7 @@ func (s *scene) podOf(job string) *corev1.Pod {
 	return &l.Items[0]
 }
 
-// kubelet writes the status of a Job's pod.
+// kubelet writes the status of a Job's pod as a kubelet would.
 func (s *scene) kubelet(job string, phase corev1.PodPhase, state corev1.ContainerState) {
 	s.t.Helper()
 	pod := s.podOf(job)
@@ -99,7 +99,7 @@ func (s *scene) kubelet(job string, phase corev1.PodPhase, state corev1.Containe
 	}).Should(gomega.Succeed())
 }
 
-// exits is a container that has ended.
+// exits returns the state of a container that has ended.
 func exits(code int32, reason, message string) corev1.ContainerState {
 	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		ExitCode: code, Reason: reason, Message: message, StartedAt: metav1.Now(), FinishedAt: metav1.Now(),
@@ -112,7 +112,7 @@ func TestAQuotaRefusesPurges(t *testing.T) {
 	q := s.quota(corev1.ResourceLimitsCPU, "500m")
 	s.manage(scheduled, early(headStart))
 	st := s.scheduledStore(everyMinute)
-	s.SetDefaultEventuallyTimeout(time.Minute + patience) // for the schedule
+	s.SetDefaultEventuallyTimeout(time.Minute + patience) // the schedule takes up to a minute
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "False/FailedCreate")
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/FailedCreate", "exceeded quota", "limits.cpu=1", "ResourceQuota",
 		"No scheduled purge starts while this Job is unfinished.", "The next one is due at")
@@ -128,7 +128,7 @@ func TestAQuotaRefusesTheJobItself(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	q := s.quota("count/jobs.batch", "0")
-	s.manage(scheduled, early(9*time.Minute+headStart)) // ten minutes late is ten seconds after the time
+	s.manage(scheduled, early(9*time.Minute+headStart)) // ten minutes late then means ten seconds after the scheduled time
 	st := s.scheduledStore(everyMinute)
 	s.SetDefaultEventuallyTimeout(time.Minute + patience)
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "False/Late")
@@ -140,7 +140,8 @@ func TestAQuotaRefusesTheJobItself(t *testing.T) {
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "True/Scheduled")
 }
 
-// What was due long before the schedule changed was never meant to run: a CronJob shows when it changed.
+// A run that was due before the schedule changed was never expected:
+// the CronJob's managed fields show when the schedule changed.
 func TestACronJobShowsWhenItsScheduleChanged(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -167,12 +168,12 @@ func TestACronJobShowsWhenItsScheduleChanged(t *testing.T) {
 func TestAPurgeThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.manage(scheduled, early(30*time.Second)) // the other half of its minute is for what comes first
+	s.manage(scheduled, early(30*time.Second)) // the other half of its minute is for the steps before
 	st := s.scheduledStore()
 	s.byHand("now")
 	s.kubelet("now", corev1.PodPending, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "Back-off pulling image"}})
 	s.Expect(s.condition(st, v1alpha1.ConditionPurgeHealthy)).To(gomega.Equal("True/Scheduled"), "it has a minute to start")
-	// Nothing happens then: the store wakes itself.
+	// No event follows, so the store must reconcile itself by time.
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/NotStarted", "Job "+s.ns+"/now has not started", "ImagePullBackOff: Back-off pulling image", "pull secrets")
 	s.Eventually(func() []string { return s.purgeNotes("NotStarted") }).Should(gomega.HaveLen(1))
 
@@ -194,7 +195,7 @@ func TestAPurgeThatNobodySchedules(t *testing.T) {
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/NotStarted", "is Pending: FailedMount: timed out waiting for the volume")
 }
 
-// looking makes a Job only look, as docs/tasks/delete-and-undo.md says.
+// looking makes a Job a dry run, as docs/tasks/delete-and-undo.md describes.
 func looking(j *batchv1.Job) {
 	c := &j.Spec.Template.Spec.Containers[0]
 	c.Args = append(c.Args, "--dry-run")
@@ -226,7 +227,7 @@ func TestAPurgeThatFailsWithoutARecord(t *testing.T) {
 	s.Expect(message).NotTo(gomega.ContainSubstring("Job"))
 }
 
-// A run that wrote why it failed is not announced a second time when its Job has failed, too.
+// If a run recorded why it failed, the failure of its Job is not announced again.
 func TestAPurgeThatFailsWithARecord(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -244,7 +245,7 @@ func TestAPurgeThatFailsWithARecord(t *testing.T) {
 	s.Eventually(func() []string { return s.purgeNotes("Failed") }).Should(gomega.HaveLen(1))
 }
 
-// jobEnds waits for how Kubernetes ends a Job.
+// jobEnds waits until a Job has a condition.
 func (s *scene) jobEnds(name string, how batchv1.JobConditionType) {
 	s.t.Helper()
 	s.Eventually(func() (kinds []batchv1.JobConditionType) {

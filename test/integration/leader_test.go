@@ -16,9 +16,9 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// An old leader is held up right before it removes a tag. Meanwhile another one ends the
-// release, the manifest is applied again with a holder, and its tags are back. When the old one
-// wakes, its evidence is too old to act on: the tag stays.
+// A former leader is suspended immediately before it removes a tag. Meanwhile another leader
+// completes the release, the manifest is applied again with a holder, and its tags are restored.
+// When the former leader continues, its evidence is too old, so it does not remove the tag.
 func TestI3AnOldLeaderThatWakesUpLate(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -30,7 +30,7 @@ func TestI3AnOldLeaderThatWakesUpLate(t *testing.T) {
 			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/manifests/") && asleep.CompareAndSwap(false, true) {
 				stuck <- r.Context()
 				<-wake
-				// What a process that was stopped does when it goes on: it sends, if its context lets it.
+				// A suspended process continues like this: it sends the request if its context allows it.
 				if err := r.Context().Err(); err != nil {
 					return nil, err
 				}
@@ -64,8 +64,8 @@ func TestI3AnOldLeaderThatWakesUpLate(t *testing.T) {
 
 func deletes(r *http.Request) bool { return r.Method == http.MethodDelete }
 
-// Two leaders at once, and holders that come and go: no matter which acts, a tag is never gone while an
-// admitted holder exists.
+// Two leaders act at the same time, and holders are created and deleted.
+// Whichever leader acts, a tag never disappears while an admitted holder exists.
 func TestI1TwoLeadersAndAHolder(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -80,7 +80,8 @@ func TestI1TwoLeadersAndAHolder(t *testing.T) {
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 		var deletion errgroup.Group
 		deletion.Go(func() error {
-			<-time.After(rand.N(200 * time.Millisecond)) // a holder that comes with the deletion is hardly ever in time
+			// A holder that is created together with the deletion is rarely admitted.
+			<-time.After(rand.N(200 * time.Millisecond))
 			return env.Client.Delete(t.Context(), m)
 		})
 		s.create(holder)

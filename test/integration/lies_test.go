@@ -17,24 +17,24 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// liesTake is how long a registry lies that does not only lie to some requests.
+// liesTake is the duration of lies that are limited by time.
 const liesTake = 10 * time.Second
 
-// doses are how much a registry lies.
+// doses says how often or how long a registry lies.
 var doses = map[string]func(*registrytest.Liar){
 	"once":     func(l *registrytest.Liar) { l.Times(1) },
 	"twice":    func(l *registrytest.Liar) { l.Times(2) },
 	"for 10 s": func(l *registrytest.Liar) { l.For(liesTake) },
 }
 
-// Every kind of answer that is not true, to every kind of request, in every phase of a manifest's life: nothing
-// that anything reaches is lost, every undo works, and everything else goes in the end.
-// Without NFO_LIES only a few are tried, each with one dose.
+// Registries give every kind of false answer to every kind of request, in every phase of a manifest's
+// life. Nothing that is referenced is lost, every release can be restored, and everything else is
+// deleted in the end. Without NFO_LIES the test tries only a few combinations, each with one dose.
 func TestI2RegistriesThatLie(t *testing.T) {
 	t.Parallel()
 	whole := os.Getenv("NFO_LIES") != ""
-	// Stores know of each other, so that many at once cost much; and they are not to do the same at the same
-	// moment, for there are few processors.
+	// Stores are compared with each other, so too many at the same time
+	// are slow. They start one after another, because there are few CPUs.
 	var all errgroup.Group
 	all.SetLimit(150)
 	var ran atomic.Int64

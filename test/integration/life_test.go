@@ -23,23 +23,23 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// afterLies is how long anything may take that should happen by itself once the registry tells the truth:
-// hundreds of manifests wait for it at once, and for a second look.
+// afterLies is how long anything that happens without further action may take once the registry
+// answers correctly: hundreds of manifests wait at the same time, and for a second look.
 const afterLies = 4 * time.Minute
 
-// life is one manifest in a registry of its own that gives wrong answers in every phase of its life.
+// life is one manifest in its own registry, which gives wrong answers in every phase of the manifest's life.
 type life struct {
 	*scene
 	name  string // of the manifest, and of its store
 	liar  *registrytest.Liar
 	lie   func(*registrytest.Liar)
-	lists []string          // its artifacts, name:version
-	truth map[string]string // the digest of each
-	ran   *atomic.Int64     // purges that were not refused, of all lives
+	lists []string          // its artifacts as name:version
+	truth map[string]string // the digest of each artifact
+	ran   *atomic.Int64     // purges of all lives that were not refused
 }
 
-// live goes through all phases; in each the registry lies from its begin or from the first write on, and then
-// tells the truth.
+// live goes through all phases. In each phase the registry lies from
+// the beginning or from the first write on, and then answers correctly.
 func (l *life) live(ctx context.Context) error {
 	begins := func() { l.lie(l.liar) }
 	atWrite := func() { l.liar.AtWrite(begins) }
@@ -64,7 +64,7 @@ func (l *life) live(ctx context.Context) error {
 		if err := phase.act(ctx); err != nil {
 			return fmt.Errorf("%s: %w", phase.name, err)
 		}
-		// What was begun goes on while the registry lies.
+		// The manager continues while the registry lies.
 		if err := pause(ctx, 2*time.Second); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (l *life) upload(ctx context.Context) error {
 
 func (l *life) push(ctx context.Context, artifact, build string) error {
 	n, v, _ := strings.Cut(artifact, ":")
-	// The registry lies to the product, not to those who push.
+	// The registry lies to the product, not to the publisher.
 	direct := httptest.NewServer(l.registry.App)
 	defer direct.Close()
 	host := strings.TrimPrefix(direct.URL, "http://")
@@ -120,7 +120,7 @@ func (l *life) push(ctx context.Context, artifact, build string) error {
 
 func (l *life) apply(ctx context.Context) error { return env.Client.Create(ctx, l.manifest()) }
 
-// uploaded waits until the manifest says that everything is there, and looks whether it is.
+// uploaded waits until the manifest reports that everything is uploaded, and checks that it is.
 func (l *life) uploaded(ctx context.Context) error {
 	last := ""
 	err := l.waits(ctx, func(ctx context.Context) (bool, error) {
@@ -146,7 +146,7 @@ func (l *life) uploaded(ctx context.Context) error {
 	return l.whole(l.lists...)
 }
 
-// chartsAreRead reports whether the status says where the image of the manifest's chart is.
+// chartsAreRead reports whether the status contains the image of the manifest's chart.
 func (l *life) chartsAreRead(m *v1alpha1.ArtifactManifest) bool {
 	if !slices.Contains(l.lists, "chart:1.0.0") {
 		return true
@@ -154,7 +154,7 @@ func (l *life) chartsAreRead(m *v1alpha1.ArtifactManifest) bool {
 	return len(m.Status.Charts) == 1 && len(m.Status.Charts[0].Images) == 1 && m.Status.Charts[0].Images[0].State == v1alpha1.ImageInManifest
 }
 
-// touch makes a manifest look at its artifacts now: a test has no time for the next poll.
+// touch makes the manager poll the manifest's artifacts now, because the next poll may take too long for a test.
 func (l *life) touch(ctx context.Context, m *v1alpha1.ArtifactManifest) error {
 	if time.Since(m.CreationTimestamp.Time) < 30*time.Second {
 		return nil // a poll is near
@@ -169,7 +169,7 @@ func (l *life) touch(ctx context.Context, m *v1alpha1.ArtifactManifest) error {
 	return nil
 }
 
-// whole looks that tags are at their digests, with all that belongs to them.
+// whole checks that tags have the right digests, and that their content is complete.
 func (l *life) whole(artifacts ...string) error {
 	for _, a := range artifacts {
 		n, v, _ := strings.Cut(a, ":")
@@ -192,7 +192,7 @@ func (l *life) overwrite(ctx context.Context) error {
 	return client.IgnoreNotFound(env.Client.Update(ctx, m))
 }
 
-// overwritten waits until the new digest is believed, and looks that the old one is recorded.
+// overwritten waits until the status has the new digest, and checks that a tombstone has the old one.
 func (l *life) overwritten(ctx context.Context) error {
 	if err := l.uploaded(ctx); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (l *life) graves(ctx context.Context) ([]v1alpha1.Tombstone, error) {
 
 func (l *life) release(ctx context.Context) error { return env.Client.Delete(ctx, l.manifest()) }
 
-// released waits until the manifest has gone, and looks that its tags have, and that no digest has.
+// released waits until the manifest is gone, and checks that its tags are removed and all its digests exist.
 func (l *life) released(ctx context.Context) error {
 	last := ""
 	err := l.waits(ctx, func(ctx context.Context) (bool, error) {
@@ -239,7 +239,7 @@ func (l *life) released(ctx context.Context) error {
 	return l.restorable(ctx)
 }
 
-// restorable looks that every digest is there and in a tombstone that can undo the release.
+// restorable checks that every digest exists and that a tombstone can restore its tag.
 func (l *life) restorable(ctx context.Context) error {
 	graves, err := l.graves(ctx)
 	if err != nil {
@@ -261,7 +261,7 @@ func (l *life) restorable(ctx context.Context) error {
 	return nil
 }
 
-// purgeOnce purges; whether that succeeds is the liar's choice.
+// purgeOnce runs a purge, which may fail because of a lie.
 func (l *life) purgeOnce(ctx context.Context) error {
 	_, err := l.purges(ctx)
 	if errors.Is(err, purge.ErrRefused) || errors.Is(err, purge.ErrRunning) {
@@ -282,8 +282,8 @@ func (l *life) purges(ctx context.Context) (purge.Report, error) {
 	return purge.Run(ctx, cfg)
 }
 
-// purgeOneBesideOthers ends the grace of everything, lets somebody tag one digest, and purges at most one of
-// the others.
+// purgeOneBesideOthers ends the grace period of everything, tags one digest
+// as a third party, and runs a purge that deletes at most one other digest.
 func (l *life) purgeOneBesideOthers(ctx context.Context) error {
 	l.liar.Stop()
 	if err := errors.Join(l.release(ctx), l.released(ctx)); err != nil {
@@ -301,7 +301,7 @@ func (l *life) purgeOneBesideOthers(ctx context.Context) error {
 	return l.purgeOnce(ctx)
 }
 
-// limit sets how many digests a purge deletes, and waits until the manager has seen it.
+// limit sets the maximum number of digests that a purge deletes, and waits until the manager has seen it.
 func (l *life) limit(ctx context.Context, n int32) error {
 	return l.waits(ctx, func(ctx context.Context) (bool, error) {
 		st := l.store(l.name)
@@ -342,7 +342,7 @@ func (l *life) othersWhole(context.Context) error {
 	return nil
 }
 
-// purgeAll takes the limit away and purges.
+// purgeAll removes the limit and runs a purge.
 func (l *life) purgeAll(ctx context.Context) error {
 	l.liar.Stop()
 	if err := l.limit(ctx, 10_000); err != nil {
@@ -352,7 +352,8 @@ func (l *life) purgeAll(ctx context.Context) error {
 	return l.purgeOnce(ctx)
 }
 
-// purged purges until only what others have tagged is left, and then that, once its tag has gone.
+// purged runs purges until only the digest with the third party's tag is left.
+// Then it removes that tag and runs purges until this digest is gone too.
 func (l *life) purged(ctx context.Context) error {
 	if err := l.purgesUntilGone(ctx, "image:2", "index:1"); err != nil {
 		return err
@@ -366,7 +367,8 @@ func (l *life) purged(ctx context.Context) error {
 	return l.purgesUntilGone(ctx, "image:1")
 }
 
-// purgesUntilGone purges, and ends the grace of what a stale answer has made look overwritten meanwhile.
+// purgesUntilGone runs purges until the artifacts are gone. It also ends the
+// grace period of digests that a stale answer made look overwritten meanwhile.
 func (l *life) purgesUntilGone(ctx context.Context, artifacts ...string) error {
 	for until := time.Now().Add(afterLies); ; {
 		if err := l.expire(ctx); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// behind asks the registry itself.
+// behind sends a request directly to the registry and returns the digest in its answer.
 func behind(r *registrytest.Registry, req *http.Request) string {
 	w := httptest.NewRecorder()
 	r.App.ServeHTTP(w, req)
@@ -82,14 +82,14 @@ func TestDeletionWaitsForHoldersAndReleases(t *testing.T) {
 	s.Expect(graves[0].Entry("acme/cnf/nginx", "1.0.0").State).To(gomega.Equal(v1alpha1.TombstoneUntagged))
 	s.Expect(graves[0].Status.RestorableUntil).NotTo(gomega.BeNil())
 
-	stripped := s.manifest("cnf2", "nginx:1.0.0") // which other holds
+	stripped := s.manifest("cnf2", "nginx:1.0.0") // the definition other holds it
 	s.create(stripped)
 	s.eventually(stripped, v1alpha1.ConditionReferenced, "True/InUse")
 	s.delete(stripped)
 	change(s, stripped, func(o *v1alpha1.ArtifactManifest) { o.Finalizers = nil })
 	const unprotected = "Warning Unprotected Deleting"
 	s.Eventually(func() []string { return s.events("cnf2") }).Should(gomega.ContainElement(unprotected))
-	for _, released := range []string{"nsdv", "nfdv", "cnf"} { // before it, by the same controller
+	for _, released := range []string{"nsdv", "nfdv", "cnf"} { // the same controller has handled these before cnf2
 		s.Expect(s.events(released)).NotTo(gomega.ContainElement(unprotected))
 	}
 }
@@ -120,7 +120,7 @@ func TestI5ApplyingAgainRestores(t *testing.T) {
 	s.delete(m)
 	s.goes(m)
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.BeEmpty())
-	// The undo outlives its store.
+	// The tombstone must outlive the store.
 	s.delete(store)
 	s.goes(store)
 	b2 := s.image("m", "b:1", "other").Digest.String()
@@ -215,14 +215,14 @@ func TestOverwrittenDigestIsKept(t *testing.T) {
 	s.Eventually(func() []string { return s.events("m") }).Should(gomega.ContainElement("Warning TagMoved Observing"))
 }
 
-// What a purge has learnt is of the store that it was of, not of one that has its name by then.
+// The result of a purge belongs to the store that was purged, not to a new store of the same name.
 func TestAPurgeIsNotRecordedInAStoreThatIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.manage(scheduled)
 	was := s.scheduledStore()
 	recorded := false
-	// An error says at most that its account may not read the store, which has another account for its purges now.
+	// The error is ignored: after the store was replaced, the purge's account may not read the new store.
 	_, _ = s.purge(t.Context(), false, before(func(r *http.Request) bool {
 		return r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/artifactstores/acme/status")
 	}, func() {

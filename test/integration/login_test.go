@@ -22,14 +22,14 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// as makes a command of `kubectl nfo` that of another user.
+// as makes a command of `kubectl nfo` use the kubeconfig of another user.
 func as(kubeconfig string, cmd *exec.Cmd) *exec.Cmd {
 	i := slices.Index(cmd.Args, "--kubeconfig")
 	cmd.Args[i+1] = kubeconfig
 	return cmd
 }
 
-// secureClusterScene is one whose registry is the cluster's own, over TLS, and has a manager and the store acme.
+// secureClusterScene returns a scene with the cluster's own registry over TLS, a manager and the store acme.
 func secureClusterScene(t *testing.T) *scene {
 	t.Helper()
 	auth, err := newAccess(t).Configuration()
@@ -48,8 +48,8 @@ func secureClusterScene(t *testing.T) *scene {
 	return s
 }
 
-// Who may create tokens of one account pushes as that account, with no other right, no Secret and no stored login; and
-// logs docker in as that account.
+// A user who may create tokens of an account pushes and logs docker in
+// as that account, without other rights, a Secret or a stored login.
 func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	t.Parallel()
 	p := secureClusterScene(t).workplace()
@@ -81,7 +81,7 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	p.Expect(errOut).To(gomega.ContainSubstring("You need the verb create on serviceaccounts/token"))
 	p.Expect(errOut).To(gomega.ContainSubstring("nothing was pushed"))
 
-	p.Eventually(func() string { // until the registry knows the manifest
+	p.Eventually(func() string { // until the registry has the manifest in its cache
 		_, _, errOut = publish("am/m", "--service-account", "ci")
 		return errOut
 	}).Should(gomega.ContainSubstring("1 of 1 artifacts are missing"))
@@ -99,11 +99,11 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	written, err := os.ReadFile(ca)
 	p.Expect(err).NotTo(gomega.HaveOccurred())
 	p.Expect(written).To(gomega.Equal(p.registry.CA))
-	code, out, errOut = publish("am/m") // with the login that is stored
+	code, out, errOut = publish("am/m") // with the stored login
 	p.Expect(code).To(gomega.BeZero(), "%s%s", out, errOut)
 }
 
-// A pipeline that has only the role nfo-publisher, and may create tokens of its own account, publishes.
+// A pipeline publishes with only the role nfo-publisher and the right to create tokens of its own account.
 func TestARoleThatPublishes(t *testing.T) {
 	t.Parallel()
 	p := secureClusterScene(t).workplace()
@@ -115,7 +115,7 @@ func TestARoleThatPublishes(t *testing.T) {
 		ObjectMeta: p.meta("robot-publishes"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-publisher"},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: p.ns, Name: "robot"}},
 	})
-	p.Eventually(func() string { // until the registry knows the manifest, and the API server the role
+	p.Eventually(func() string { // until the registry has the manifest in its cache and the API server knows the RoleBinding
 		code, out, errOut := p.run(as(robot, p.command("am/m", "amf.tgz", "--service-account", "robot", "--registry-address", p.registry.Host)))
 		if code == 0 {
 			return ""
@@ -125,7 +125,7 @@ func TestARoleThatPublishes(t *testing.T) {
 	p.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 }
 
-// Whose own token the API server accepts for the registry needs no account.
+// A user whose own token the API server accepts for the registry needs no other account.
 func TestPublishToTheClustersRegistryAsYourself(t *testing.T) {
 	t.Parallel()
 	p := secureClusterScene(t).workplace()
@@ -138,7 +138,7 @@ func TestPublishToTheClustersRegistryAsYourself(t *testing.T) {
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: p.ns, Name: "jill"}},
 	}
 	p.create(reviewer)
-	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), reviewer) }) // others do not see it
+	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), reviewer) }) // other tests must not see it
 
 	account := &corev1.ServiceAccount{ObjectMeta: p.meta("jill")}
 	token := &authenticationv1.TokenRequest{}

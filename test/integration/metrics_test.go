@@ -28,7 +28,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// measuring runs a manager whose metrics of stores go to a registry of the test's own.
+// measuring runs a manager whose store metrics go to a separate registry of metrics.
 func (s *scene) measuring() *prometheus.Registry {
 	s.t.Helper()
 	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0"}
@@ -54,7 +54,7 @@ func (s *scene) measuring() *prometheus.Registry {
 	return registry
 }
 
-// purged writes to a store's status what a purge writes.
+// purged writes a purge's result to a store's status.
 func (s *scene) purged(st *v1alpha1.ArtifactStore, run v1alpha1.PurgeRun) {
 	s.t.Helper()
 	s.Eventually(func() error {
@@ -109,11 +109,11 @@ nfo_store_tombstones{` + label + `} 0
 	}).Should(gomega.BeZero(), "a store that has gone has no values")
 }
 
-// rare are metrics that have values only once what they count has happened; that they exist is tested in
-// internal/controller.
+// rare are metrics that have values only after what they count has
+// happened. Tests of internal/controller check that they exist.
 var rare = []string{"nfo_releases_total", "nfo_tags_not_restored_total", "nfo_store_artifacts"}
 
-// alertsAreOnWhatIsTold wants values of every metric of the manager that an alert of the chart names.
+// alertsAreOnWhatIsTold checks that every metric of the manager in the chart's alerts has values.
 func (s *scene) alertsAreOnWhatIsTold(stores prometheus.Gatherer) {
 	s.t.Helper()
 	alerts, err := os.ReadFile("../../charts/nfo/templates/alerts.yaml")
@@ -123,18 +123,19 @@ func (s *scene) alertsAreOnWhatIsTold(stores prometheus.Gatherer) {
 	names := regexp.MustCompile(`\b(nfo|controller_runtime)_[a-z_]+`).FindAllString(string(alerts), -1)
 	s.Expect(names).To(gomega.ContainElements("nfo_store_used_bytes", "controller_runtime_reconcile_errors_total"))
 	for _, name := range names {
-		if strings.HasPrefix(name, "nfo_registry_") || slices.Contains(rare, name) { // internal/clusterregistry/serve shows these
+		// Tests of internal/clusterregistry/serve check the registry's metrics.
+		if strings.HasPrefix(name, "nfo_registry_") || slices.Contains(rare, name) {
 			continue
 		}
 		n, err := testutil.GatherAndCount(stores, name)
-		if n == 0 && err == nil { // what controller-runtime counts itself
+		if n == 0 && err == nil { // controller-runtime keeps its metrics in another registry
 			n, err = testutil.GatherAndCount(metrics.Registry, name)
 		}
 		s.Expect(n, err).NotTo(gomega.BeZero(), "nobody tells %s", name)
 	}
 }
 
-// purgeNotes are the notes of the events about the store "acme" that have this reason.
+// purgeNotes returns the notes of the events with this reason about the store "acme".
 func (s *scene) purgeNotes(reason string) []string {
 	s.t.Helper()
 	var l eventsv1.EventList

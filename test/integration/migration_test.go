@@ -8,8 +8,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// A publisher from before AOSM's 2025-03-30 API is upgraded step by step, and each object says what is
-// left to do. What lies at the old path is as it was at the end.
+// A publisher from before AOSM's API 2025-03-30 is upgraded step by step, and each object
+// reports what remains to be done. What is stored at the old path does not change.
 func TestMigrationStepByStep(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -29,7 +29,7 @@ func TestMigrationStepByStep(t *testing.T) {
 	s.says(nfdv, v1alpha1.ConditionMigrated, "False/StoreReference", "artifact testapp of app (listed by cnfmanifest)")
 	s.says(nsdv, v1alpha1.ConditionMigrated, "False/StoreReference", "artifact nginx of site (listed by cnfmanifest)")
 
-	// 1. References. They are admitted, and resolve when what they name is upgraded too.
+	// 1. References. They are admitted, and resolve once the manifest that they reference is upgraded.
 	named := v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "cnfmanifest"}}
 	change(s, nfdv, func(o *v1alpha1.NetworkFunctionDefinitionVersion) {
 		o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.ArtifactSource = named
@@ -42,7 +42,7 @@ func TestMigrationStepByStep(t *testing.T) {
 	s.eventually(nsdv, v1alpha1.ConditionMigrated, "False/StoreScoped")
 	s.Eventually(left).ShouldNot(gomega.ContainSubstring("artifactManifestRef"), "the first step is done")
 
-	// 2. The manifest: it is Uploading again.
+	// 2. The manifest, which returns to Uploading.
 	change(s, m, func(o *v1alpha1.ArtifactManifest) {
 		o.Spec.UploadPath, o.Spec.ArtifactManifestState = v1alpha1.ManifestScoped, v1alpha1.ManifestUploading
 	})
@@ -51,7 +51,7 @@ func TestMigrationStepByStep(t *testing.T) {
 	s.eventually(nfdv, v1alpha1.ConditionResolved, "True/Resolved")
 	s.eventually(nsdv, v1alpha1.ConditionMigrated, "True/Migrated")
 
-	// 3. The artifacts, one after the other.
+	// 3. The artifacts, one after another.
 	s.image("cnfmanifest", "nginx:1", "one")
 	s.Eventually(left).ShouldNot(gomega.ContainSubstring("nginx"), "one is there")
 	s.says(m, v1alpha1.ConditionMigrated, "False/Missing", "acme/cnfmanifest/testapp:1")

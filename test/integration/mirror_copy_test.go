@@ -19,14 +19,14 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// artifactOf is an Artifact as a person makes it.
+// artifactOf returns an Artifact as a user creates it.
 func (s *scene) artifactOf(image string) *v1alpha1.Artifact {
 	a := &v1alpha1.Artifact{ObjectMeta: s.meta(v1alpha1.ArtifactName(image))}
 	a.Spec.SourceArtifact = image
 	return a
 }
 
-// mirrorState is what an Artifact says, as state status/reason.
+// mirrorState returns a function that reads the state and the condition Ready of an Artifact, as state status/reason.
 func mirrorState(a *v1alpha1.Artifact) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		if err := env.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
@@ -40,9 +40,9 @@ func mirrorState(a *v1alpha1.Artifact) func(context.Context) (string, error) {
 	}
 }
 
-// The manager makes the mirror's store, copies with the Secrets of each namespace, and removes the store when the mirror
-// is disabled. There is one mirror in a cluster, and every manager of a test without settings removes it: this test runs
-// beside no other.
+// The manager creates the mirror's store, copies images with the Secrets of each namespace, and deletes
+// the store when the mirror is disabled. The cluster has only one mirror, and the managers of other
+// tests have no settings and so delete its store: this test must not run in parallel with others.
 func TestTheMirrorCopies(t *testing.T) { //nolint:paralleltest // see above
 	dir := t.TempDir()
 	source := registrytest.Start(t, registrytest.InDir(dir), registrytest.BasicAuth("puller", "secret of the source"))
@@ -86,7 +86,7 @@ func TestTheMirrorCopies(t *testing.T) { //nolint:paralleltest // see above
 	if at, err := registrytest.TagDigest(t.Context(), s.inside.Host, mine.Status.Repository, "1"); err != nil || at != want.Digest {
 		t.Errorf("the mirror has %s, want %s, %v", at, want.Digest, err)
 	}
-	// Another namespace, which has no login, does not get what is there.
+	// Another namespace, which has no login, may not use the existing copy.
 	s.Eventually(mirrorState(theirs)).WithContext(t.Context()).Should(gomega.Equal("Failed False/Denied"))
 
 	manager.Stop()

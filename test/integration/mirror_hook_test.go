@@ -21,9 +21,10 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// Helm deletes the pods and Secrets of a release before it runs the Jobs of the deletion's hooks. An image that was copied
-// with such a Secret stays in the mirror through a restart of the manager and a purge, and the pod of the hook, which names
-// the Secret that has gone, pulls it from there. It does not run beside other tests: there is one mirror.
+// Helm deletes the pods and Secrets of a release before it runs the Jobs of its delete hooks. An
+// image that was copied with such a Secret stays in the mirror, even if the manager restarts and
+// a purge runs. The hook's pod, which references the deleted Secret, pulls the image from the
+// mirror. The cluster has only one mirror, so the test does not run in parallel with others.
 func TestADeleteHookPullsWhatItsReleaseCouldRead(t *testing.T) { //nolint:paralleltest // see above
 	dir := t.TempDir()
 	source := registrytest.Start(t, registrytest.InDir(dir), registrytest.BasicAuth("puller", "secret of the source"))
@@ -63,7 +64,7 @@ func TestADeleteHookPullsWhatItsReleaseCouldRead(t *testing.T) { //nolint:parall
 	s.Expect(env.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(gomega.Succeed())
 	s.delete(pull)
 	s.goes(pod, pull)
-	manager.Stop() // which login worked is forgotten, too
+	manager.Stop() // the restarted manager no longer knows which login worked
 	s.manage(scheduled, options, func(o *environment.ManagerOptions) { o.Webhooks = true })
 	s.Eventually(func() string {
 		if c := s.find(a, v1alpha1.ConditionReady); c != nil && a.Status.UnusedSince != nil {

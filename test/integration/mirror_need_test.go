@@ -21,7 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// readsImages lets the manager and the purge of the scene's mirror do what the chart lets them do with mirror.enabled.
+// readsImages grants the manager and the purge of the scene's mirror what the chart grants with mirror.enabled.
 func (s *scene) readsImages() {
 	s.t.Helper()
 	manager := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: environment.ManagerUser}
@@ -29,7 +29,7 @@ func (s *scene) readsImages() {
 	for role, subjects := range map[string][]rbacv1.Subject{"nfo-workloads": {manager, purger}, "nfo-workloads-scope": {manager, purger}, "nfo-mirror-purger": {purger}} {
 		o := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: s.ns + "-" + role}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}, Subjects: subjects}
 		s.create(o)
-		s.t.Cleanup(func() { // the context of the test has ended by then
+		s.t.Cleanup(func() { // the test's context has ended
 			if err := env.Client.Delete(context.WithoutCancel(s.t.Context()), o); err != nil {
 				s.t.Error(err)
 			}
@@ -37,7 +37,7 @@ func (s *scene) readsImages() {
 	}
 }
 
-// purgeMirror runs `nfo purge` of the scene's mirror, with a token of its account.
+// purgeMirror runs `nfo purge` for the scene's mirror, with a token of the purge's account.
 func (s *scene) purgeMirror() (purge.Report, error) {
 	s.t.Helper()
 	cfg, err := env.PurgeOf(client.ObjectKey{Namespace: s.ns, Name: v1alpha1.MirrorName}, nil)
@@ -48,8 +48,9 @@ func (s *scene) purgeMirror() (purge.Report, error) {
 	return purge.Run(s.t.Context(), cfg)
 }
 
-// The manager makes the Artifacts of what workloads use, and the mirror's own purge, with its account's rights alone,
-// removes what none uses any more. It does not run beside other tests: there is one mirror.
+// The manager creates the Artifacts of the images that workloads use. The mirror's own
+// purge, with only its account's rights, removes those that no workload uses any more.
+// The cluster has only one mirror, so the test does not run in parallel with others.
 func TestTheMirrorHasWhatWorkloadsNeed(t *testing.T) {
 	s := newClusterScene(t)
 	ran := s.neighbour()
@@ -85,7 +86,8 @@ func TestTheMirrorHasWhatWorkloadsNeed(t *testing.T) {
 			if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
 				return err
 			}
-			if o.Status.State != v1alpha1.MirrorFailed { // what the manager says of its first attempt would come after this
+			// Otherwise the manager would overwrite this status after its first attempt.
+			if o.Status.State != v1alpha1.MirrorFailed {
 				return errors.New("the manager has not tried to copy it yet")
 			}
 			o.Status.State, o.Status.Digest = v1alpha1.MirrorPresent, desc.Digest.String()

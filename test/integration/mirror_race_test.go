@@ -33,26 +33,27 @@ import (
 var mirrorRace = flag.Duration("mirror.race", 0, "how long pods come and go while the mirror is purged and collected; 0 for not at all")
 
 const (
-	// mirrorRacers is how many network functions come and go at once, each of two versions.
+	// mirrorRacers is how many network functions are created and deleted at the same time, each with two versions.
 	mirrorRacers = 4
-	// comesBack is how long an image may be missing from the mirror that an admitted pod pulls, with the source up.
+	// comesBack is how long an image that an admitted pod pulls may be missing from the mirror while the source is up.
 	comesBack = 30 * time.Second
 )
 
-// mirrorRacing is a cluster whose mirror is purged and collected all the time, without any grace.
+// mirrorRacing is a cluster whose mirror is purged and collected all the time, without a grace period.
 type mirrorRacing struct {
 	*scene
-	ran      *scene // of the workloads
+	ran      *scene // the namespace of the workloads
 	source   *registrytest.Registry
 	inMirror *registry.Client
 	mirror   client.ObjectKey
-	// token is of the mirror's purge.
+	// token is the path of a token of the mirror's purge.
 	token string
 
-	// from the source: pods that the webhook left as they are; there and again: those whose image was in the mirror at
-	// once, and those that had to wait until it was copied again.
+	// fromSource counts pods that the webhook did not change. there and again count pulls from
+	// the mirror: of images that were present, and of images that had to be copied again first.
 	fromSource, there, again, rollbacks, purges, deleted, collections atomic.Int64
-	longest                                                           atomic.Int64 // of the waits
+	// longest is the longest time until an image was copied again, in nanoseconds.
+	longest atomic.Int64
 }
 
 func newMirrorRacing(t *testing.T) *mirrorRacing {
@@ -77,16 +78,16 @@ func newMirrorRacing(t *testing.T) *mirrorRacing {
 	r.inMirror, err = registry.Open(registry.Config{Location: s.registry.Location(v1alpha1.MirrorPrefix), TokenFile: token})
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(r.inMirror.Close)
-	s.Eventually(func() error { // the manager has made its account
+	s.Eventually(func() error { // until the manager has created the purge's account
 		return env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.ns, Name: "mirror-purge"}, &corev1.ServiceAccount{})
 	}).Should(gomega.Succeed())
 	r.token = s.token(s.ns, "mirror-purge")
 	return r
 }
 
-// Pods come, go and are rolled back while the mirror is purged without any grace and collected, and every Artifact says all
-// the time that nothing uses it: only what a purge reads anew keeps anything. The image of a pod that was admitted to pull
-// from the mirror is there, or is copied again soon. `make mirror-races` tries it for minutes.
+// Pods are created, deleted and rolled back while the mirror is purged without a grace period and collected. Every Artifact
+// claims all the time that nothing uses it, so only what a purge itself reads protects an image. The image of a pod that
+// was admitted to pull from the mirror is present, or is soon copied again. `make mirror-races` runs this for minutes.
 func TestR5NoAdmittedPodWaitsForItsImage(t *testing.T) {
 	if *mirrorRace == 0 {
 		t.Skip("make mirror-races")
@@ -131,7 +132,7 @@ func TestR5NoAdmittedPodWaitsForItsImage(t *testing.T) {
 	r.Expect(r.there.Load()).NotTo(gomega.BeZero(), "pods pulled from the mirror")
 }
 
-// purge runs `nfo purge` of the mirror.
+// purge runs `nfo purge` for the mirror.
 func (r *mirrorRacing) purge() error {
 	cfg, err := env.PurgeOf(r.mirror, nil)
 	if err != nil {
@@ -147,7 +148,7 @@ func (r *mirrorRacing) purge() error {
 	return nil
 }
 
-// collect has the registry collect, and waits until it has begun to.
+// collect requests a collection of the registry, and waits until it is done.
 func (r *mirrorRacing) collect() error {
 	asked, err := r.inMirror.Collect(r.t.Context(), r.mirror)
 	if err != nil {
@@ -160,7 +161,7 @@ func (r *mirrorRacing) collect() error {
 	})
 }
 
-// accuse writes to all Artifacts that nothing has used them for an hour.
+// accuse sets in the status of all Artifacts that nothing has used them for an hour.
 func (r *mirrorRacing) accuse() error {
 	ctx := r.t.Context()
 	var all v1alpha1.ArtifactList
@@ -184,13 +185,13 @@ func (r *mirrorRacing) image(name, version string) string {
 	return r.source.Host + "/acme/" + name + ":" + version
 }
 
-// alone is a pod that comes when the mirror has its image, and goes after a while.
+// alone creates a pod once the mirror has its image, pulls the image several times, and deletes the pod.
 func (r *mirrorRacing) alone(ctx context.Context, name string, n int) error {
 	image := r.image(name, fmt.Sprint(n%2+1))
 	if err := r.present(ctx, image); err != nil {
 		return err
 	}
-	<-time.After(time.Duration(rand.IntN(1500)) * time.Millisecond) // until a purge is somewhere
+	<-time.After(time.Duration(rand.IntN(1500)) * time.Millisecond) // so that it meets a purge at any point
 	p := r.ran.pod("", image)
 	p.GenerateName = name + "-"
 	if err := env.Client.Create(ctx, p); err != nil {
@@ -205,8 +206,8 @@ func (r *mirrorRacing) alone(ctx context.Context, name string, n int) error {
 	return env.Client.Delete(ctx, p, client.GracePeriodSeconds(0))
 }
 
-// rolledBack is a Deployment that is upgraded and goes back to the version before. From when the mirror has that one's
-// image until the Deployment goes, the image is there.
+// rolledBack creates a Deployment, upgrades it and rolls it back. From the time when the mirror
+// has the first version's image until the Deployment is deleted, the image must be in the mirror.
 func (r *mirrorRacing) rolledBack(ctx context.Context, name string, n int) error {
 	r.rollbacks.Add(1)
 	d := r.ran.deployment(fmt.Sprintf("%s-%d", name, n), r.image(name, "1"))
@@ -237,7 +238,7 @@ func (r *mirrorRacing) rolledBack(ctx context.Context, name string, n int) error
 	return env.Client.Delete(ctx, d, client.PropagationPolicy(metav1.DeletePropagationBackground))
 }
 
-// podOf waits for the pod of a Deployment that runs an image.
+// podOf waits for the pod of a Deployment with an image.
 func (r *mirrorRacing) podOf(ctx context.Context, d *appsv1.Deployment, image string) (p *corev1.Pod, err error) {
 	var all corev1.PodList
 	err = r.until(ctx, "the Deployment has a pod of "+image, func(ctx context.Context) (bool, error) {
@@ -254,7 +255,7 @@ func (r *mirrorRacing) podOf(ctx context.Context, d *appsv1.Deployment, image st
 	return p, err
 }
 
-// present waits until the mirror has an image for the workloads' namespace, and asks for it.
+// present waits until the mirror has an image for the workloads' namespace. It creates the Artifact if necessary.
 func (r *mirrorRacing) present(ctx context.Context, image string) error {
 	a := r.at(image).Artifact(r.ran.ns)
 	return r.until(ctx, "the mirror has "+image, func(ctx context.Context) (bool, error) {
@@ -266,7 +267,7 @@ func (r *mirrorRacing) present(ctx context.Context, image string) error {
 	})
 }
 
-// pulls pulls the image of an admitted pod, as its node would. One that pulls from the source is not waited for.
+// pulls pulls the image of an admitted pod, as its node would. It only counts a pod that pulls from the source.
 func (r *mirrorRacing) pulls(ctx context.Context, p *corev1.Pod) error {
 	own, fromMirror := rewrite.Original(p.Spec.Containers[0].Image, pullAddress)
 	if !fromMirror {
@@ -293,7 +294,7 @@ func (r *mirrorRacing) pulls(ctx context.Context, p *corev1.Pod) error {
 	}
 }
 
-// has reports whether the registry answers for all of an image.
+// has reports whether the mirror serves an image completely.
 func (r *mirrorRacing) has(ctx context.Context, image string) (bool, error) {
 	_, err := r.inMirror.Resolve(ctx, r.at(image).MirrorRepository(), r.at(image).Tag)
 	if errors.Is(err, registry.ErrNotFound) {
@@ -305,7 +306,7 @@ func (r *mirrorRacing) has(ctx context.Context, image string) (bool, error) {
 func (r *mirrorRacing) at(image string) rewrite.Image {
 	i, err := rewrite.Parse(image)
 	if err != nil {
-		panic(err) // the test has written it
+		panic(err) // the test itself has made the name
 	}
 	return i
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// loader makes an account of the operator's that may read and fill the mirror, and a user who acts as it and makes
-// Artifacts in the scene's namespace.
+// loader creates an account that may read and fill the mirror, and a user who may create tokens of
+// this account and Artifacts in the scene's namespace. It returns the path of the user's kubeconfig.
 func (s *scene) loader() (user string) {
 	s.t.Helper()
 	loader := &corev1.ServiceAccount{ObjectMeta: s.meta("loader")}
@@ -35,7 +35,7 @@ func (s *scene) loader() (user string) {
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.ns, Name: "loader"}, {Kind: rbacv1.ServiceAccountKind, Namespace: s.ns, Name: "jane"}},
 	}
 	s.create(loader, binding)
-	s.t.Cleanup(func() { // the context of the test has ended by then
+	s.t.Cleanup(func() { // the test's context has ended
 		if err := env.Client.Delete(context.WithoutCancel(s.t.Context()), binding); err != nil {
 			s.t.Error(err)
 		}
@@ -45,7 +45,7 @@ func (s *scene) loader() (user string) {
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{"loader"}, Verbs: []string{"create"}})
 }
 
-// ownRegistry is another registry of the cluster's own, that is empty.
+// ownRegistry starts another, empty registry of the cluster, and returns it with the path of its CA certificate.
 func (s *scene) ownRegistry() (r *registrytest.Registry, ca string) {
 	s.t.Helper()
 	auth, err := newAccess(s.t).Configuration()
@@ -56,8 +56,8 @@ func (s *scene) ownRegistry() (r *registrytest.Registry, ca string) {
 	return r, ca
 }
 
-// What one site has is exported, and another site that does not reach the source runs from it. It runs beside no other
-// test: there is one mirror.
+// The images of one site are exported, and another site that cannot reach the source runs from
+// the export. The cluster has only one mirror, so the test does not run in parallel with others.
 func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 	s := newScene(t)
 	p := s.workplace()
@@ -94,7 +94,7 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 		s.Eventually(mirrorState(a)).WithContext(t.Context()).Should(gomega.Equal("Present True/Present"))
 	}
 	var out, errOut string
-	s.Eventually(func() int { // until the registry knows the account's right
+	s.Eventually(func() int { // until the registry knows the account's rights
 		var code int
 		code, out, errOut = s.run(command("images", "--export", "site.tar"))
 		return code
@@ -109,7 +109,7 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 	s.Expect(here.Count(blobs)).To(gomega.BeZero(), "the second export reads no blob")
 	manager.Stop()
 
-	// The other site: another registry, and no way to the source.
+	// The other site has another registry and cannot reach the source.
 	source.Down()
 	s.delete(byTag, byDigest)
 	there, ca := s.ownRegistry()
@@ -143,7 +143,7 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 	s.Expect(byTag.Status.Digest).To(gomega.Equal(upf.Digest.String()))
 	manager.Stop()
 	spec = nil
-	manage(there, ca) // without a mirror the store goes, so that other tests have one
+	manage(there, ca) // without a mirror the manager deletes the store, so that other tests can have one
 	s.Eventually(func(ctx context.Context) bool {
 		return apierrors.IsNotFound(env.Client.Get(ctx, client.ObjectKeyFromObject(store), store))
 	}).WithContext(t.Context()).Should(gomega.BeTrue())

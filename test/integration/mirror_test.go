@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// pullAddress is where nodes would find the mirror, without an agent: these tests have neither.
+	// pullAddress is where nodes would reach the mirror. These tests have no nodes and no agent.
 	pullAddress = "127.0.0.1:30500/" + v1alpha1.MirrorPrefix
 	anImage     = "registry.example.com:5000/acme/upf:1.0.0"
 	mirrored    = pullAddress + "/registry.example.com_5000/acme/upf:1.0.0"
 	aDigest     = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-// mirrorScene is a namespace of workloads and one of an operator with a mirror.
+// mirrorScene has a namespace of workloads, and one of an operator with a mirror.
 type mirrorScene struct {
 	*scene
 	operator string
@@ -47,7 +47,7 @@ func newMirrorScene(t *testing.T, change ...func(*v1alpha1.MirrorSpec)) *mirrorS
 	return s
 }
 
-// has makes the mirror have an image for the scene's namespace.
+// has makes an Artifact with the given state for an image in the scene's namespace.
 func (s *mirrorScene) has(image string, state v1alpha1.MirrorState) *v1alpha1.Artifact {
 	s.t.Helper()
 	i, err := rewrite.Parse(image)
@@ -80,7 +80,7 @@ func (s *mirrorScene) has(image string, state v1alpha1.MirrorState) *v1alpha1.Ar
 	return a
 }
 
-// tried is the image that a new pod of this image would get.
+// tried returns the result of a dry run of a new pod with anImage.
 func (s *mirrorScene) tried(change ...func(*corev1.Pod)) *corev1.Pod {
 	s.t.Helper()
 	p := s.pod("", anImage)
@@ -101,7 +101,7 @@ func (s *mirrorScene) seen(image string) {
 	}).Should(gomega.HavePrefix(pullAddress))
 }
 
-// TestR5NewPodsPullFromTheMirrorWhatItHas is for every kind of pod that there is.
+// TestR5NewPodsPullFromTheMirrorWhatItHas tests every kind of pod and image reference.
 func TestR5NewPodsPullFromTheMirrorWhatItHas(t *testing.T) {
 	t.Parallel()
 	s := newMirrorScene(t)
@@ -155,7 +155,7 @@ func TestR5NewPodsPullFromTheMirrorWhatItHas(t *testing.T) {
 	}
 }
 
-// An ephemeral container that is added is rewritten; what is there stays as it is.
+// An added ephemeral container is changed. The existing containers stay as they are.
 func TestEphemeralContainersPullFromTheMirror(t *testing.T) {
 	t.Parallel()
 	s := newMirrorScene(t)
@@ -176,7 +176,7 @@ func TestEphemeralContainersPullFromTheMirror(t *testing.T) {
 	}
 }
 
-// Always waits for the copy; a new Artifact asks for it. A dry run asks for nothing.
+// With Always, a pod waits for the copy, which a new Artifact requests. A dry run requests nothing.
 func TestWhatPodsUseIsAskedFor(t *testing.T) {
 	t.Parallel()
 	s := newMirrorScene(t, func(m *v1alpha1.MirrorSpec) { m.Rewrite = v1alpha1.RewriteAlways })
@@ -210,7 +210,7 @@ func TestNamespacesAreSelected(t *testing.T) {
 	s.Eventually(image).Should(gomega.Equal(mirrored))
 }
 
-// TestR5AWebhookThatIsDownChangesNothing: the manager has gone, and the configuration is still there.
+// TestR5AWebhookThatIsDownChangesNothing: the manager has ended and the webhook configuration still exists.
 func TestR5AWebhookThatIsDownChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newMirrorScene(t)
@@ -224,8 +224,8 @@ func TestR5AWebhookThatIsDownChangesNothing(t *testing.T) {
 	}
 }
 
-// TestR5StuckPodsAreRepaired: a pod that the webhook missed gets the mirror's image, and one that the mirror cannot
-// give its image gets its own, by changes of the pod in place.
+// TestR5StuckPodsAreRepaired: a stuck pod that the webhook missed gets the mirror's image, and one
+// whose image the mirror cannot provide gets its own image back. The pods are changed in place.
 func TestR5StuckPodsAreRepaired(t *testing.T) {
 	t.Parallel()
 	s := newMirrorScene(t)
@@ -250,14 +250,14 @@ func TestR5StuckPodsAreRepaired(t *testing.T) {
 	s.Expect(orphan.Annotations).NotTo(gomega.HaveKey(v1alpha1.AnnotationOriginalImages))
 	s.said(orphan, v1alpha1.ReasonImageFromSource)
 
-	// Not again at once, and only pods that are stuck.
+	// A repaired pod is not changed again at once, and only stuck pods are changed.
 	s.has(anImage, v1alpha1.MirrorPresent)
 	s.Consistently(image(orphan), 500*time.Millisecond).Should(gomega.Equal(anImage))
 	s.Expect(image(works)()).To(gomega.Equal(anImage))
 	s.delete(a)
 }
 
-// TestR5WithoutAMirrorPodsGetTheirImagesBack: the store has been deleted, and the manager runs.
+// TestR5WithoutAMirrorPodsGetTheirImagesBack: the store has been deleted, and the manager is running.
 func TestR5WithoutAMirrorPodsGetTheirImagesBack(t *testing.T) {
 	t.Parallel()
 	s := newMirrorScene(t)
@@ -278,7 +278,7 @@ func (s *mirrorScene) reread(p *corev1.Pod) {
 	}
 }
 
-// stuck says of a pod what a kubelet says when an image cannot be pulled.
+// stuck sets the status of a pod whose image cannot be pulled, as a kubelet does.
 func (s *mirrorScene) stuck(p *corev1.Pod) {
 	s.t.Helper()
 	s.reread(p)
@@ -289,7 +289,7 @@ func (s *mirrorScene) stuck(p *corev1.Pod) {
 	}
 }
 
-// said waits for an event on a pod.
+// said waits for an event with the reason about a pod.
 func (s *mirrorScene) said(p *corev1.Pod, reason string) {
 	s.t.Helper()
 	s.Eventually(func() []corev1.Event {

@@ -12,8 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// notServedOnce answers 404 without a Status, as an API server that does not know our kinds for a moment, to the first
-// request of each method and path in the scene.
+// notServedOnce answers the first request of each method and path in the scene with 404 and
+// no Status, as an API server does that does not serve the product's kinds for a moment.
 func (s *scene) notServedOnce() environment.Transport {
 	var asked sync.Map
 	return instead(func(r *http.Request) bool {
@@ -25,7 +25,7 @@ func (s *scene) notServedOnce() environment.Transport {
 	}, page(http.StatusNotFound))
 }
 
-// Every step of a manifest's life is once told that what it is about does not exist.
+// In every step of a manifest's life, the manager is told once that the requested kind does not exist.
 func TestI2AKindThatIsNotServedForAMomentHasNotGone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -20,10 +20,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// purgerSettings are those of the managers of these tests.
+// purgerSettings are the settings of the managers of these tests.
 var purgerSettings = cronjob.Settings{Image: purgerImage, Resources: cronjob.DefaultResources(), AllowLoopback: true}
 
-// foreign are objects with the name of the purge of the store "acme" that somebody else made.
+// foreign returns objects that have the names of the purge of the store "acme" but belong to another owner.
 func (s *scene) foreign() map[string]client.Object {
 	pod := corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "backup", Image: "registry.example.com/backup:1"}}}
 	return map[string]client.Object{
@@ -36,7 +36,7 @@ func (s *scene) foreign() map[string]client.Object {
 	}
 }
 
-// content is an object as it is in the cluster, as JSON; "" if it does not exist.
+// content returns an object from the cluster as JSON, or "" if it does not exist.
 func (s *scene) content(o client.Object) string {
 	s.t.Helper()
 	err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o)
@@ -53,7 +53,7 @@ func (s *scene) content(o client.Object) string {
 	return string(text)
 }
 
-// purgeObjects are those that the manager makes for a store, read from the cluster.
+// purgeObjects returns empty objects with the names of those that the manager makes for the store "acme".
 func (s *scene) purgeObjects() []client.Object {
 	return []client.Object{
 		&corev1.ServiceAccount{ObjectMeta: s.meta("acme-purge")}, &rbacv1.RoleBinding{ObjectMeta: s.meta("acme-purger")},
@@ -61,7 +61,7 @@ func (s *scene) purgeObjects() []client.Object {
 	}
 }
 
-// whole reports whether all objects of a store's purge exist and are as the manager makes them.
+// whole returns nil if all objects of a store's purge exist and are as the manager makes them.
 func (s *scene) whole(st *v1alpha1.ArtifactStore) error {
 	s.t.Helper()
 	for _, want := range cronjob.Objects(st, purgerSettings) {
@@ -98,7 +98,7 @@ func TestAForeignObjectOutlivesTheStore(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			s.SetDefaultEventuallyTimeout(recheck) // the manager does not watch what is not its own
+			s.SetDefaultEventuallyTimeout(recheck) // the manager does not watch objects that it does not own
 			theirs := s.foreign()[kind]
 			s.create(theirs)
 			before := s.content(theirs)
@@ -153,7 +153,7 @@ func TestObjectsOfAnEarlierStoreAreTakenOver(t *testing.T) {
 	s.Eventually(func() error { return s.whole(st) }).Should(gomega.Succeed())
 }
 
-// What the API server fills in is set already, or else the manager would write in every pass.
+// The objects already contain what the API server would default. Otherwise the manager would write them in every pass.
 func TestTheAPIServerAddsNothing(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*v1alpha1.ArtifactStore){
@@ -238,7 +238,7 @@ func TestAStoreNeedsTheRightToReadItsSecret(t *testing.T) {
 	capped := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"purge":{"maxDeletions":7}}}`))
 	s.Expect(tenant.Patch(ctx, st.DeepCopy(), capped)).To(gomega.Succeed(), "a change of something else needs no right")
 
-	// What is being deleted still logs in, to remove tags.
+	// A store that is being deleted still uses its login, to remove tags.
 	drop := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"registry":{"credentialsSecretRef":null}}}`))
 	s.Expect(tenant.Patch(ctx, st.DeepCopy(), drop)).To(gomega.Succeed())
 	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Finalizers = append(o.Finalizers, "example.com/hold") })
@@ -255,7 +255,7 @@ func TestAStoreNeedsTheRightToReadItsSecret(t *testing.T) {
 	s.Eventually(func() error { return tenant.Create(ctx, s.store("acme", names)) }).Should(gomega.Succeed(), "with the right")
 }
 
-// canCreateStores reports whether the API server knows of a client's right by now.
+// canCreateStores reports whether the API server already knows a client's right.
 func (s *scene) canCreateStores(c client.Client) bool {
 	return c.Create(s.t.Context(), s.store("probe"), client.DryRunAll) == nil
 }

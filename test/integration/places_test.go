@@ -18,8 +18,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// placed is a manager of the scenes' namespaces with a list in which the scene's registry, or a part of it, is
-// for a namespace.
+// placed makes a manager for the scenes' namespaces with a list of places
+// that reserves the scene's registry, or a prefix in it, for a namespace.
 func (s *scene) placed(prefix, namespace string, others ...*scene) func(*environment.ManagerOptions) {
 	s.t.Helper()
 	rules, err := place.Parse(fmt.Appendf(nil, "places: [{registry: '%s', namespaces: [%s]}]", strings.TrimSuffix(s.registry.Host+"/"+prefix, "/"), namespace))
@@ -35,7 +35,7 @@ func (s *scene) placed(prefix, namespace string, others ...*scene) func(*environ
 	}
 }
 
-// refusedPurge runs a purge of the store "acme" that must not begin.
+// refusedPurge runs a purge of the store "acme" that must be refused.
 func (s *scene) refusedPurge(reason string) {
 	s.t.Helper()
 	_, err := s.purge(s.t.Context(), false, nil)
@@ -48,7 +48,7 @@ func TestAPlaceOfAnotherNamespaceIsRefused(t *testing.T) {
 	s := newScene(t)
 	other := s.neighbour()
 	open := s.manage(scheduled)
-	early := s.scheduledStore(noGrace) // before there is a list
+	early := s.scheduledStore(noGrace) // before a list exists
 	a, b := s.releasedImages()
 	stays, kept := s.manifest("stays", "a:1"), s.image("stays", "a:1", "stays").Digest.String()
 	s.create(stays)
@@ -142,7 +142,7 @@ func TestOneRegistryUnderTwoNames(t *testing.T) {
 	})
 }
 
-// sharedRegistry makes two publishers at one registry under two names that only their addresses give away.
+// sharedRegistry tests two publishers of one registry under two names that only the addresses show to be the same.
 func sharedRegistry(s, other *scene) {
 	s.t.Helper()
 	first, second := s.named(s.ns+".example.com", noGrace), other.named(other.ns+".example.com", noGrace)
@@ -163,7 +163,8 @@ func sharedRegistry(s, other *scene) {
 	s.delete(leaves)
 	s.goes(leaves)
 	other.create(second)
-	other.eventually(second, v1alpha1.ConditionPurgeHealthy, "True/Scheduled") // nothing in common yet
+	// The two stores have no repository in common yet.
+	other.eventually(second, v1alpha1.ConditionPurgeHealthy, "True/Scheduled")
 	other.create(theirs)
 	other.says(second, v1alpha1.ConditionPurgeHealthy, "False/MayShareRegistry", s.ns+"/acme", "192.0.2.1:80", repository("m", "a"), "delete one of the two stores")
 	s.says(first, v1alpha1.ConditionPurgeHealthy, "False/MayShareRegistry", other.ns+"/acme")
@@ -179,7 +180,7 @@ func sharedRegistry(s, other *scene) {
 	s.Expect(s.at(repository("m", "a"), "1")).To(gomega.Equal(d), "the other publisher lists it")
 	s.Expect(s.at(repository("gone", "a"), gone)).To(gomega.Equal(gone), "no purge has begun")
 
-	// An administrator says whose the one name is: nobody can hold up its clean-up by another name.
+	// An administrator reserves one of the names: then another name can no longer delay the clean-up of that store.
 	open.Stop()
 	rules, err := place.Parse(fmt.Appendf(nil, "places: [{registry: %s.example.com, namespaces: [%s]}]", s.ns, s.ns))
 	s.Expect(err).NotTo(gomega.HaveOccurred())
@@ -191,14 +192,14 @@ func sharedRegistry(s, other *scene) {
 	s.Expect(s.at(repository("m", "a"), "1")).To(gomega.Equal(d), "it has a tag")
 }
 
-// named is the store "acme" under a host that aliased leads to the registry.
+// named returns the store "acme" under a host that aliased sends to the registry.
 func (s *scene) named(host string, change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	o := s.store("acme", change...)
 	o.Spec.Registry.URL = "http://" + host + "/acme"
 	return o
 }
 
-// both sends requests through two transports.
+// both combines two transports.
 func both(a, b environment.Transport) environment.Transport {
 	return func(base http.RoundTripper) http.RoundTripper { return a(b(base)) }
 }

@@ -23,13 +23,13 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// programs is where kubectl-nfo and nfo are built, for all tests once.
+// programs builds kubectl-nfo and nfo, once for all tests, and returns their folder.
 var programs = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(filepath.Dir(env.Kubeconfig()), "programs")
 	return dir, program.Build(dir, program.Racing, "kubectl-nfo", "nfo")
 })
 
-// pluginCommand is `kubectl nfo` as a person types it.
+// pluginCommand returns a `kubectl nfo` command with an administrator's kubeconfig.
 func (s *scene) pluginCommand(args ...string) *exec.Cmd {
 	s.t.Helper()
 	dir, err := programs()
@@ -39,13 +39,13 @@ func (s *scene) pluginCommand(args ...string) *exec.Cmd {
 	return exec.CommandContext(s.t.Context(), filepath.Join(dir, "kubectl-nfo"), append(args, "--kubeconfig", env.Kubeconfig(), "--cache-dir", filepath.Join(dir, "cache"))...)
 }
 
-// plugin runs `kubectl nfo` as a person would.
+// plugin runs `kubectl nfo` as an administrator.
 func (s *scene) plugin(args ...string) (code int, out, errOut string) {
 	s.t.Helper()
 	return s.run(s.pluginCommand(args...))
 }
 
-// run runs a command to its end.
+// run runs a command and waits until it ends.
 func (s *scene) run(cmd *exec.Cmd) (code int, out, errOut string) {
 	s.t.Helper()
 	var o, e bytes.Buffer
@@ -92,14 +92,14 @@ func TestImportApplies(t *testing.T) {
 	}
 	s.Expect(owners).To(gomega.HaveKey("kubectl-nfo"))
 
-	// Again it changes nothing.
+	// A second import changes nothing.
 	generation := nsdv.Generation
 	code, _, errOut = s.plugin(args...)
 	s.Expect(code).To(gomega.Equal(3), errOut)
 	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(nsdv), nsdv)).To(gomega.Succeed())
 	s.Expect(nsdv.Generation).To(gomega.Equal(generation))
 
-	// What is of another publisher does not replace it; nor does what somebody else has set.
+	// An object of another publisher is not replaced, and neither is a field that another client has set.
 	code, out, errOut = s.plugin(append(args, "--parameters", "publisherName=fabrikam")...)
 	s.Expect(code).To(gomega.Equal(1), out)
 	s.Expect(errOut).To(gomega.ContainSubstring("it is there already and stands for \"/providers/Microsoft.HybridNetwork/publishers/Contoso/artifactStores/contoso-store\""))
@@ -113,7 +113,7 @@ func TestImportApplies(t *testing.T) {
 	s.Expect(code).To(gomega.Equal(3), errOut)
 }
 
-// reader is somebody who may read this product's objects in the scene's namespace, and nothing else.
+// reader creates a user who may only read this product's objects in the scene's namespace.
 func (s *scene) reader() string {
 	s.t.Helper()
 	user := "reader-of-" + s.ns
@@ -138,7 +138,7 @@ func TestWhy(t *testing.T) {
 	s.create(s.store("acme"), m, nfdv, nsdv, sns)
 	s.eventually(m, v1alpha1.ConditionReady, "True/Ready")
 
-	// Somebody without a right to read Secrets, or other namespaces, learns what they cannot see.
+	// A user without the right to read other namespaces learns what the answer does not include.
 	code, out, errOut := s.plugin("why", "am/m", "-n", s.ns, "--as", s.reader())
 	s.Expect(code).To(gomega.BeZero(), errOut)
 	s.Expect(out).To(gomega.ContainSubstring("networkservicedesignversions/" + s.ns + "/nsdv"))

@@ -24,14 +24,14 @@ import (
 // hooked makes a manager serve the webhooks.
 func hooked(o *environment.ManagerOptions) { o.Webhooks = true }
 
-// site names a design of a publisher.
+// site returns a site that references a design of a publisher.
 func (s *scene) site(name, publisher, design string) *v1alpha1.SiteNetworkService {
 	o := &v1alpha1.SiteNetworkService{ObjectMeta: s.meta(name)}
 	o.Spec.NetworkServiceDesignVersionRef = v1alpha1.DesignReference{Namespace: publisher, Name: design}
 	return o
 }
 
-// refused looks that an error is the API server's word for a refusal by a webhook of ours.
+// refused checks that the error is the API server's answer to a refusal by one of the product's webhooks.
 func (s *scene) refused(err error, code int32, resource, message string) {
 	s.t.Helper()
 	status := statusOf(s, err)
@@ -39,7 +39,7 @@ func (s *scene) refused(err error, code int32, resource, message string) {
 	s.Expect(status.Message).To(gomega.Equal(fmt.Sprintf("admission webhook %q denied the request: %s", resource+".nfo.dev", message)))
 }
 
-// next is the end of a refusal: what to do.
+// next returns the end of a refusal, which says what to do.
 func (s *scene) next(short, name string) string {
 	return fmt.Sprintf(". Delete these objects first, or change what they reference. To see everything that depends on it: kubectl nfo why %s/%s -n %s", short, name, s.ns)
 }
@@ -53,7 +53,7 @@ func statusOf(s *scene, err error) metav1.Status {
 	return status.Status()
 }
 
-// refusals are the events of refused deletions of an object.
+// refusals counts the events about refused deletions of an object.
 func (s *scene) refusals(name string) (n int) {
 	for _, e := range s.events(name) {
 		if e == "Warning DeletionRefused Deleting" {
@@ -104,7 +104,7 @@ func TestDeletionOfWhatIsHeldIsRefused(t *testing.T) {
 	s.Expect(s.contents()).To(gomega.BeEmpty())
 }
 
-// version is the resourceVersion of a stored object.
+// version returns the resourceVersion of a stored object.
 func (s *scene) version(o client.Object) string {
 	s.t.Helper()
 	if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
@@ -113,7 +113,8 @@ func (s *scene) version(o client.Object) string {
 	return o.GetResourceVersion()
 }
 
-// chain is a store and n-1 more objects above it, by level: what holds is in a later one.
+// chain creates a store and n-1 objects that depend on it, and returns
+// them by level. The holders of an object are in later levels.
 func (s *scene) chain(n int) (levels [][]client.Object) {
 	levels = make([][]client.Object, 5)
 	levels[0] = []client.Object{s.store("acme")}
@@ -149,7 +150,7 @@ func TestChainInAnyOrderEndsInAsManyRoundsAsLevels(t *testing.T) {
 	s := newScene(t)
 	s.SetDefaultEventuallyTimeout(recheck)
 	s.manage(hooked)
-	all := slices.Concat(s.chain(chainLength)...) // subjects first, the order that is worst
+	all := slices.Concat(s.chain(chainLength)...) // subjects first, which is the worst order
 	rounds := 0
 	for left := all; len(left) > 0; rounds++ {
 		if rounds == 5 {
@@ -177,7 +178,7 @@ func TestNamespaceWithAChainGoes(t *testing.T) {
 	abroad := s.neighbour()
 	s.manage(hooked, func(o *environment.ManagerOptions) { o.Namespaces = append(o.Namespaces, abroad.ns) })
 	levels := s.chain(41)
-	held := levels[3][9] // in a collection the first refusal ends the round
+	held := levels[3][9] // the API server stops deleting a collection at the first refusal
 	holder := abroad.site("abroad", s.ns, held.GetName())
 	s.create(holder)
 	started := time.Now()
@@ -194,8 +195,8 @@ func TestNamespaceWithAChainGoes(t *testing.T) {
 	t.Logf("the namespace with %d objects went in %s", len(slices.Concat(levels...)), time.Since(started).Round(time.Second))
 }
 
-// The server has gone and the configuration is still there: nothing is deleted unasked, what waits for
-// a finalizer can be freed, and removing the configuration frees everything.
+// The server has ended and the webhook configuration still exists: objects are not deleted unchecked,
+// finalizers can still be removed, and deleting the configuration makes deletions possible again.
 func TestI12WebhooksWithoutAServer(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -226,7 +227,7 @@ func TestI12WebhooksWithoutAServer(t *testing.T) {
 	}
 }
 
-// An object that waits for its finalizer while the server is gone.
+// An object waits for its finalizer while the server is down.
 func TestI12FinalizersOfWhatIsGoingCanBeRemoved(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -278,7 +279,7 @@ func TestHolderThatIsGoingDoesNotRefuse(t *testing.T) {
 	s.goes(nfdv, m)
 }
 
-// Every replica answers, also one that is not the leader and runs no controller.
+// Every replica answers the webhooks, also one that is not the leader and runs no controller.
 func TestReplicasThatDoNotLeadAnswerToo(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

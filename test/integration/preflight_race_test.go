@@ -27,28 +27,28 @@ import (
 
 var raceFor = flag.Duration("preflight.race", 20*time.Second, "how long holders are created while their subjects are deleted")
 
-// racers is how many manifests are raced for at once.
+// racers is how many manifests are tested at the same time.
 const racers = 16
 
-// race is a manifest that is deleted again and again while its holder is created.
+// race is a manifest that is repeatedly deleted while its holder is created.
 type race struct {
 	*scene
 	api client.Client
-	// seen is a cache: nobody but the test deletes a holder, so that what is admitted there still is.
+	// seen is a cache. Only the test deletes holders, so a holder that is admitted in the cache still is.
 	seen     client.Reader
 	name     string
 	digest   string
 	manifest *v1alpha1.ArtifactManifest
 	holder   *v1alpha1.NetworkFunctionDefinitionVersion
-	// deleted is the manifest whose deletion was admitted last.
+	// deleted is the UID of the manifest whose deletion was admitted last.
 	deleted types.UID
 }
 
 // outcomes counts how rounds have ended.
 type outcomes struct{ rounds, deletionsRefused, holdersRefused, passed, admitted atomic.Int64 }
 
-// The pre-flight and the creation of a holder pass each other in every way that there is. The webhooks
-// see only caches; that a tag is never gone while an admitted holder exists is the finalizer's doing.
+// The check of a deletion and the creation of a holder overlap in every possible way. The webhooks read
+// only caches, so the finalizer must ensure that a tag never disappears while an admitted holder exists.
 func TestI1HolderAgainstDeletion(t *testing.T) {
 	s := newScene(t)
 	s.manage(hooked, func(o *environment.ManagerOptions) { o.QPS, o.PollsPerSecond = 5000, 5000 })
@@ -88,7 +88,7 @@ func TestI1HolderAgainstDeletion(t *testing.T) {
 	s.Expect(count.admitted.Load()).NotTo(gomega.BeZero(), "holders were admitted: whose tags were looked at")
 }
 
-// round begins and ends without a holder.
+// round starts and ends without a holder.
 func (r *race) round(ctx context.Context, count *outcomes) error {
 	if err := r.present(ctx); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (r *race) round(ctx context.Context, count *outcomes) error {
 	r.holder = r.definition(r.name, r.name, "a")
 	var deletion, creation error
 	var both errgroup.Group
-	ahead := (rand.IntN(9) - 4) / 3 // mostly at once
+	ahead := (rand.IntN(9) - 4) / 3 // mostly 0: both at the same time
 	both.Go(func() error { r.dawdle(ctx, ahead); deletion = r.api.Delete(ctx, r.manifest); return nil })
 	both.Go(func() error { r.dawdle(ctx, -ahead); creation = r.api.Create(ctx, r.holder); return nil })
 	if err := both.Wait(); err != nil {
@@ -132,15 +132,15 @@ func (r *race) round(ctx context.Context, count *outcomes) error {
 	})
 }
 
-// dawdle lets the other side go first, by so many requests.
+// dawdle waits for the duration of so many requests.
 func (r *race) dawdle(ctx context.Context, requests int) {
 	for range requests {
-		_ = r.api.Get(ctx, client.ObjectKeyFromObject(r.manifest), &v1alpha1.ArtifactManifest{}) // the time counts
+		_ = r.api.Get(ctx, client.ObjectKeyFromObject(r.manifest), &v1alpha1.ArtifactManifest{}) // only the time matters
 	}
 }
 
-// judge waits until both controllers have had their say. From when the holder is resolved until it is
-// deleted the tag must be there.
+// judge waits until both controllers have handled the objects. From the
+// time when the holder is resolved until it is deleted, the tag must exist.
 func (r *race) judge(ctx context.Context, deleted bool, count *outcomes) error {
 	admitted := false
 	err := r.until(ctx, "the manifest and its holder settle", func(ctx context.Context) (bool, error) {
@@ -175,14 +175,14 @@ func (r *race) judge(ctx context.Context, deleted bool, count *outcomes) error {
 	return nil
 }
 
-// present makes the manifest, with its tag restored, unless it is there still.
+// present creates the manifest, unless it exists, and waits until its tag is restored.
 func (r *race) present(ctx context.Context) error {
 	return r.until(ctx, "the manifest and its tag are there", func(ctx context.Context) (bool, error) {
 		r.manifest = r.scene.manifest(r.name, "a:1")
 		err := r.seen.Get(ctx, client.ObjectKeyFromObject(r.manifest), r.manifest)
 		if apierrors.IsNotFound(err) {
 			err := r.api.Create(ctx, r.manifest)
-			return false, client.IgnoreAlreadyExists(err) // and not seen yet
+			return false, client.IgnoreAlreadyExists(err) // not in the cache yet
 		}
 		if err != nil || r.manifest.UID == r.deleted {
 			return false, err

@@ -20,20 +20,20 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// warnings keeps what the API server warns of.
+// warnings collects the warnings of the API server.
 type warnings struct {
 	mu  sync.Mutex
 	all []string
 }
 
-// HandleWarningHeader is rest.WarningHandler's.
+// HandleWarningHeader implements rest.WarningHandler.
 func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all = append(w.all, text)
 }
 
-// warned is a client, and the warnings that it has had since they were last asked for.
+// warned returns a client, and a function that returns the warnings since its last call.
 func (s *scene) warned() (func() []string, client.Client) {
 	s.t.Helper()
 	var w warnings
@@ -52,7 +52,7 @@ func (s *scene) warned() (func() []string, client.Client) {
 	}, c
 }
 
-// as is a client for another user.
+// as returns a client that acts as another user.
 func (s *scene) as(user string) client.Client {
 	s.t.Helper()
 	c, err := client.New(env.As(user), client.Options{Scheme: env.Client.Scheme()})
@@ -62,7 +62,7 @@ func (s *scene) as(user string) client.Client {
 	return c
 }
 
-// grant gives a user verbs on all kinds of the product in the scene.
+// grant gives a user verbs on resources of the product in the scene's namespace.
 func (s *scene) grant(user, role string, verbs []string, resources ...string) {
 	s.t.Helper()
 	s.create(
@@ -73,8 +73,8 @@ func (s *scene) grant(user, role string, verbs []string, resources ...string) {
 	)
 }
 
-// Each rule once through the API server; the tables beside the code have the rest. Creations are dry
-// runs, which are checked like real ones.
+// Each rule is tested once through the API server. Tests next to the code have the other
+// cases. The objects are created in dry runs, which the webhooks check like real requests.
 func TestRulesAreAsked(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -101,7 +101,7 @@ func TestRulesAreAsked(t *testing.T) {
 	s.create(acme, s.manifest("m", "a:1"), sealedFirst(s.manifest("sealed", "a:1")), storeScoped(s.manifest("old", "web/nginx:1")),
 		s.definition("d", "m", "a"), activeDefinition("ready", "sealed"), withdrawn, goes)
 	s.delete(goes)
-	// Of two stores of the same second the UID decides which is the younger.
+	// The UID decides which of two stores of the same second is newer.
 	s.Eventually(func() time.Duration { return time.Since(acme.CreationTimestamp.Time) }).Should(gomega.BeNumerically(">", time.Second))
 	ranged := s.definition("x", "m", "a")
 	ranged.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.HelmPackageVersionRange = "latest"
@@ -111,7 +111,7 @@ func TestRulesAreAsked(t *testing.T) {
 	app := "spec.networkFunctionTemplate.networkFunctionApplications[0]."
 	for name, c := range map[string]struct {
 		object client.Object
-		// wrong is the field that is refused, "" for none; warns the begin of a warning.
+		// wrong is the refused field, or "" if none is. warns is the beginning of a warning.
 		wrong, warns string
 	}{
 		"Schedule": {s.store("x", elsewhere, func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.Schedule = new("99 * * * *") }), "spec.purge.schedule", ""},
@@ -161,7 +161,7 @@ func TestRulesAreAsked(t *testing.T) {
 	}
 }
 
-// What leaves the list of a manifest in use is not refused, but is not released either.
+// Removing an entry from a manifest in use is not refused, but the entry is not released.
 func TestAnEntryThatLeavesWhileInUseIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -177,7 +177,7 @@ func TestAnEntryThatLeavesWhileInUseIsWarnedOf(t *testing.T) {
 	s.Expect(warned()).To(gomega.BeEmpty())
 }
 
-// dryRun asks everything and stores nothing.
+// dryRun runs all checks and stores nothing.
 var dryRun = client.DryRunAll
 
 func TestSealingNeedsEveryArtifact(t *testing.T) {
@@ -198,7 +198,7 @@ func TestSealingNeedsEveryArtifact(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	s.Expect(seal()).To(gomega.Succeed())
 
-	// Active means immutable, and goes one way.
+	// An Active version is immutable, and cannot return to Preview.
 	nfdv := s.definition("nfdv", "m", "a")
 	nfdv.Spec.VersionState = v1alpha1.VersionActive
 	s.create(nfdv)
@@ -216,7 +216,7 @@ func TestSealingNeedsEveryArtifact(t *testing.T) {
 	}
 }
 
-// The conditions compare whole specs, at a cost that the API server bounds.
+// The match conditions compare whole specs, at a cost that the API server limits.
 func TestTheLargestManifestIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// signed builds an index of two platforms elsewhere that has a cosign signature and an SBOM referrer.
+// signed pushes to elsewhere an index of two platforms that has a cosign signature and an SBOM as a referrer.
 func (p *workplace) signed(repository string) (image, sbom ocispec.Descriptor, tag string) {
 	p.t.Helper()
 	image = p.build(repository, "1", "signed", "linux/amd64", "linux/arm64")
@@ -55,7 +55,7 @@ func TestPublishTakesSignaturesAlong(t *testing.T) {
 	p.Expect(out).To(gomega.And(gomega.ContainSubstring(`"Present"`), gomega.ContainSubstring(`"satellites": 2`)))
 	p.Expect(p.registry.Writes()).To(gomega.BeZero())
 
-	// The image is signed again at its source, which cosign does at the same tag.
+	// The image is signed again at its source. cosign uses the same tag.
 	old := p.at(at, tag)
 	fresh := p.build("x/a", tag, "another signature")
 	code, _, errOut = p.publish("am/m", source)

@@ -33,7 +33,7 @@ func TestPublish(t *testing.T) {
 	nginx := p.build("library/nginx", "1.25", "nginx", "linux/amd64", "linux/arm64/v8")
 	renamed := p.build("ci/other", "4711", "other")
 
-	// What is missing, and where it belongs.
+	// Without sources, it lists what is missing and where to push it.
 	code, out, errOut := p.publish("am/m")
 	p.Expect(code).To(gomega.Equal(1), errOut)
 	p.Expect(out).To(gomega.ContainSubstring(p.registry.Host + "/acme/m/upf:1.0.0_b.7"))
@@ -63,7 +63,7 @@ func TestPublish(t *testing.T) {
 	p.Expect(errOut).NotTo(gomega.ContainSubstring("\x1b"), "control characters without a terminal")
 	p.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 
-	// Again it sends nothing, and says so; as JSON too.
+	// The same command pushes nothing the second time, and reports this, also as JSON.
 	p.registry.Forget()
 	code, out, errOut = p.publish(append(sources, "-o", "json", "--quiet")...)
 	p.Expect(code).To(gomega.BeZero(), errOut)
@@ -108,7 +108,7 @@ func TestPublishRefuses(t *testing.T) {
 	p.build("x/c", "1", "c")
 	a, c := p.elsewhere.Host+"/x/a:1", p.elsewhere.Host+"/x/c:1"
 
-	// Nothing is pushed unless everything can be.
+	// Nothing is pushed unless everything can be pushed.
 	for name, tc := range map[string]struct {
 		args []string
 		code int
@@ -130,7 +130,7 @@ func TestPublishRefuses(t *testing.T) {
 		p.Expect(p.registry.Writes()).To(gomega.BeZero(), name)
 	}
 
-	// A program learns which and why, too.
+	// The JSON output also says which artifact failed and why.
 	code, out, errOut := p.publish("am/m", "b:1="+c, a, "-o", "json")
 	p.Expect(code).To(gomega.Equal(1), errOut)
 	var answer struct {
@@ -143,7 +143,7 @@ func TestPublishRefuses(t *testing.T) {
 	p.Expect(answer.Artifacts[1].Result).To(gomega.Equal("WouldPush"))
 	p.Expect(p.registry.Writes()).To(gomega.BeZero())
 
-	// Sealed stays sealed; what it misses can be pushed.
+	// A sealed manifest stays sealed. What it lacks can still be pushed.
 	change(p.scene, m, func(o *v1alpha1.ArtifactManifest) { o.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded })
 	code, _, errOut = p.publish("am/m", "a:1="+c, "--overwrite")
 	p.Expect(code).To(gomega.Equal(1))
@@ -152,7 +152,7 @@ func TestPublishRefuses(t *testing.T) {
 	code, _, errOut = p.publish("am/m", "b:1="+c)
 	p.Expect(code).To(gomega.BeZero(), errOut)
 
-	// What is being deleted is not published; what does not exist neither.
+	// A manifest that is being deleted or does not exist is refused.
 	m.Finalizers = append(m.Finalizers, "example.com/held")
 	p.Expect(env.Client.Update(t.Context(), m)).To(gomega.Succeed())
 	p.delete(m)
@@ -168,7 +168,7 @@ func TestPublishRefuses(t *testing.T) {
 	p.Expect(errOut).To(gomega.ContainSubstring("not a manifest"))
 }
 
-// What is overwritten is kept: the manager has seen it, and buries it.
+// An overwritten digest is kept: the manager has seen it, and records it in a tombstone.
 func TestPublishOverwrites(t *testing.T) {
 	t.Parallel()
 	p := newScene(t).workplace()
@@ -217,7 +217,7 @@ func TestPublishGoesOnAfterAnInterruption(t *testing.T) {
 		if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/m/b/manifests/") {
 			return false
 		}
-		_, _ = io.Copy(io.Discard, req.Body) // only then does the server see that the client has gone
+		_, _ = io.Copy(io.Discard, req.Body) // the server notices the end of the client only after reading the body
 		interrupt()
 		<-req.Context().Done()
 		return true
@@ -282,7 +282,7 @@ func TestPublishLogsIn(t *testing.T) {
 	}
 	p.Expect(p.contents()).To(gomega.BeEmpty())
 
-	// Who may not read the Secret learns so, and sends nothing.
+	// A user who may not read the Secret is told so, and nothing is sent.
 	reader := p.reader()
 	code, _, errOut := p.publish("am/m", source, "--use-store-credentials", "--as", reader)
 	p.Expect(code).To(gomega.Equal(1))
@@ -291,7 +291,7 @@ func TestPublishLogsIn(t *testing.T) {
 	p.Expect(code).To(gomega.BeZero(), errOut)
 	p.Expect(out + errOut).NotTo(gomega.ContainSubstring(password))
 
-	// A source in the store's own registry is read as the store is; its blobs need no upload.
+	// A source in the store's own registry is read with the store's login, and its blobs need no upload.
 	p.login(map[string]string{p.registry.Host: password})
 	p.registry.Forget()
 	code, _, errOut = p.publish("am/m", "b:1="+p.registry.Host+"/acme/m/a:1", "--as", reader)

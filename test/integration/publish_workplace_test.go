@@ -17,12 +17,12 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// workplace is where somebody publishes: a machine of their own, with files and logins.
+// workplace is the machine of a user who publishes, with files and logins.
 type workplace struct {
 	*scene
 	// home is the working directory.
 	home string
-	// elsewhere is a registry that images are built into.
+	// elsewhere is a registry to which images are built.
 	elsewhere *registrytest.Registry
 }
 
@@ -32,12 +32,12 @@ func (s *scene) workplace() *workplace {
 	return p
 }
 
-// authOf is a password as docker's file has it.
+// authOf returns a login as docker's configuration file contains it.
 func authOf(password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
-// login writes docker's file.
+// login writes docker's configuration file.
 func (p *workplace) login(passwords map[string]string) {
 	p.t.Helper()
 	auths := map[string]any{}
@@ -75,7 +75,7 @@ func (p *workplace) chart(file, name, version string) {
 	}
 }
 
-// build puts an image, or an index for two platforms, into the registry that images are built into.
+// build pushes an image, or an index of platforms, to elsewhere.
 func (p *workplace) build(repository, tag, seed string, platforms ...string) ocispec.Descriptor {
 	p.t.Helper()
 	d, err := registrytest.PushImage(p.t.Context(), p.elsewhere.Host, repository, tag, seed)
@@ -88,7 +88,7 @@ func (p *workplace) build(repository, tag, seed string, platforms ...string) oci
 	return d
 }
 
-// layout writes what was built into a layout in the working directory.
+// layout writes an image of elsewhere to an OCI layout in the working directory.
 func (p *workplace) layout(repository, tag, folder, name string) {
 	p.t.Helper()
 	if err := registrytest.WriteLayout(p.t.Context(), p.elsewhere.Host, repository, tag, filepath.Join(p.home, folder), name); err != nil {
@@ -100,7 +100,7 @@ func blobUploads(req *http.Request) bool {
 	return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/")
 }
 
-// column is one column of the table, by artifact.
+// column returns one column of the table, by artifact.
 func column(table string, n int) map[string]string {
 	all := map[string]string{}
 	for _, line := range strings.Split(table, "\n")[1:] {
@@ -111,7 +111,7 @@ func column(table string, n int) map[string]string {
 	return all
 }
 
-// helmPulls looks that Helm gets the very archive that was published.
+// helmPulls checks that Helm pulls exactly the archive that was published.
 func (p *workplace) helmPulls(name, version, file string) {
 	p.t.Helper()
 	p.helm("pull", "oci://"+p.registry.Host+"/acme/m/"+name, "--version", version, "--plain-http", "--destination", filepath.Join(p.home, "pulled"))

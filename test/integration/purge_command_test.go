@@ -26,17 +26,17 @@ import (
 )
 
 var (
-	// impersonate is the one right that a purge by hand needs.
+	// impersonate is the only right that a manual purge needs.
 	impersonate = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{"acme-purge"}, Verbs: []string{"impersonate"}}
-	// read is what a dry run needs of the cluster.
+	// read is what a dry run needs to read from the cluster.
 	read = rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"*"}, Verbs: []string{"get", "list"}}
-	// edit is what somebody may do who writes the project's objects by hand.
+	// edit is what a user has who edits the product's objects.
 	edit = rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"*"}, Verbs: []string{"*"}}
-	// secrets is what a registry with a password needs.
+	// secrets is needed for a registry with a password.
 	secrets = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}
 )
 
-// purgeByHand runs `nfo purge` of the store "acme" with a kubeconfig file.
+// purgeByHand runs `nfo purge` for the store "acme" with a kubeconfig file.
 func (s *scene) purgeByHand(kubeconfig string, args ...string) (code int, out, errOut string) {
 	s.t.Helper()
 	dir, err := programs()
@@ -47,8 +47,8 @@ func (s *scene) purgeByHand(kubeconfig string, args ...string) (code int, out, e
 	return s.run(exec.CommandContext(s.t.Context(), filepath.Join(dir, "nfo"), args...))
 }
 
-// account is a kubeconfig file for a ServiceAccount of the scene, which is made with these rights if there are
-// any. Its token is its own: nobody impersonates it.
+// account writes a kubeconfig file for a ServiceAccount of the scene and returns its path. If there are rules,
+// it creates the account with these rights. The file contains the account's own token and impersonates no one.
 func (s *scene) account(name string, rules ...rbacv1.PolicyRule) string {
 	s.t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: s.meta(name)}
@@ -77,7 +77,7 @@ func (s *scene) account(name string, rules ...rbacv1.PolicyRule) string {
 	return file
 }
 
-// allowed reports whether the API server knows of a right that an account was given.
+// allowed reports whether the API server already knows a right of an account.
 func (s *scene) allowed(name string, rule rbacv1.PolicyRule) bool {
 	s.t.Helper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -93,8 +93,8 @@ func (s *scene) allowed(name string, rule rbacv1.PolicyRule) bool {
 	return review.Status.Allowed
 }
 
-// guardedStore makes a store whose registry asks for a password and whose usage is that of a volume, and
-// releases two artifacts that may be purged at once.
+// guardedStore creates a store whose registry requires a password and whose usage
+// is measured on a volume, and releases two artifacts that may be purged at once.
 func guardedStore(t *testing.T) (s *scene, a, b string) {
 	t.Helper()
 	s = newGuardedScene(t, registrytest.BasicAuth(user, password))
@@ -109,8 +109,8 @@ func guardedStore(t *testing.T) (s *scene, a, b string) {
 	return s, a, b
 }
 
-// guarded returns a digest of the manifest "m" if the registry has it, "" otherwise. It asks with the password:
-// the scene's own way goes past the registry that forgets what was deleted.
+// guarded returns a digest of the manifest "m" if the registry has it, otherwise "". It asks the registry
+// with the password, because inside, another registry on the same files, may still know deleted digests.
 func (s *scene) guarded(artifact, digest string) string {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodHead, "/v2/"+repository("m", artifact)+"/manifests/"+digest, nil)
@@ -122,7 +122,7 @@ func (s *scene) guarded(artifact, digest string) string {
 	return behind(s.registry, req)
 }
 
-// mounted is a folder as the volume of the store's Secret is in a pod.
+// mounted returns a folder with the files of the store's Secret, as a pod mounts it.
 func (s *scene) mounted() string {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -140,7 +140,7 @@ func TestPurgeByHand(t *testing.T) {
 		reason     string
 		kubeconfig func(*scene) string
 		args       func(*scene) []string
-		tells      bool // that it runs as the store's account
+		tells      bool // whether it logs that it runs as the store's account
 	}{
 		"Admin":        {"an administrator gives no flag", func(*scene) string { return env.Kubeconfig() }, nil, true},
 		"Impersonator": {"all but reading the Secret is done as the store's account", func(s *scene) string { return s.account("jane", secrets, impersonate) }, nil, true},
@@ -209,7 +209,7 @@ func TestPurgeByHandWithoutTheRight(t *testing.T) {
 	unchanged()
 }
 
-// versions are the resource versions of the scene's tombstones.
+// versions returns the names and resourceVersions of the scene's tombstones.
 func (s *scene) versions() []string {
 	s.t.Helper()
 	all := map[string]bool{}

@@ -29,13 +29,13 @@ import (
 
 const purgerImage = "registry.example.com/nfo:test"
 
-// noGrace is a store whose releases may be purged at once.
+// noGrace makes releases of a store purgeable at once.
 func noGrace(s *v1alpha1.ArtifactStore) { s.Spec.Purge.GracePeriod = metav1.Duration{} }
 
 func scheduled(o *environment.ManagerOptions) { o.PurgerImage = purgerImage }
 
-// purge runs `nfo purge` of the store "acme" under the identity that the manager made for it.
-// through, when not nil, sees the requests to both sides.
+// purge runs `nfo purge` for the store "acme" with the identity that the manager made
+// for it. If not nil, through wraps the transports to the API server and the registry.
 func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Transport) (purge.Report, error) {
 	s.t.Helper()
 	cfg, err := env.PurgeOf(client.ObjectKey{Namespace: s.ns, Name: "acme"}, through)
@@ -55,7 +55,7 @@ func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Tran
 	return purge.Run(ctx, cfg)
 }
 
-// verdicts are a report's as "reason" by digest.
+// verdicts returns the reasons of a report by digest.
 func verdicts(r purge.Report) map[string]string {
 	out := map[string]string{}
 	for _, v := range r.Verdicts {
@@ -64,7 +64,7 @@ func verdicts(r purge.Report) map[string]string {
 	return out
 }
 
-// scheduledStore makes the store "acme" and waits until its purge has an identity.
+// scheduledStore creates the store "acme" and waits until its purge has a CronJob.
 func (s *scene) scheduledStore(change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	s.t.Helper()
 	st := s.store("acme", change...)
@@ -76,13 +76,13 @@ func (s *scene) scheduledStore(change ...func(*v1alpha1.ArtifactStore)) *v1alpha
 	return st
 }
 
-// ages waits until whatever is created next is younger than o: age is counted in seconds.
+// ages waits until every new object is newer than o, whose age is in whole seconds.
 func (s *scene) ages(o client.Object) {
 	s.t.Helper()
 	s.Eventually(func() bool { return time.Now().Truncate(time.Second).After(o.GetCreationTimestamp().Time) }).Should(gomega.BeTrue())
 }
 
-// releasedImages pushes, uploads and deletes a manifest with the artifacts a:1 and b:1.
+// releasedImages pushes the artifacts a:1 and b:1, creates a manifest with them, deletes it and returns their digests.
 func (s *scene) releasedImages() (a, b string) {
 	s.t.Helper()
 	a, b = s.image("m", "a:1", "a").Digest.String(), s.image("m", "b:1", "b").Digest.String()
@@ -112,7 +112,7 @@ func TestPurgeDeletesWhatNothingReaches(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	s.delete(m)
 	s.goes(m)
-	// What people do behind our back: a second tag on one digest, an index over another.
+	// Other clients add a second tag to one digest, and an index that contains another.
 	s.image("m", "tagged:handmade", "tagged")
 	s.pushIndexOver(repository("m", "child"), "handmade", child.Digest.String())
 
@@ -199,7 +199,8 @@ func TestI4ACrashInASweepLosesNothing(t *testing.T) {
 		s.Expect(s.at(repository("m", "a"), a)).To(gomega.BeEmpty())
 		s.Expect(s.at(repository("m", "b"), "handmade")).To(gomega.Equal(b))
 		e := s.tombstones()[0].Entry(repository("m", "a"), "1")
-		if e.State != v1alpha1.TombstonePurged { // what the dead one deleted is given up when that is certain
+		// A digest that the crashed purge deleted without recording it counts as deleted only when that is certain.
+		if e.State != v1alpha1.TombstonePurged {
 			s.Expect(string(e.State) + " " + e.Reason).To(gomega.HavePrefix("Kept Unsettled: "))
 			s.Expect(e.MissingSince).NotTo(gomega.BeNil())
 		}
@@ -207,7 +208,7 @@ func TestI4ACrashInASweepLosesNothing(t *testing.T) {
 	})
 }
 
-// leaseExpires does what time would: a crashed purge no longer holds its store.
+// leaseExpires deletes the lease, as if it had expired: the crashed purge no longer holds the store.
 func (s *scene) leaseExpires() {
 	s.t.Helper()
 	lease := &coordinationv1.Lease{ObjectMeta: s.meta(cronjob.LeaseName("acme"))}
@@ -221,8 +222,8 @@ func TestI13TwoPurgesAtOnce(t *testing.T) {
 	s.scheduledStore(noGrace)
 	a, b := s.releasedImages()
 	reached, goOn := make(chan struct{}), make(chan struct{})
-	s.registry.Forget()     // what the release deleted
-	var stopped atomic.Bool // only the first DELETE waits: those of a purge that runs beside it would pass
+	s.registry.Forget()     // forget the requests of the release
+	var stopped atomic.Bool // only the first DELETE waits, so that those of a concurrent purge would go through
 	s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if deletes(r) && stopped.CompareAndSwap(false, true) {
 			close(reached)
@@ -246,8 +247,8 @@ func TestI13TwoPurgesAtOnce(t *testing.T) {
 	}
 }
 
-// A manifest is applied again in the moment of a delete: either the digest goes and the manifest
-// says that it is missing, or it stays and its tag is back. Never a tag without its digest.
+// A manifest is applied again while a purge runs. Either the digest is deleted and the manifest reports
+// it as missing, or the digest exists and its tag is restored. A tag must never exist without its digest.
 func TestI13PurgeAgainstRestore(t *testing.T) {
 	t.Parallel()
 	for round := range 12 {
@@ -260,7 +261,7 @@ func TestI13PurgeAgainstRestore(t *testing.T) {
 			again := s.manifest("m", "a:1", "b:1")
 			var once sync.Once
 			var seen atomic.Int64
-			begins := int64(round * 5) // from before its first request to after its last one
+			begins := int64(round * 5) // from before the purge's first request to after its last one
 			through := func(base http.RoundTripper) http.RoundTripper {
 				return roundTripper(func(r *http.Request) (*http.Response, error) {
 					if seen.Add(1) > begins {
@@ -370,7 +371,7 @@ func TestCronJobIsKept(t *testing.T) {
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "Unknown/Suspended")
 }
 
-// pushIndexOver pushes an index by hand whose one child is a digest that is there.
+// pushIndexOver pushes an index whose only child is an existing digest.
 func (s *scene) pushIndexOver(repository, tag, child string) {
 	s.t.Helper()
 	l := s.registry.Location("acme")

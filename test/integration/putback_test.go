@@ -13,31 +13,31 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// orders asks to have the sealed tags of a digest put back.
-func (s *scene) orders(m *v1alpha1.ArtifactManifest, d string) {
+// requestReseat requests that the sealed tags of a digest are set back to it.
+func (s *scene) requestReseat(m *v1alpha1.ArtifactManifest, d string) {
 	s.t.Helper()
 	change(s, m, func(m *v1alpha1.ArtifactManifest) {
 		m.Annotations = map[string]string{v1alpha1.AnnotationRestoreDigest: d}
 	})
 }
 
-// ordered reports whether the order is still there.
-func (s *scene) ordered(m *v1alpha1.ArtifactManifest) bool {
+// reseatRequested reports whether the manifest still has this request.
+func (s *scene) reseatRequested(m *v1alpha1.ArtifactManifest) bool {
 	s.t.Helper()
 	s.condition(m, "")
 	_, there := m.Annotations[v1alpha1.AnnotationRestoreDigest]
 	return there
 }
 
-// obeyed waits until the order is done with and Ready says so.
-func (s *scene) obeyed(m *v1alpha1.ArtifactManifest, ready string) {
+// reseated waits until the request is removed and Ready has the expected status and reason.
+func (s *scene) reseated(m *v1alpha1.ArtifactManifest, ready string) {
 	s.t.Helper()
-	s.Eventually(func() bool { return s.ordered(m) }).Should(gomega.BeFalse(), "the annotation should go")
+	s.Eventually(func() bool { return s.reseatRequested(m) }).Should(gomega.BeFalse(), "the annotation should go")
 	s.Expect(s.condition(m, v1alpha1.ConditionReady)).To(gomega.Equal(ready), "the status is written before the annotation goes")
 }
 
-// recordsBefore fails the test when tag 1 of m/a is overwritten while it is at a digest that no
-// tombstone has (I4). meddle, when not nil, is called once, right before the look that a write stands on.
+// recordsBefore fails the test if the tag 1 of m/a is overwritten while it is at a digest that no tombstone has
+// recorded (I4). If not nil, meddle is called once, immediately before the read on which the write is based.
 func (s *scene) recordsBefore(sealed string, meddle func()) {
 	var once sync.Once
 	s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -88,11 +88,11 @@ func TestASealedDigestIsPutBackOnOrder(t *testing.T) {
 			}
 			s.recordsBefore(a, nil)
 			if tc.seen {
-				s.looksAgain(manager)
+				s.pollAgain(manager)
 				s.Eventually(func() string { return s.condition(m, v1alpha1.ConditionReady) }).Should(gomega.HavePrefix("False/"))
 			}
-			s.orders(m, a)
-			s.obeyed(m, "True/Ready")
+			s.requestReseat(m, a)
+			s.reseated(m, "True/Ready")
 			s.Expect(s.contents()).To(gomega.Equal(want), tc.reason)
 			s.Expect(s.entryOf(m, v1alpha1.ArtifactPresent, "").Digest).To(gomega.Equal(a))
 			s.Eventually(func() []string { return s.events("m") }).Should(gomega.ContainElement("Normal Restored Restoring"))
@@ -114,13 +114,13 @@ func TestI4AnIntruderWhoMovesOnIsRecordedToo(t *testing.T) {
 	c := s.image("m", "a:other", "third").Digest.String()
 	b := s.image("m", "a:1", "second").Digest.String()
 	s.recordsBefore(a, func() { s.retags("acme/m/a", c, "1") })
-	s.orders(m, a)
-	s.obeyed(m, "True/Ready")
+	s.requestReseat(m, a)
+	s.reseated(m, "True/Ready")
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(a))
 	s.Expect(s.overwritten()).To(gomega.ConsistOf(a, b, c), "it was looked at again before it was overwritten")
 }
 
-// A manifest that was deleted, or whose order was taken back, in the moment before the write.
+// The manifest is deleted, or the request is removed, immediately before the write.
 func TestI3AnOrderTakenBackIsNotObeyed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -150,15 +150,15 @@ func TestI3AnOrderTakenBackIsNotObeyed(t *testing.T) {
 			m, a := s.sealedOne()
 			b := s.image("m", "a:1", "second").Digest.String()
 			var once sync.Once
-			copied := m.DeepCopy()                                                   // the test itself goes on reading m
-			s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool { // the look of the pass
+			copied := m.DeepCopy()                                                   // the test itself continues to read m
+			s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool { // the read of the tag in the pass
 				if r.Method == http.MethodHead && r.URL.Path == "/v2/acme/m/a/manifests/1" {
 					once.Do(func() { tc.meddle(s, copied) })
 				}
 				return false
 			})
 			s.registry.Forget()
-			s.orders(m, a)
+			s.requestReseat(m, a)
 			tc.then(s, m)
 			s.Expect(s.registry.Count(func(r *http.Request) bool { return r.Method == http.MethodPut })).To(gomega.BeZero(), tc.reason)
 			s.Expect(s.at("acme/m/a", b)).To(gomega.Equal(b))
@@ -174,8 +174,8 @@ func TestASealedDigestThatIsGoneIsTold(t *testing.T) {
 	b := s.image("m", "a:1", "second").Digest.String()
 	s.discard("acme/m/a", a)
 	s.registry.Forget()
-	s.orders(m, a)
-	s.obeyed(m, "False/Tampered")
+	s.requestReseat(m, a)
+	s.reseated(m, "False/Tampered")
 	s.Expect(s.registry.Writes()).To(gomega.BeZero())
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactMoved, b).Reason).To(gomega.HavePrefix("UndoLost: "))
 	s.says(m, v1alpha1.ConditionUploaded, "False/Tampered", a+", which is not in the registry any more: push it again")
@@ -183,7 +183,7 @@ func TestASealedDigestThatIsGoneIsTold(t *testing.T) {
 	s.Expect(s.overwritten()).To(gomega.Equal([]string{a}), "what keeps its tag is not buried")
 
 	s.Expect(s.image("m", "a:1", "sealed").Digest.String()).To(gomega.Equal(a))
-	s.looksAgain(manager)
+	s.pollAgain(manager)
 	s.eventually(m, v1alpha1.ConditionReady, "True/Ready")
 	s.Expect(m.Status.Artifacts[0].Reason).To(gomega.BeEmpty())
 }
@@ -212,9 +212,9 @@ func TestAnOrderThatCannotBeObeyedSaysWhy(t *testing.T) {
 			s.create(s.store("acme"), m)
 			s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 			s.registry.Forget()
-			s.orders(m, tc.value(d))
+			s.requestReseat(m, tc.value(d))
 			s.says(m, v1alpha1.ConditionReady, "False/InvalidAnnotation", tc.says, "kubectl annotate am m nfo.dev/restore-digest-")
-			s.Expect(s.ordered(m)).To(gomega.BeTrue(), "it is there to be corrected")
+			s.Expect(s.reseatRequested(m)).To(gomega.BeTrue(), "it is there to be corrected")
 			s.Expect(s.condition(m, v1alpha1.ConditionUploaded)).To(gomega.Equal("True/Complete"), "all else goes on")
 			s.Expect(s.registry.Writes()).To(gomega.BeZero())
 
@@ -228,14 +228,14 @@ func TestAnOrderThatCannotBeObeyedSaysWhy(t *testing.T) {
 		s.manage()
 		m, a := s.sealedOne()
 		s.registry.Forget()
-		s.orders(m, a)
-		s.obeyed(m, "True/Ready")
+		s.requestReseat(m, a)
+		s.reseated(m, "True/Ready")
 		s.Expect(s.registry.Writes()).To(gomega.BeZero(), "it is where it was sealed")
 		s.Expect(s.tombstones()).To(gomega.BeEmpty())
 	})
 }
 
-// What a StoreScoped manifest lists is never touched, also where its path reaches into another's.
+// What a StoreScoped manifest lists is never changed, even in the path of another manifest.
 func TestI9ATagThatAStoreScopedManifestListsIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -246,14 +246,14 @@ func TestI9ATagThatAStoreScopedManifestListsIsNotOverwritten(t *testing.T) {
 	s.create(old)
 	b := s.image("m", "a:1", "second").Digest.String()
 	s.registry.Forget()
-	s.orders(m, a)
+	s.requestReseat(m, a)
 	s.says(m, v1alpha1.ConditionReady, "False/NotTouched", "old: this manifest lists the tag too")
-	s.Expect(s.ordered(m)).To(gomega.BeTrue())
+	s.Expect(s.reseatRequested(m)).To(gomega.BeTrue())
 	s.Expect(s.registry.Writes()).To(gomega.BeZero())
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(b))
 }
 
-// A registry that refuses the write is reported, and what it has is not counted as put back.
+// A write that the registry refuses is reported and retried, and does not count as done.
 func TestARefusedPutBackIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -270,8 +270,8 @@ func TestARefusedPutBackIsTriedAgain(t *testing.T) {
 		}
 		return answered
 	})
-	s.orders(m, a)
-	s.obeyed(m, "True/Ready")
+	s.requestReseat(m, a)
+	s.reseated(m, "True/Ready")
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(a))
 	s.Expect(s.overwritten()).To(gomega.ConsistOf(a, b))
 }
@@ -284,21 +284,21 @@ func TestI4ACrashInAPutBackLosesNothing(t *testing.T) {
 		before.Stop()
 		b := s.image("m", "a:1", "second").Digest.String()
 		s.recordsBefore(a, nil)
-		s.orders(m, a)
-		s.crashing(f, func() bool { return !s.ordered(m) })
+		s.requestReseat(m, a)
+		s.crashing(f, func() bool { return !s.reseatRequested(m) })
 		s.Expect(s.at("acme/m/a", a)+s.at("acme/m/a", b)).To(gomega.Equal(a+b), "a digest is lost")
 		if s.at("acme/m/a", "1") == a {
 			s.Expect(s.overwrittenSoFar()).To(gomega.ContainElement(b), "I4")
 		}
 		s.manage()
-		s.obeyed(m, "True/Ready")
+		s.reseated(m, "True/Ready")
 		s.Expect(s.entryOf(m, v1alpha1.ArtifactPresent, "").Digest).To(gomega.Equal(a))
 		s.Expect(s.contents()).To(gomega.Equal(map[string]string{"acme/m/a:1": a, "acme/m/a:" + undoTag(a): a, "acme/m/a:" + undoTag(b): b}))
 		s.Expect(s.overwritten()).To(gomega.ConsistOf(a, b))
 	})
 }
 
-// overwrittenSoFar are the digests that tombstones have, whatever their state.
+// overwrittenSoFar returns the digests in all tombstones, whatever their state.
 func (s *scene) overwrittenSoFar() []string {
 	s.t.Helper()
 	var digests []string

@@ -19,8 +19,8 @@ func quarantining(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Undo = v1alpha1.Undo
 
 func undoTag(d string) string { return graph.UndoTag(digest.Digest(d)) }
 
-// collects makes the registry one that collects a digest at once when its last tag is removed, as
-// others do within hours. seen, when not nil, is shown each removal of a tag first.
+// collects makes the registry delete a digest as soon as its last tag is removed. Other
+// registries do this within hours. If not nil, seen is called before each removal of a tag.
 func (s *scene) collects(seen func(repository, tag string)) {
 	s.registry.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		path, reference, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/v2/"), "/manifests/")
@@ -42,12 +42,12 @@ func (s *scene) collects(seen func(repository, tag string)) {
 	})
 }
 
-// discard deletes a digest behind everybody's back.
+// discard deletes a digest directly in the registry.
 func (s *scene) discard(repository, d string) {
 	s.registry.App.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodDelete, "/v2/"+repository+"/manifests/"+d, nil))
 }
 
-// uploadedTo is uploaded, in a store of one's own making.
+// uploadedTo is like uploaded, but with the given store.
 func (s *scene) uploadedTo(st *v1alpha1.ArtifactStore) (m *v1alpha1.ArtifactManifest, digests map[string]string) {
 	s.t.Helper()
 	digests = map[string]string{"acme/m/a": s.image("m", "a:1", "a").Digest.String(), "acme/m/b": s.image("m", "b:1", "b").Digest.String()}
@@ -57,7 +57,7 @@ func (s *scene) uploadedTo(st *v1alpha1.ArtifactStore) (m *v1alpha1.ArtifactMani
 	return m, digests
 }
 
-// tagged is what the registry has when these tags are all.
+// tagged returns the contents of a registry in which each digest has exactly one tag, whose name the function returns.
 func tagged(digests map[string]string, name func(d string) string) map[string]string {
 	out := map[string]string{}
 	for repository, d := range digests {
@@ -98,7 +98,7 @@ func TestI5WithoutQuarantineTheLossIsTold(t *testing.T) {
 	s.image("other", "c:1", "c")
 	s.create(other)
 	s.eventually(other, v1alpha1.ConditionUploaded, "True/Complete")
-	s.delete(other) // the registry is learnt to remove a tag alone, and collects later
+	s.delete(other) // this shows that the registry can remove a tag alone; it collects from now on
 	s.goes(other)
 	s.collects(nil)
 	s.delete(m)
@@ -230,7 +230,7 @@ func TestI1AnUndoTagThatAManifestListsIsItsOwn(t *testing.T) {
 			again := s.manifest("m", "a:1", "a:"+undoTag(d))
 			s.create(again)
 			s.eventually(again, v1alpha1.ConditionUploaded, "True/Complete")
-			if !tc.before { // an entry whose tag is there is not restored, and so not consumed
+			if !tc.before { // an entry whose tag exists is not restored, and so its tombstone is not consumed
 				s.Eventually(s.tombstones).Should(gomega.BeEmpty())
 			}
 			s.Expect(s.contents()).To(gomega.Equal(all), tc.reason)
@@ -273,7 +273,7 @@ func TestOverwrittenDigestIsQuarantined(t *testing.T) {
 	}
 }
 
-// A holder is stored in the moment of the last untag: all is as before, the undo tags included.
+// A holder is created during the last untag. Everything is restored, and no undo tag remains.
 func TestI3AnUndoneReleaseLeavesNoUndoTag(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -291,7 +291,7 @@ func TestI3AnUndoneReleaseLeavesNoUndoTag(t *testing.T) {
 	s.Expect(s.contents()).To(gomega.Equal(tagged(digests, tagOne)))
 }
 
-// The same at a registry that removes the digest with any tag on it: the undo tag stays.
+// The same with a registry that deletes the digest with any of its tags: the undo tag stays.
 func TestI6AnUndoTagStaysWhereItsDigestWouldGoWithIt(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

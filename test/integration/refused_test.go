@@ -195,7 +195,7 @@ func TestChangeIsRefused(t *testing.T) {
 		state  v1alpha1.ManifestState // of the manifest
 		path   v1alpha1.UploadPath
 		change func(*v1alpha1.ArtifactManifest)
-		want   string // "" when it is allowed
+		want   string // "" if it is allowed
 	}{
 		"Store": {
 			reason: "artifacts do not move",
@@ -305,7 +305,7 @@ func TestChangeIsRefused(t *testing.T) {
 	})
 }
 
-// withText is an object with a text at a path of fields, as somebody may write it who does not know its type.
+// withText returns an object with a text in a field, as a user may write it who does not know the field's type.
 func withText(o client.Object, text string, fields ...string) client.Object {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err == nil {

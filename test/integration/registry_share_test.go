@@ -33,8 +33,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// registryAccount makes the registry's account in the scene's namespace, with the rights and the empty objects that the
-// chart gives it.
+// registryAccount creates the registry's account in the scene's namespace,
+// with the rights and the empty objects that the chart creates for it.
 func (s *scene) registryAccount() {
 	s.t.Helper()
 	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.ns, Name: v1alpha1.RegistryName}}
@@ -43,7 +43,7 @@ func (s *scene) registryAccount() {
 		&corev1.Secret{ObjectMeta: s.meta(v1alpha1.RegistrySecretName)}, &corev1.Secret{ObjectMeta: s.meta(v1alpha1.RegistryUploadsName)},
 		&corev1.ConfigMap{ObjectMeta: s.meta(v1alpha1.RegistryBundleName)},
 	)
-	all := s.ns + "-" + v1alpha1.RegistryName // a ClusterRole of each scene
+	all := s.ns + "-" + v1alpha1.RegistryName // each scene needs its own ClusterRole
 	err := env.Apply(s.t.Context(), filepath.Join(environment.Root(), "config/rbac/registry.yaml"), s.ns, func(u *unstructured.Unstructured) {
 		if u.GetKind() == "ClusterRole" {
 			u.SetNamespace("")
@@ -69,7 +69,7 @@ func (s *scene) registryAccount() {
 	}).Should(gomega.BeTrue())
 }
 
-// bundle is what clients of the registry trust.
+// bundle returns the ConfigMap with the authorities that clients of the registry trust.
 func (s *scene) bundle() *corev1.ConfigMap {
 	s.t.Helper()
 	o := &corev1.ConfigMap{ObjectMeta: s.meta(v1alpha1.RegistryBundleName)}
@@ -79,8 +79,8 @@ func (s *scene) bundle() *corev1.ConfigMap {
 	return o
 }
 
-// Three replicas, all at once, take the registry's certificate through both rotations and an emptied ConfigMap, with the
-// locks of a real API server and the registry's own rights.
+// Three replicas at the same time rotate the registry's certificate and its authority, and fill an
+// emptied ConfigMap, with the optimistic locking of a real API server and the registry's own rights.
 func TestI13TheRegistrysCertificateIsRotatedByAllReplicas(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -119,7 +119,7 @@ func TestI13TheRegistrysCertificateIsRotatedByAllReplicas(t *testing.T) {
 			}
 		}
 		clk.Step(tc.after)
-		for range 2 { // a replica that was ahead of the others serves as it decided then
+		for range 2 { // a replica that was ahead of the others serves what was decided in the first round
 			var all errgroup.Group
 			for _, k := range replicas {
 				all.Go(func() error { return k.Ensure(t.Context()) })
@@ -148,7 +148,7 @@ func TestI13TheRegistrysCertificateIsRotatedByAllReplicas(t *testing.T) {
 	}
 }
 
-// registryProcess is `nfo registry` on the folder, with its address. It ends with the test.
+// registryProcess runs `nfo registry` with its files in folder, and returns its addresses. It ends with the test.
 func (s *scene) registryProcess(folder, kubeconfig string) (address, probes string) {
 	s.t.Helper()
 	dir, err := programs()
@@ -183,7 +183,7 @@ func (s *scene) registryProcess(folder, kubeconfig string) (address, probes stri
 	return address, probes
 }
 
-// written is what a process has written, for many goroutines.
+// written collects the output of a process, for concurrent use.
 type written struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -201,8 +201,8 @@ func (w *written) String() string {
 	return w.all.String()
 }
 
-// Two processes of `nfo registry` on one folder have one certificate, which clients of the ConfigMap trust, and one
-// secret of uploads: an upload goes on at the other one.
+// Two processes of `nfo registry` on one folder share a certificate, which clients of the
+// ConfigMap trust, and the secret of uploads: an upload can continue at the other process.
 func TestReplicasOfTheRegistryShareWhatTheyKeepInTheCluster(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -254,7 +254,7 @@ func TestReplicasOfTheRegistryShareWhatTheyKeepInTheCluster(t *testing.T) {
 	}
 }
 
-// get is the status and the body of an answer.
+// get returns the status and body of an answer.
 func (s *scene) get(c *http.Client, url string) (string, error) {
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, url, nil)
 	if err != nil {

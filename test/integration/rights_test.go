@@ -18,8 +18,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// What the manager makes for a store is all that it may make: an attacker who controls it starts nothing under another
-// account, gives nobody rights, and changes nothing that runs for others.
+// The manager may make only what it makes for stores. An attacker who controls the manager
+// cannot run anything under another account, grant rights, or change what runs for others.
 func TestTheManagerMakesPurgesAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -114,7 +114,7 @@ func TestTheManagerMakesPurgesAlone(t *testing.T) {
 	}
 }
 
-// purgeOf is what the manager makes for a store.
+// purgeOf returns the objects that the manager makes for a store.
 func (s *scene) purgeOf(st *v1alpha1.ArtifactStore) (account *corev1.ServiceAccount, binding *rbacv1.RoleBinding, cron *batchv1.CronJob) {
 	s.t.Helper()
 	for _, o := range cronjob.Objects(st, purgerSettings) {
@@ -130,7 +130,7 @@ func (s *scene) purgeOf(st *v1alpha1.ArtifactStore) (account *corev1.ServiceAcco
 	return account, binding, cron
 }
 
-// overlaid is an object of somebody else as the manager would take it over.
+// overlaid returns an object of another owner as it would be if the manager took it over.
 func overlaid(theirs, ours *batchv1.CronJob) *batchv1.CronJob {
 	o := theirs.DeepCopy()
 	o.OwnerReferences, o.Spec = ours.OwnerReferences, ours.Spec
@@ -143,7 +143,8 @@ func patchAs(t *testing.T, c client.Client, kind, name string) error {
 	return c.Patch(t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`)), client.DryRunAll)
 }
 
-// An earlier version gave each store a Role, whose binding cannot be changed to another.
+// An earlier version gave each store a Role. A RoleBinding cannot be
+// changed to another role, so the old objects must not block the new ones.
 func TestRolesOfAnEarlierVersionStay(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -159,7 +160,8 @@ func TestRolesOfAnEarlierVersionStay(t *testing.T) {
 	s.Eventually(func() error { return s.whole(st) }).Should(gomega.Succeed())
 }
 
-// Who may impersonate the accounts of a namespace can act as its purges, and must not take anybody's place so.
+// A user who may impersonate the accounts of a namespace can act as
+// its purges. This must not let the user take over places or logins.
 func TestAPurgeWritesWhatItFindsOut(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -188,7 +190,7 @@ func TestAPurgeWritesWhatItFindsOut(t *testing.T) {
 	s.Expect(patch(st, `{"deletedTotal":1,"capabilities":{"delete":"Supported"}}`)).To(gomega.Succeed())
 }
 
-// A name that no object can have is refused where it is written.
+// A reference to a name that no object can have is refused when it is written.
 func TestNamesThatNothingCanHave(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// What the roles of people allow, and what they do not.
+// The roles for users allow exactly what the table says.
 func TestRolesOfPeople(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -25,7 +25,7 @@ func TestRolesOfPeople(t *testing.T) {
 	}
 	type testCase struct {
 		verb, kind string
-		may        string // of view, edit, admin, publisher
+		may        string // for view, edit, admin and publisher
 	}
 	tests := []testCase{
 		{"get", v1alpha1.KindTombstone, "y---"},
@@ -36,7 +36,7 @@ func TestRolesOfPeople(t *testing.T) {
 		{"create", v1alpha1.KindArtifactManifest, "-y--"},
 		{"delete", v1alpha1.KindDefinition, "-y--"},
 		{"create", v1alpha1.KindArtifact, "-y--"},
-		{"patch", v1alpha1.KindArtifact, "-y--"}, // publish --mirror --keep, and annotations
+		{"patch", v1alpha1.KindArtifact, "-y--"}, // for publish --mirror --keep, and annotations
 		{"update", v1alpha1.KindArtifact, "----"},
 		{"use", v1alpha1.KindDesign, "-y--"},
 		{"create", v1alpha1.KindArtifactStore, "--y-"},
@@ -58,7 +58,7 @@ func TestRolesOfPeople(t *testing.T) {
 		return review.Status.Allowed
 	}
 	for i, role := range roles {
-		// The API server learns of a binding a moment later. Until then nobody may do anything.
+		// The API server learns of a RoleBinding only some time later. Until then every request is denied.
 		s.Eventually(func() bool {
 			return slices.ContainsFunc(tests, func(tc testCase) bool { return tc.may[i] == 'y' && may(role, tc.verb, tc.kind) })
 		}).Should(gomega.BeTrue(), "%s may do something", role)

@@ -31,7 +31,7 @@ var env *environment.Environment
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The tests wait more than they work.
+	// The tests spend most of their time waiting.
 	if err := flag.Set("test.parallel", "10"); err != nil {
 		log.Fatal(err)
 	}
@@ -45,28 +45,28 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience is how long anything that should happen by itself may take.
+// patience is how long anything that happens without further action may take.
 const patience = time.Minute
 
-// scene is one publisher: a namespace, a registry, and objects that a test names shortly.
+// scene is one publisher: a namespace, a registry, and short functions for a test's objects.
 type scene struct {
 	*gomega.WithT
 	t        *testing.T
 	ns       string
 	registry *registrytest.Registry
-	// inside is where tests push and look: the registry itself, or a plain one over the same files.
+	// inside is where tests push and check content: the registry itself, or a plain registry with the same files.
 	inside *registrytest.Registry
 }
 
-// newScene makes a namespace and a registry of the test's own.
+// newScene makes a namespace and a registry for one test.
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	r := registrytest.Start(t)
 	return sceneAt(t, r, r)
 }
 
-// newGuardedScene is one whose registry is fit for no push of ours: it asks for a login, speaks
-// TLS, or takes no writes.
+// newGuardedScene returns a scene to whose registry the tests cannot
+// push directly: it requires a login, uses TLS, or accepts no writes.
 func newGuardedScene(t *testing.T, opts ...registrytest.Option) *scene {
 	t.Helper()
 	dir := t.TempDir()
@@ -74,7 +74,7 @@ func newGuardedScene(t *testing.T, opts ...registrytest.Option) *scene {
 	return sceneAt(t, registrytest.Start(t, append(opts, registrytest.InDir(dir))...), inside)
 }
 
-// neighbour is another publisher at the same registry.
+// neighbour returns another publisher at the same registry.
 func (s *scene) neighbour() *scene {
 	s.t.Helper()
 	return sceneAt(s.t, s.registry, s.inside)
@@ -94,8 +94,8 @@ func sceneAt(t *testing.T, r, inside *registrytest.Registry) *scene {
 	return s
 }
 
-// dismantle removes the stores: the next registry may get the same port, and an older store
-// of the same URL would make that test's store inert.
+// dismantle deletes the stores. The registry of another test may get the same
+// port, and an older store of the same URL would make that test's store inert.
 func (s *scene) dismantle() {
 	ctx := context.WithoutCancel(s.t.Context())
 	var stores v1alpha1.ArtifactStoreList
@@ -129,7 +129,7 @@ func (s *scene) meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: s.ns, Name: name}
 }
 
-// store is a store of the scene's registry, with a grace that no test outlives.
+// store returns a store in the scene's registry, with a grace period that is longer than every test.
 func (s *scene) store(name string, change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	o := &v1alpha1.ArtifactStore{ObjectMeta: s.meta(name), Spec: v1alpha1.ArtifactStoreSpec{
 		Registry: v1alpha1.RegistrySpec{URL: s.registry.URL("acme")},
@@ -141,7 +141,7 @@ func (s *scene) store(name string, change ...func(*v1alpha1.ArtifactStore)) *v1a
 	return o
 }
 
-// manifest lists artifacts as name:version in the store "acme".
+// manifest returns a manifest that lists artifacts, as name:version, in the store "acme".
 func (s *scene) manifest(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	o := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta(name)}
 	o.Spec.ArtifactStoreRef.Name = "acme"
@@ -152,7 +152,7 @@ func (s *scene) manifest(name string, artifacts ...string) *v1alpha1.ArtifactMan
 	return o
 }
 
-// definition names a manifest and a chart in it, in version 1 or in the range that follows a colon.
+// definition returns a definition that references a manifest and a chart in it, in version 1 or in the range after a colon.
 func (s *scene) definition(name, manifest, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	chart, versions, _ := strings.Cut(chart, ":")
 	o := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name)}
@@ -166,7 +166,7 @@ func (s *scene) definition(name, manifest, chart string) *v1alpha1.NetworkFuncti
 	return o
 }
 
-// design names a definition and an artifact of a manifest.
+// design returns a design that references a definition and an artifact of a manifest.
 func (s *scene) design(name, manifest, artifact, definition string) *v1alpha1.NetworkServiceDesignVersion {
 	o := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: s.meta(name)}
 	n, v, _ := strings.Cut(artifact, ":")
@@ -192,7 +192,7 @@ func (s *scene) create(objects ...client.Object) {
 	}
 }
 
-// delete asks for deletion and does not wait.
+// delete requests deletion and does not wait.
 func (s *scene) delete(objects ...client.Object) {
 	s.t.Helper()
 	for _, o := range objects {
@@ -202,7 +202,7 @@ func (s *scene) delete(objects ...client.Object) {
 	}
 }
 
-// change edits an object until the write is not in conflict.
+// change edits an object and retries until the write has no conflict.
 func change[T client.Object](s *scene, o T, edit func(T)) {
 	s.t.Helper()
 	s.Eventually(func() error {
@@ -214,7 +214,7 @@ func change[T client.Object](s *scene, o T, edit func(T)) {
 	}).Should(gomega.Succeed())
 }
 
-// image pushes an image to the path of a manifest's artifact, name:version.
+// image pushes an image for an artifact of a manifest, name:version.
 func (s *scene) image(manifest, artifact, seed string) ocispec.Descriptor {
 	s.t.Helper()
 	n, v, _ := strings.Cut(artifact, ":")
@@ -227,8 +227,8 @@ func (s *scene) image(manifest, artifact, seed string) ocispec.Descriptor {
 
 func repository(manifest, artifact string) string { return "acme/" + manifest + "/" + artifact }
 
-// at returns the digest that a reference resolves to, "" when it is not there. It asks the
-// registry behind its records and faults.
+// at returns the digest to which a reference resolves, or "" if it does not
+// exist. It asks the registry directly, without its recording and faults.
 func (s *scene) at(repository, reference string) string {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodHead, "/v2/"+repository+"/manifests/"+reference, nil)
@@ -239,7 +239,8 @@ func (s *scene) at(repository, reference string) string {
 	return behind(s.inside, req)
 }
 
-// condition returns a condition as Status/Reason, "" when the object or the condition is not there.
+// condition returns the status and reason of a condition as
+// Status/Reason, or "" if the object or the condition does not exist.
 func (s *scene) condition(o client.Object, kind string) string {
 	c := s.find(o, kind)
 	if c == nil {
@@ -259,7 +260,7 @@ func (s *scene) find(o client.Object, kind string) *metav1.Condition {
 	return apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), kind)
 }
 
-// eventually waits for a condition and explains the object when it does not come.
+// eventually waits until the condition has the status and reason want. If it times out, it prints the object's conditions.
 func (s *scene) eventually(o client.Object, kind, want string) {
 	s.t.Helper()
 	s.Eventually(func() string { return s.condition(o, kind) }).Should(gomega.Equal(want), func() string {
@@ -267,7 +268,7 @@ func (s *scene) eventually(o client.Object, kind, want string) {
 	})
 }
 
-// goes waits until an object has gone.
+// goes waits until objects are gone.
 func (s *scene) goes(objects ...client.Object) {
 	s.t.Helper()
 	for _, o := range objects {
@@ -279,7 +280,7 @@ func (s *scene) goes(objects ...client.Object) {
 	}
 }
 
-// says waits for a condition and looks for parts of its message.
+// says waits until the condition has the status and reason want, and checks that its message contains the parts.
 func (s *scene) says(o client.Object, kind, want string, parts ...string) {
 	s.t.Helper()
 	s.eventually(o, kind, want)
@@ -289,7 +290,7 @@ func (s *scene) says(o client.Object, kind, want string, parts ...string) {
 	}
 }
 
-// contents is every tag in the registry and the digest that it is at, behind records and faults.
+// contents returns every tag in the registry with its digest, without the registry's recording and faults.
 func (s *scene) contents() map[string]string {
 	s.t.Helper()
 	var catalog struct{ Repositories []string }
@@ -305,7 +306,7 @@ func (s *scene) contents() map[string]string {
 	return out
 }
 
-// ask reads a document of the registry; one that is not there leaves into as it is.
+// ask reads a JSON document from the registry. If it does not exist, into is not changed.
 func (s *scene) ask(path string, into any) {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -318,12 +319,12 @@ func (s *scene) ask(path string, into any) {
 	}
 }
 
-// gone reports whether an object is not there.
+// gone reports whether an object does not exist.
 func (s *scene) gone(o client.Object) bool {
 	return apierrors.IsNotFound(env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o))
 }
 
-// tombstones lists those of the scene.
+// tombstones lists the tombstones of the scene.
 func (s *scene) tombstones() []v1alpha1.Tombstone {
 	s.t.Helper()
 	var l v1alpha1.TombstoneList

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// sealedOne seals manifest m with the artifact a:1, and returns the digest that this is at.
+// sealedOne seals the manifest m with the artifact a:1, and returns it with the artifact's digest.
 func (s *scene) sealedOne(change ...func(*v1alpha1.ArtifactStore)) (*v1alpha1.ArtifactManifest, string) {
 	s.t.Helper()
 	d := s.image("m", "a:1", "sealed").Digest.String()
@@ -23,7 +23,7 @@ func (s *scene) sealedOne(change ...func(*v1alpha1.ArtifactStore)) (*v1alpha1.Ar
 	return m, d
 }
 
-// seals seals a manifest and waits until the registry has been asked since.
+// seals seals a manifest and waits until the manager has polled it as sealed.
 func (s *scene) seals(m *v1alpha1.ArtifactManifest) {
 	s.t.Helper()
 	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded })
@@ -33,8 +33,8 @@ func (s *scene) seals(m *v1alpha1.ArtifactManifest) {
 	}).Should(gomega.BeTrue())
 }
 
-// looksAgain puts another manager in the place of one: it polls everything once.
-func (s *scene) looksAgain(was *environment.Manager, change ...func(*environment.ManagerOptions)) *environment.Manager {
+// pollAgain replaces a manager with another one, which polls every manifest once.
+func (s *scene) pollAgain(was *environment.Manager, change ...func(*environment.ManagerOptions)) *environment.Manager {
 	s.t.Helper()
 	was.Stop()
 	s.registry.Forget()
@@ -45,7 +45,7 @@ func (s *scene) looksAgain(was *environment.Manager, change ...func(*environment
 	return is
 }
 
-// entryOf waits until a manifest's one entry is in a state, and returns it.
+// entryOf waits until the only entry of a manifest has a state, and returns the entry.
 func (s *scene) entryOf(m *v1alpha1.ArtifactManifest, want v1alpha1.ArtifactState, movedTo string) v1alpha1.ArtifactStatus {
 	s.t.Helper()
 	var e v1alpha1.ArtifactStatus
@@ -60,7 +60,7 @@ func (s *scene) entryOf(m *v1alpha1.ArtifactManifest, want v1alpha1.ArtifactStat
 	return e
 }
 
-// overwritten are the digests that were overwritten. Each has a tombstone, and a grace, of its own.
+// overwritten returns the digests that were overwritten. Each of them has its own tombstone and grace period.
 func (s *scene) overwritten() []string {
 	s.t.Helper()
 	var digests []string
@@ -75,7 +75,7 @@ func (s *scene) overwritten() []string {
 	return digests
 }
 
-// eventsLike counts the events of a reason about m.
+// eventsLike counts the events about m with this type, reason and action.
 func (s *scene) eventsLike(event string) int {
 	s.t.Helper()
 	return len(slices.DeleteFunc(s.events("m"), func(e string) bool { return e != event }))
@@ -88,7 +88,7 @@ func TestI1WhatMovesASealedTagIsTampering(t *testing.T) {
 	m, a := s.sealedOne()
 
 	b := s.image("m", "a:1", "second").Digest.String()
-	manager = s.looksAgain(manager)
+	manager = s.pollAgain(manager)
 	e := s.entryOf(m, v1alpha1.ArtifactMoved, b)
 	s.Expect(e.Digest).To(gomega.Equal(a), "what was sealed")
 	s.says(m, v1alpha1.ConditionUploaded, "False/Tampered", "acme/m/a:1 (sealed at "+a+", now at "+b+")", "kubectl annotate am m nfo.dev/restore-digest="+a, "new manifest")
@@ -97,25 +97,25 @@ func TestI1WhatMovesASealedTagIsTampering(t *testing.T) {
 	s.Eventually(func() []string { return s.events("m") }).Should(gomega.ContainElements("Warning Tampered Observing", "Warning TagMoved Observing"))
 
 	buried := s.tombstones()[0].ResourceVersion
-	manager = s.looksAgain(manager)
+	manager = s.pollAgain(manager)
 	c := s.image("m", "a:1", "third").Digest.String()
 	s.Expect(s.tombstones()[0].ResourceVersion).To(gomega.Equal(buried), "one drift is buried once")
 
-	manager = s.looksAgain(manager)
+	manager = s.pollAgain(manager)
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactMoved, c).Digest).To(gomega.Equal(a), "what was sealed stays so")
 	s.Expect(s.overwritten()).To(gomega.ConsistOf(a, b))
 	s.says(m, v1alpha1.ConditionUploaded, "False/Tampered", "now at "+c)
 	s.Eventually(func() int { return s.eventsLike("Warning TagMoved Observing") }).Should(gomega.Equal(2))
 
 	s.retags("acme/m/a", a, "1") // by the publisher
-	s.looksAgain(manager)
+	s.pollAgain(manager)
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactPresent, "").Digest).To(gomega.Equal(a))
 	s.eventually(m, v1alpha1.ConditionReady, "True/Ready")
 	s.Expect(s.overwritten()).To(gomega.ConsistOf(a, b, c))
 	s.Expect(s.eventsLike("Warning Tampered Observing")).To(gomega.Equal(1), "a transition is announced, a poll is not")
 }
 
-// What was pushed between the last poll and the sealing is what is sealed.
+// What is pushed between the last poll and the sealing becomes the sealed digest.
 func TestTheFirstLookAfterTheSealingFindsWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -130,17 +130,18 @@ func TestTheFirstLookAfterTheSealingFindsWhatIsSealed(t *testing.T) {
 	s.Expect(s.overwritten()).To(gomega.Equal([]string{old}))
 
 	late := s.image("m", "a:1", "after the sealing").Digest.String()
-	s.looksAgain(manager)
+	s.pollAgain(manager)
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactMoved, late).Digest).To(gomega.Equal(pushed))
 }
 
-// What was sealed comes back, not what was pushed in its place: otherwise the undo would make that the sealed one.
+// The sealed digest is restored, not the one that was pushed over
+// it. Otherwise the restore would make that one the sealed digest.
 func TestI5AReleaseOfATamperedManifestRecordsBoth(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason string
-		seen   bool // the drift, before the deletion
-		order  bool // it is asked to be put back, too late
+		seen   bool // whether the manager sees the moved tag before the deletion
+		order  bool // whether the sealed digest is requested back, which is too late
 	}{
 		"Moved":   {"the sealed digest and the one that the tag is at", true, false},
 		"Unseen":  {"the same when the release is the first to look", false, false},
@@ -153,12 +154,12 @@ func TestI5AReleaseOfATamperedManifestRecordsBoth(t *testing.T) {
 			m, a := s.sealedOne(quarantining)
 			b := s.image("m", "a:1", "second").Digest.String()
 			if tc.seen {
-				manager = s.looksAgain(manager)
+				manager = s.pollAgain(manager)
 				s.entryOf(m, v1alpha1.ArtifactMoved, b)
 			}
 			manager.Stop()
 			if tc.order {
-				s.orders(m, a)
+				s.requestReseat(m, a)
 			}
 			s.delete(m)
 			s.manage()
@@ -185,7 +186,7 @@ func TestI1APurgeKeepsWhatWasSealed(t *testing.T) {
 	m := s.applied("m", "a:1")
 	s.seals(m)
 	b := s.image("m", "a:1", "second").Digest.String()
-	s.looksAgain(manager, scheduled)
+	s.pollAgain(manager, scheduled)
 	s.entryOf(m, v1alpha1.ArtifactMoved, b)
 
 	got := s.sweeps(s.prey(), nil)
@@ -193,15 +194,15 @@ func TestI1APurgeKeepsWhatWasSealed(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, "acme/m/a", a)).To(gomega.Equal(a))
 	s.Expect(pullsWhole(t, s.inside, "acme/m/a", "1")).To(gomega.Equal(b))
 
-	s.orders(m, a)
-	s.obeyed(m, "True/Ready")
+	s.requestReseat(m, a)
+	s.reseated(m, "True/Ready")
 	got = s.sweeps(s.prey(), nil)
 	s.Expect(got).To(gomega.HaveKeyWithValue(b, "Overwritten"), "what was pushed to a sealed tag goes like any other")
 	s.Expect(s.at("acme/m/a", b)).To(gomega.BeEmpty())
 	s.Expect(pullsWhole(t, s.inside, "acme/m/a", "1")).To(gomega.Equal(a))
 }
 
-// A missing tag and a moved one are said together.
+// Missing tags and moved ones are reported together.
 func TestTamperedAndMissingAreToldTogether(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -210,15 +211,15 @@ func TestTamperedAndMissingAreToldTogether(t *testing.T) {
 	s.seals(m)
 	now := s.image("m", "a:1", "second").Digest.String()
 	s.strangerUntags("acme/m/b", "1")
-	s.looksAgain(manager)
+	s.pollAgain(manager)
 	s.says(m, v1alpha1.ConditionUploaded, "False/Tampered",
 		"acme/m/a:1 (sealed at "+digests["acme/m/a"]+", now at "+now+")", "acme/m/b:1 (last seen at "+digests["acme/m/b"]+")", "restore-digest=<sealed digest>")
 	s.Expect(strings.Count(apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionUploaded).Message, "1 of 2")).To(gomega.Equal(2))
 
-	s.orders(m, digests["acme/m/a"])
-	s.obeyed(m, "False/Missing")
+	s.requestReseat(m, digests["acme/m/a"])
+	s.reseated(m, "False/Missing")
 	s.says(m, v1alpha1.ConditionUploaded, "False/Missing", "nfo.dev/restore-digest="+digests["acme/m/b"])
-	s.orders(m, digests["acme/m/b"])
-	s.obeyed(m, "True/Ready")
+	s.requestReseat(m, digests["acme/m/b"])
+	s.reseated(m, "True/Ready")
 	s.Expect(s.contents()).To(gomega.Equal(tagged(digests, tagOne)))
 }

@@ -34,7 +34,7 @@ import (
 
 const (
 	user = "publisher"
-	// Passwords that are found wherever they leak, and need escaping on their way.
+	// Passwords that can be found wherever they leak, and that need escaping in URLs and JSON.
 	password = "right/Horse+battery=staple"
 	mistaken = "wrong/Horse+battery=staple"
 )
@@ -60,7 +60,7 @@ func (s *scene) basicAuth(password string) *corev1.Secret {
 	return s.secret(corev1.SecretTypeBasicAuth, map[string]string{corev1.BasicAuthUsernameKey: user, corev1.BasicAuthPasswordKey: password})
 }
 
-// transcript is all that a manager logs.
+// transcript collects the log of a manager.
 type transcript struct {
 	mu    sync.Mutex
 	lines []string
@@ -78,7 +78,7 @@ func (l *transcript) String() string {
 	return strings.Join(l.lines, "\n")
 }
 
-// overheard is manage with every log line kept, at every level.
+// overheard is like manage, but collects the manager's log, at every level.
 func (s *scene) overheard() *transcript {
 	s.t.Helper()
 	l := &transcript{}
@@ -103,7 +103,7 @@ func (s *scene) overheard() *transcript {
 	return l
 }
 
-// reported is all that the scene's objects and events say.
+// reported returns everything in the scene's objects and events, as JSON.
 func (s *scene) reported() string {
 	s.t.Helper()
 	var all strings.Builder
@@ -124,7 +124,7 @@ func TestCredentialsThatDoNotWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason string
 		auth   registrytest.Option
-		secret func(*scene) *corev1.Secret // nil for none
+		secret func(*scene) *corev1.Secret // nil: no Secret
 		want   string
 		says   []string
 	}{
@@ -198,7 +198,7 @@ func TestCredentialsThatDoNotWork(t *testing.T) {
 			s.says(m, v1alpha1.ConditionUploaded, "Unknown/"+c.want, c.says...)
 			s.Eventually(func() []string { return s.events("acme") }).Should(gomega.ContainElement("Warning " + c.want + " Connecting"))
 
-			s.delete(s.secret("", nil)) // its type cannot be changed
+			s.delete(s.secret("", nil)) // the type of a Secret cannot be changed
 			s.create(s.basicAuth(password))
 			s.eventually(store, v1alpha1.ConditionReachable, "True/Reachable")
 			s.eventually(store, v1alpha1.ConditionReady, "True/Ready")
@@ -237,7 +237,7 @@ func TestSecretThatGoesBeforeTheManifest(t *testing.T) {
 	s.Expect(s.at("acme/m/a", d)).To(gomega.Equal(d))
 }
 
-// strangersCA is a certificate that has signed nothing.
+// strangersCA returns a CA certificate that has signed no other certificate.
 func strangersCA(t *testing.T) []byte {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)

@@ -24,7 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// soakFor is how long publishers publish: NFO_SOAK, or long enough to have met each other.
+// soakFor is how long publishers publish: NFO_SOAK, or 20 seconds.
 func soakFor(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("NFO_SOAK")
@@ -38,20 +38,20 @@ func soakFor(t *testing.T) time.Duration {
 	return d
 }
 
-// tally is what a soak has done.
+// tally counts what happened in a soak.
 type tally struct {
 	pushes, releases, restored, pushedAgain, retags, late, back, purges, deleted, troubled atomic.Int64
 }
 
-// actor acts until it is over, and once more where it must leave things as it believes in them.
+// actor acts until over returns true. It ends in a state that matches what it believes.
 type actor func(ctx context.Context, over func() bool) error
 
-// writer is a publisher of one manifest. Nobody else writes it, so that it knows what must be there.
+// writer is a publisher of one manifest. No other client changes the manifest, so the writer knows which digests must exist.
 type writer struct {
 	*scene
 	name  string
 	tally *tally
-	// believes is the digest that each artifact, name:version, was pushed at last.
+	// believes has the digest that was pushed last for each artifact, name:version.
 	believes map[string]string
 	serial   int
 }
@@ -62,8 +62,8 @@ func newWriter(s *scene, n int, sum *tally) *writer {
 	return &writer{scene: s, name: fmt.Sprintf("w%d", n), tally: sum, believes: map[string]string{}}
 }
 
-// run does what a publisher does: apply, push what is missing, push over, delete, apply again. It
-// ends with everything applied and uploaded, and a tag overwritten.
+// run does what a publisher does: it applies the manifest, pushes what is missing, overwrites tags, deletes
+// the manifest and applies it again. It ends with everything applied and uploaded, and a tag overwritten.
 func (w *writer) run(ctx context.Context, over func() bool) error {
 	for {
 		if err := w.apply(ctx); err != nil {
@@ -80,14 +80,14 @@ func (w *writer) run(ctx context.Context, over func() bool) error {
 		if err := w.release(ctx); err != nil {
 			return fmt.Errorf("deleting %s: %w", w.name, err)
 		}
-		// Often at once, and often so late that a purge comes first.
+		// Often at once, and often so late that a purge runs before.
 		if err := pause(ctx, rand.N([]time.Duration{200 * time.Millisecond, 5 * time.Second}[rand.IntN(2)])); err != nil {
 			return err
 		}
 	}
 }
 
-// push pushes bytes that were never there. Two versions of the index share a child, as two builds do.
+// push pushes new content. It overwrites the tag of an artifact that exists.
 func (w *writer) push(ctx context.Context, artifact string) error {
 	w.serial++
 	seed := fmt.Sprintf("%s %s %d", w.name, artifact, w.serial)
@@ -111,8 +111,8 @@ func (w *writer) push(ctx context.Context, artifact string) error {
 	return nil
 }
 
-// apply applies the manifest and waits until it is uploaded. What was not restored, and cannot be
-// any more, is pushed again.
+// apply applies the manifest and waits until it is uploaded. It
+// pushes again what was not restored and can no longer be restored.
 func (w *writer) apply(ctx context.Context) error {
 	m := w.manifest(w.name, soaked...)
 	if err := env.Client.Create(ctx, m); err != nil {
@@ -144,7 +144,7 @@ func (w *writer) apply(ctx context.Context) error {
 	return nil
 }
 
-// fill pushes what is missing and has nothing left to be restored from.
+// fill pushes the artifacts that are missing and that no tombstone can restore.
 func (w *writer) fill(ctx context.Context, m *v1alpha1.ArtifactManifest, pushed map[string]bool) error {
 	before := len(pushed)
 	for _, a := range m.Status.Artifacts {
@@ -170,7 +170,7 @@ func (w *writer) fill(ctx context.Context, m *v1alpha1.ArtifactManifest, pushed 
 	if len(pushed) == before {
 		return nil
 	}
-	// A new generation is looked at at once: a soak has no time for the poll.
+	// A new generation is polled at once, because a soak has no time for the next poll.
 	slices.Reverse(m.Spec.Artifacts)
 	if err := env.Client.Update(ctx, m); !apierrors.IsConflict(err) {
 		return err
@@ -178,7 +178,7 @@ func (w *writer) fill(ctx context.Context, m *v1alpha1.ArtifactManifest, pushed 
 	return nil
 }
 
-// restorable reports whether a tombstone still has a tag to put back, and no purge has deleted what the tag was at last.
+// restorable reports whether a tombstone can restore a tag and no purge has deleted the tag's last digest.
 func (w *writer) restorable(ctx context.Context, repository, tag string) (bool, error) {
 	var l v1alpha1.TombstoneList
 	if err := env.Client.List(ctx, &l, client.InNamespace(w.ns), client.MatchingFields{"spec.manifest.name": w.name}); err != nil {
@@ -193,7 +193,7 @@ func (w *writer) restorable(ctx context.Context, repository, tag string) (bool, 
 	}), nil
 }
 
-// whole looks that a tag is at the bytes that were pushed to it last.
+// whole checks that a tag has the digest that was pushed last, and that its content is complete.
 func (w *writer) whole(artifact string) error {
 	n, v, _ := strings.Cut(artifact, ":")
 	got, err := pull(w.inside, repository(w.name, n), v)
@@ -206,7 +206,7 @@ func (w *writer) whole(artifact string) error {
 	return nil
 }
 
-// release deletes the manifest and waits until it has gone.
+// release deletes the manifest and waits until it is gone.
 func (w *writer) release(ctx context.Context) error {
 	m := w.manifest(w.name)
 	if err := env.Client.Delete(ctx, m); err != nil {
@@ -219,7 +219,7 @@ func (w *writer) release(ctx context.Context) error {
 	})
 }
 
-// eventually polls, within patience, from any goroutine.
+// eventually polls until done returns true, at most for patience. It can be used from any goroutine.
 func eventually(ctx context.Context, done func(context.Context) (bool, error)) error {
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, done)
 }
@@ -233,8 +233,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// purgesUntil runs purges back to back, of a store whose grace comes and goes, while some tombstones
-// are made to expire, until the others have ended; then it purges all there is.
+// purgesUntil runs purges one after another until the actors have ended. Meanwhile it changes the store's grace period and
+// ends the grace period of some tombstones. After the actors have ended it runs one more purge without a grace period.
 func (s *scene) purgesUntil(ctx context.Context, ended <-chan error, sum *tally) error {
 	var result error
 	for running := true; running; {
@@ -269,7 +269,7 @@ func (s *scene) purgesUntil(ctx context.Context, ended <-chan error, sum *tally)
 	return result
 }
 
-// judged waits until the manager has looked at the store as it is now: before that no purge runs.
+// judged waits until the manager has handled the current generation of the store, because no purge runs before.
 func (s *scene) judged() {
 	s.t.Helper()
 	st := s.store("acme")
@@ -279,8 +279,8 @@ func (s *scene) judged() {
 	}).Should(gomega.BeTrue())
 }
 
-// soak runs actors beside purges, each in a goroutine of its own, and waits for all. On a slow
-// machine it goes on until each of what was tried has happened, within bounds.
+// soak runs actors and purges at the same time and waits for all. On a slow machine
+// it continues, for at most a minute longer, until everything in tried has happened.
 func (s *scene) soak(forAbout time.Duration, sum *tally, tried []*atomic.Int64, actors ...actor) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), forAbout+4*patience)
@@ -305,14 +305,14 @@ func (s *scene) soak(forAbout time.Duration, sum *tally, tried []*atomic.Int64, 
 	s.Expect(slices.ContainsFunc(tried, missing)).To(gomega.BeFalse(), "not everything happened that was to be tried")
 }
 
-// Publishers push, push over, delete and apply again while purges run back to back. Whatever they
-// believe in at the end is there, byte for byte, and so was all that was ever restored. Not
-// parallel: purges and publishers are to meet, not to wait for others.
+// Publishers push, overwrite, delete and apply again while purges run one after another. At the end everything
+// that they believe in exists, byte for byte, and everything that was restored was complete. The test is not
+// parallel, because purges and publishers should run at the same time and not wait for other tests.
 func TestSoakPublishersLoseNothing(t *testing.T) {
 	newScene(t).publishersLoseNothing(soakFor(t))
 }
 
-// The same before a registry that gives a wrong answer to one read in a hundred.
+// The same with a registry that answers one read in a hundred wrongly.
 func TestSoakWithARegistryThatLies(t *testing.T) {
 	s := newGuardedScene(t)
 	reported := registrytest.LieAtRandom(s.registry, 0.01)

@@ -16,12 +16,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// stranger tags released digests whose grace is over, without asking anybody: some that wait for a
-// purge, and every other one when a purge has laid its hand on it.
+// stranger tags released digests whose grace period is over, as a third party:
+// some of those that wait for a purge, and every digest that a purge has claimed.
 type stranger struct {
 	*scene
 	tally *tally
-	// kept are the tags that the registry took, by digest as repository and tag.
+	// kept has the repository and tag of each digest that the registry let it tag.
 	kept map[string][2]string
 }
 
@@ -62,8 +62,8 @@ func (x *stranger) run(ctx context.Context, over func() bool) error {
 	return nil
 }
 
-// returner pushes new bytes over the tag of a live manifest, and a moment later the old ones again,
-// which are released by then.
+// returner overwrites the tag of an applied manifest and soon
+// afterwards pushes the old content again, which is released by then.
 type returner struct {
 	*writer
 	lost int
@@ -94,14 +94,14 @@ func (x *returner) run(ctx context.Context, over func() bool) error {
 		if _, err := pull(x.inside, repository(x.name, "image"), "1"); err != nil {
 			x.lost++
 		}
-		if err := x.push(ctx, "image:1"); err != nil { // and on to something new
+		if err := x.push(ctx, "image:1"); err != nil { // and then something new
 			return err
 		}
 	}
 	return nil
 }
 
-// noticed makes the manifest be looked at and waits until it has left a digest.
+// noticed makes the manager poll the manifest, and waits until the status no longer has the digest.
 func (x *returner) noticed(ctx context.Context, old string) error {
 	m := x.manifest(x.name)
 	if err := env.Client.Get(ctx, client.ObjectKeyFromObject(m), m); err != nil {
@@ -124,9 +124,9 @@ func (x *returner) noticed(ctx context.Context, old string) error {
 	})
 }
 
-// Strangers tag released digests behind our back while purges delete them, and a publisher pushes
-// bytes again that it had overwritten. Registries have no compare-and-set: between the last look and
-// the delete there is a window. What is lost in it is counted and logged, not failed.
+// Third parties tag released digests while purges delete them, and a publisher pushes content again
+// that it has overwritten. Registries have no compare-and-set, so there is a short time between the
+// last check and the deletion. The test logs what is lost in this time, and does not fail for it.
 func TestSoakTheWindowThatRemains(t *testing.T) {
 	s := newScene(t)
 	s.manage(scheduled)

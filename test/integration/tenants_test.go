@@ -14,17 +14,17 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// answerTime is almost as long as clients wait for an answer.
+// answerTime is almost as long as the manager's clients wait for an answer.
 const answerTime = 25 * time.Second
 
-// tenants are publishers with registries of their own, and one manager. From begin on the slow one's registry takes
-// its time for each answer.
+// tenants are publishers with separate registries and one manager.
+// After begin, the registry of slow needs answerTime for each answer.
 type tenants struct {
 	slow, other *scene
 	begin       func()
 	begun       time.Time
-	asked       atomic.Int64  // of the slow registry, since begun
-	alone       time.Duration // that a publisher works while all registries answer
+	asked       atomic.Int64  // requests to the slow registry since begun
+	alone       time.Duration // how long a publisher's work takes while all registries answer
 }
 
 func newTenants(t *testing.T) *tenants {
@@ -51,15 +51,15 @@ func newTenants(t *testing.T) *tenants {
 	return ts
 }
 
-// othersWork looks that a publisher works about as fast as while nobody is slow. On a machine where that is fast, it does not
-// wait for a single slow answer.
+// othersWork checks that another publisher's work takes about as long as without a
+// slow registry. On a fast machine, it takes less time than a single slow answer.
 func (ts *tenants) othersWork() {
 	ts.slow.t.Helper()
 	took := ts.other.works()
 	ts.slow.Expect(took).To(gomega.BeNumerically("<", max(answerTime*4/5, 4*ts.alone)), "alone it takes %s", ts.alone)
 }
 
-// works has a publisher do all that it does, and returns how long that took.
+// works does everything that a publisher does, and returns how long this took.
 func (s *scene) works() time.Duration {
 	s.t.Helper()
 	begun := time.Now()
@@ -133,7 +133,8 @@ func TestRegistriesThatNeverAnswerKeepNoNewStoreWaiting(t *testing.T) {
 	ts.othersWork()
 }
 
-// What was not asked for yet is unknown, not missing; and the turns of a large manifest come.
+// An artifact that was not checked yet is unknown, not missing. All
+// artifacts of a large manifest are checked, in several rounds.
 func TestALargeManifestIsAskedForInTurns(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -21,7 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// setting is a number of the environment, or the usual one.
+// setting returns a number from the environment, or the usual one.
 func setting(name string, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
@@ -29,7 +29,7 @@ func setting(name string, usual int) int {
 	return usual
 }
 
-// How a round ends.
+// How a round can end.
 const (
 	untouched = "the pod came before the manifest was released"
 	held      = "the purge saw the pod"
@@ -37,8 +37,8 @@ const (
 	deleted   = "the pod came after the purge had deleted"
 )
 
-// Pods are created while the manifest that their image is in is deleted, and purged without any grace. Whenever a pod was
-// admitted before the purge had deleted, its image is still there. `make races` tries it 2,000 times.
+// Pods are created while the manifest of their image is deleted and purged without a grace period. If a pod was
+// admitted before the purge deleted the image, the image still exists at the end. `make races` runs 2,000 rounds.
 func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
 	t.Parallel()
 	for range setting("NFO_PUBLISHERS", 1) {
@@ -53,10 +53,10 @@ func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
 				return err
 			}).Should(gomega.Succeed())
 			outcomes, rounds := map[string]int{}, setting("NFO_ROUNDS", 12)
-			longest := 2 * time.Second // that a round takes, which depends on the machine
+			longest := 2 * time.Second // the longest round so far, which depends on the machine
 			for i := range rounds {
 				latest := longest * 5 / 4
-				// From all of the time, however few the rounds are.
+				// Distribute the rounds over the whole time, however few they are.
 				after := (time.Duration(i)*latest + rand.N(latest)) / time.Duration(rounds)
 				outcome, took := s.race(fmt.Sprintf("cnf-%d", i), after, rand.N(latest/5))
 				outcomes[outcome]++
@@ -69,8 +69,8 @@ func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
 	}
 }
 
-// race is one round, of a manifest of a name, with a pod and a purge that begin so long after its deletion did. It returns how
-// the round ended, and how long after the deletion the purge did.
+// race runs one round with a manifest of the given name. The pod is created and the purge starts the given times after
+// the deletion of the manifest. It returns how the round ended, and when the purge ended, measured from the deletion.
 func (s *scene) race(name string, podAfter, purgeAfter time.Duration) (outcome string, took time.Duration) {
 	s.t.Helper()
 	m, pod := s.manifest(name, "nginx:1.0.0"), s.pod(name, s.pulled(name, "nginx:1.0.0"))
@@ -80,7 +80,8 @@ func (s *scene) race(name string, podAfter, purgeAfter time.Duration) (outcome s
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	begun := time.Now()
 	var admitted time.Duration
-	var gone atomic.Int64 // when, since begun, the purge had its answer: it looks once more after that
+	// gone is the time since begun when the registry answered the DELETE; the purge reads the workloads again afterwards.
+	var gone atomic.Int64
 	answers := func(base http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			resp, err := base.RoundTrip(r)

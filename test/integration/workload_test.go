@@ -24,7 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// running is a store that counts what runs in the scene's namespace.
+// running returns a store that counts the workloads in the scene's namespace.
 func (s *scene) running(sources ...v1alpha1.WorkloadSource) *v1alpha1.ArtifactStore {
 	return s.store("acme", func(st *v1alpha1.ArtifactStore) {
 		st.Spec.Purge.GracePeriod.Duration = 0
@@ -34,7 +34,7 @@ func (s *scene) running(sources ...v1alpha1.WorkloadSource) *v1alpha1.ArtifactSt
 	})
 }
 
-// reads lets the manager and the purge of the store "acme" read what runs in the scene's namespace.
+// reads lets the manager and the purge of the store "acme" read the workloads in the scene's namespace.
 func (s *scene) reads(roles ...string) {
 	s.t.Helper()
 	for _, role := range roles {
@@ -68,12 +68,12 @@ func (s *scene) cronJob(name, image string) *batchv1.CronJob {
 	return o
 }
 
-// pod is a pod that no node will ever take.
+// pod returns a pod that no node will run.
 func (s *scene) pod(name, image string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: s.meta(name), Spec: podSpec(image)}
 }
 
-// pulled is how a node pulls an artifact, name:version, of a manifest.
+// pulled returns the reference with which a node pulls an artifact, name:version, of a manifest.
 func (s *scene) pulled(manifest, artifact string) string {
 	return s.registry.Host + "/acme/" + manifest + "/" + artifact
 }
@@ -103,7 +103,8 @@ func TestI14WhatRunsHolds(t *testing.T) {
 		gomega.And(gomega.HaveField("Name", v1alpha1.WorkloadControllers), gomega.HaveField("State", v1alpha1.WorkloadsRead), gomega.HaveField("Uses", gomega.BeNumerically(">=", 2))),
 	))
 
-	// On a machine where reading takes longer than an admission may, it is refused by what the status says, without the part.
+	// If reading takes longer than an admission may, the deletion is refused
+	// on the basis of the status, without the artifact and container.
 	s.Eventually(func() error { return env.Client.Delete(t.Context(), m) }).Should(gomega.MatchError(gomega.ContainSubstring(`"deployments/` + s.ns + `/web" (artifact nginx:1.0.0, container web)`)))
 	change(s, web, func(o *appsv1.Deployment) { o.Spec.Replicas = new(int32(0)) })
 	s.Expect(env.Client.Delete(t.Context(), m)).NotTo(gomega.Succeed(), "scaled to zero it can be scaled up again")
@@ -112,14 +113,15 @@ func TestI14WhatRunsHolds(t *testing.T) {
 	s.delete(web)
 	late := s.deployment("late", s.pulled("cnf", "nginx:1.0.0"))
 	s.create(late)
-	// On a machine where reading takes longer than an admission may, the reading before refuses too, by what ran then.
+	// If reading takes longer than an admission may, the previous
+	// reading refuses the deletion too, because of what ran then.
 	s.Eventually(func() error { return env.Client.Delete(t.Context(), m) }).Should(gomega.MatchError(gomega.ContainSubstring(`"deployments/`+s.ns+`/late"`)), "it came after the last reading")
 	s.delete(late)
 	s.Eventually(func() error { return env.Client.Delete(t.Context(), m) }).Should(gomega.Succeed(), "what the Deployment made goes a moment later")
 	s.goes(m)
 	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.BeEmpty())
 
-	// What names it now can never have pulled it by this tag, and could if it were restored.
+	// The Deployment cannot have pulled the image by this tag, but could if the tag were restored.
 	again := s.deployment("again", s.pulled("cnf", "nginx:1.0.0"))
 	s.create(again)
 	report, err := s.purge(t.Context(), false, nil)
@@ -137,7 +139,7 @@ func TestI14WhatRunsHolds(t *testing.T) {
 	}).Should(gomega.BeEmpty(), "what the Deployment made goes a moment later")
 }
 
-// A node pulls from the mirror by another name, and what it has pulled is at the store's source all the same.
+// A node pulls from the mirror under another name. The image that it has pulled still counts for the store's source.
 func TestI14WhatRunsFromTheMirrorHolds(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -166,7 +168,7 @@ func TestI14WhatRunsFromTheMirrorHolds(t *testing.T) {
 	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.BeEmpty())
 }
 
-// Without the webhook's refusal the finalizer waits, and looks again by itself.
+// Without a refusal by the webhook, the finalizer waits, and the manager reads the workloads again without further action.
 func TestI14ADeletionWaitsForWhatRuns(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -207,8 +209,8 @@ func TestI2WorkloadsThatCannotBeReadKeep(t *testing.T) {
 	s.Eventually(func() bool { return s.gone(m) }).WithTimeout(2*time.Minute).Should(gomega.BeTrue(), "nfo looks again every minute")
 }
 
-// custom makes a CustomResourceDefinition of another product for a test, with the group, version and kind of the real one, and nothing
-// said of what is in its objects.
+// custom creates a CustomResourceDefinition of another product for a test,
+// with the real group, version and kind, and a schema that accepts any fields.
 func (s *scene) custom(plural, kind, group, version string) client.Object {
 	s.t.Helper()
 	anything := "{type: object, x-kubernetes-preserve-unknown-fields: true}"
@@ -219,12 +221,12 @@ func (s *scene) custom(plural, kind, group, version string) client.Object {
 		plural, kind, group, version, strings.ToLower(kind), anything), &o.Object)).To(gomega.Succeed())
 	s.create(o)
 	s.t.Cleanup(func() {
-		_ = env.Client.Delete(context.WithoutCancel(s.t.Context()), o) // or it has gone
+		_ = env.Client.Delete(context.WithoutCancel(s.t.Context()), o) // the test may have deleted it
 	})
 	return o
 }
 
-// flux makes the definitions of Flux.
+// flux creates the definitions of Flux.
 func (s *scene) flux() []client.Object {
 	s.t.Helper()
 	return []client.Object{
@@ -233,7 +235,7 @@ func (s *scene) flux() []client.Object {
 	}
 }
 
-// object creates an object of such a kind, as soon as the API server serves it.
+// object creates an object of such a kind, once the API server serves it.
 func (s *scene) object(text string) *unstructured.Unstructured {
 	s.t.Helper()
 	o := &unstructured.Unstructured{}
@@ -243,7 +245,7 @@ func (s *scene) object(text string) *unstructured.Unstructured {
 	return o
 }
 
-// watches lets the manager watch resources in all namespaces.
+// watches lets the manager list and watch resources in all namespaces.
 func (s *scene) watches(resources ...string) {
 	s.t.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: s.ns}}
@@ -257,7 +259,7 @@ func (s *scene) watches(resources ...string) {
 	})
 }
 
-// state is how a source was read last.
+// state returns how a source was read last.
 func (s *scene) state(st *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource) v1alpha1.WorkloadSourceState {
 	s.find(st, v1alpha1.ConditionReady)
 	if st.Status.Workloads == nil {
@@ -271,7 +273,7 @@ func (s *scene) state(st *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource
 	return ""
 }
 
-// What is not installed holds nothing, what is holds, and what was and has gone may come back.
+// A source that is not installed holds nothing, an installed one does, and one that was removed may come back.
 func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -296,7 +298,8 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	release := s.object(`{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: upf}, spec: {chartRef: {kind: OCIRepository, name: upf}},
   status: {history: [{version: 2, chartName: upf, chartVersion: 1.1.0, ociDigest: "sha256:` + strings.Repeat("0", 64) + `"}, {version: 1, chartName: upf, chartVersion: 1.0.0, ociDigest: "` + d + `"}]}}`)
 	app := s.object(`{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: smf}, spec: {source: {repoURL: ` + s.registry.Host + `/acme/smf, chart: smf, targetRevision: 2.x}}, status: {sync: {revision: 2.0.0}}}`)
-	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Workloads.RegistryAliases = []string{"mirror.example/acme"} }) // so that it is read anew
+	// So that the workloads are read again.
+	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Workloads.RegistryAliases = []string{"mirror.example/acme"} })
 	s.Eventually(func() v1alpha1.WorkloadSourceState { return s.state(st, v1alpha1.WorkloadFlux) }).Should(gomega.Equal(v1alpha1.WorkloadsRead))
 	s.delete(upf, smf)
 	s.says(upf, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"helmrelease.helm.toolkit.fluxcd.io/`+s.ns+`/upf"`, "artifact chart:1.0.0", "revision 1")
@@ -310,7 +313,7 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	s.delete(amf)
 	s.says(amf, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonWorkloadsUnreadable, "Flux", "it was read before")
 
-	// There again, and empty, they say nothing of what GitOps is about to apply.
+	// Created again and empty, the kinds do not show what a GitOps tool is about to apply.
 	again := s.flux()
 	change(s, st, func(o *v1alpha1.ArtifactStore) {
 		o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"}

@@ -1,7 +1,6 @@
 // Package program builds the product's programs for tests that run them.
 //
-// Decision: a program that is started with limits on its memory, as `nfo chart` is, is built without the race
-// detector even in a test that has it. Rejected: raising the limits in such tests, because the detector
-// needs several times the memory of what it watches, and what a test proves of the limits would then be
-// true of other limits.
+// Decision: a program that runs with memory limits, such as `nfo chart`, is built without the race detector
+// even in a test binary that has it. Rejected: higher limits in such tests, because the race detector needs
+// several times the program's memory, and the test would then not check the limits that users have.
 package program

@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Build builds programs, such as nfo and kubectl-nfo, into a folder, as `make build` does. With race they have
-// the race detector, which needs cgo: after a data race they report it on standard error and end with exit code 66. The working directory has to be in the product's module.
+// Build builds programs, such as nfo and kubectl-nfo, into a folder, as `make build` does. With
+// race, the programs contain the race detector, which needs cgo: after a data race they report it
+// on standard error and exit with code 66. The working directory must be in the product's module.
 func Build(dir string, race bool, names ...string) error {
 	args := []string{"build", fmt.Sprintf("-race=%t", race), "-o", dir + string(filepath.Separator)}
 	for _, name := range names {

@@ -1,10 +1,11 @@
-// Command quickstart prints the `sh` blocks of a document as one script that ends with the first command that does not
-// do as the document says: a command with the comment "# refused" has to fail, and all others must not.
+// Command quickstart prints the `sh` blocks of a document as one script. The script ends at the first command that
+// does not behave as the document says: a command with the comment "# refused" must fail, and all others must succeed.
 //
 //	go run ./test/quickstart docs/quickstart.md | bash
 //
-// Decision: the document is run, and not a copy of it, so that it cannot be wrong. --without=kind,make leaves out commands
-// that begin with one of these words, for a cluster that exists already. --section prints only the blocks of one section.
+// Decision: the document itself is run, so that it is always correct. Rejected: a copy of its
+// commands. The copy and the document could differ. --without=kind,make leaves out commands that begin
+// with one of these words, for an existing cluster. --section prints only the blocks of one section.
 package main
 
 import (
@@ -15,7 +16,7 @@ import (
 	"strings"
 )
 
-// forwarded finds the local port of a port-forward.
+// forwarded matches a port-forward, and finds its local port.
 var forwarded = regexp.MustCompile(`port-forward .* ([0-9]+):[0-9]+ &$`)
 
 func main() {
@@ -39,7 +40,7 @@ func main() {
 	fmt.Print(script(document, strings.Split(*without, ",")))
 }
 
-// section is the part of a document below a heading of the second level, or the whole document without a heading.
+// section returns the part of a document below a heading of the second level, or the whole document if heading is "".
 func section(document, heading string) string {
 	if heading == "" {
 		return document
@@ -49,7 +50,7 @@ func section(document, heading string) string {
 	return rest
 }
 
-// script is what a shell is to run.
+// script returns the script for a shell.
 func script(document string, without []string) string {
 	var out strings.Builder
 	out.WriteString("set -euo pipefail\ntrap 'jobs -p | xargs -r kill' EXIT\n")
@@ -62,7 +63,7 @@ func script(document string, without []string) string {
 		case !inside, line == "", leftOut(line, without):
 		case strings.HasSuffix(line, "# refused"):
 			fmt.Fprintf(&out, "echo %s\nif %s\nthen echo 'That was not refused.' >&2; exit 1; fi\n", quote("$ "+line), line)
-		case forwarded.MatchString(line): // people are slower than the port
+		case forwarded.MatchString(line): // a script is faster than the port is ready
 			fmt.Fprintf(&out, "echo %s\n%s\n", quote("$ "+line), line)
 			fmt.Fprintf(&out, "for _ in {1..100}; do (: </dev/tcp/127.0.0.1/%s) 2>/dev/null && break; sleep 0.2; done\n", forwarded.FindStringSubmatch(line)[1])
 		default:

@@ -12,14 +12,14 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// A restore creates objects and leaves their status away, as kubectl does, or writes it, too, as some
-// backup tools can.
+// A restore creates objects without their status, as kubectl does, or with it, as some backup tools can.
 const (
 	withoutStatus = false
 	withStatus    = true
 )
 
-// backup is what `kubectl get -o json` prints of the objects of kinds, all if there are none.
+// backup returns what `kubectl get -o json` prints of all objects
+// of the kinds. Without kinds it returns all of the product's.
 func (s *scene) backup(kinds ...string) (saved []unstructured.Unstructured) {
 	s.t.Helper()
 	if len(kinds) == 0 {
@@ -31,7 +31,7 @@ func (s *scene) backup(kinds ...string) (saved []unstructured.Unstructured) {
 	return saved
 }
 
-// restore creates objects of a backup in the scene's namespace.
+// restore creates the objects of a backup in the scene's namespace, with or without their status.
 func (s *scene) restore(saved []unstructured.Unstructured, status bool) {
 	s.t.Helper()
 	for i := range saved {
@@ -56,7 +56,7 @@ func (s *scene) restore(saved []unstructured.Unstructured, status bool) {
 	}
 }
 
-// emptied takes the cluster's objects away, and has it installed anew. No manager may run.
+// emptied deletes all of the cluster's objects and definitions, and installs the definitions again. No manager may run.
 func (s *scene) emptied() {
 	s.t.Helper()
 	s.clear()
@@ -64,7 +64,7 @@ func (s *scene) emptied() {
 	s.applyDefinitions()
 }
 
-// A plain backup of held, sealed, free and released manifests comes back in an empty cluster as it was.
+// The restored backup of held, sealed, free and released manifests works in an empty cluster as before.
 func TestI4BackupsComeBack(t *testing.T) {
 	for name, status := range map[string]bool{"without status": withoutStatus, "with status": withStatus} {
 		t.Run(name, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestI4BackupsComeBack(t *testing.T) {
 	}
 }
 
-// A sealed tag that was overwritten while the cluster was away is reported when it is back, and the sealed
-// digest stays recorded.
+// A sealed tag that was overwritten before the backup was restored
+// is reported afterwards, and the sealed digest stays recorded.
 func TestI1ARestoredSealIsNotBelieved(t *testing.T) {
 	for name, status := range map[string]bool{"without status": withoutStatus, "with status": withStatus} {
 		t.Run(name, func(t *testing.T) {
@@ -117,8 +117,8 @@ func TestI1ARestoredSealIsNotBelieved(t *testing.T) {
 	}
 }
 
-// A publisher moves to another namespace: it applies everything there, copies its tombstones, and then
-// deletes the old objects. No tag goes meanwhile, and every undo works there.
+// A publisher moves to another namespace: it applies everything there, copies its tombstones, and then deletes
+// the old objects. No tag is removed meanwhile, and everything that was released can be restored there.
 func TestI1APublisherMovesToAnotherNamespace(t *testing.T) {
 	s := newScene(t)
 	to := sceneAt(t, s.registry)
@@ -138,7 +138,7 @@ func TestI1APublisherMovesToAnotherNamespace(t *testing.T) {
 	there.lifeGoesOn()
 }
 
-// leaves deletes the publisher's manifests, its tombstones and its store.
+// leaves deletes the publisher's manifests, tombstones and store.
 func (p *publisher) leaves() {
 	p.t.Helper()
 	for _, name := range []string{"held", "sealed", "free"} {
@@ -152,8 +152,8 @@ func (p *publisher) leaves() {
 	p.goes(p.store())
 }
 
-// A publisher moves to another store of the same place: its manifests are released without their artifacts,
-// and applied again with the other store, which adopts the tombstones.
+// A publisher moves to another store of the same place: it releases its manifests with on-delete orphan,
+// which leaves the artifacts, and applies them again with the other store, which adopts the tombstones.
 func TestI12APublisherMovesToAnotherStore(t *testing.T) {
 	s := newScene(t)
 	s.manage()

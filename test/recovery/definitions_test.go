@@ -12,8 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Each CustomResourceDefinition is deleted, and applied again with its objects, as a GitOps loop does, alone
-// and all together, while manifests are being deleted and purges run.
+// Each CustomResourceDefinition, and all together, are deleted and applied again with
+// their objects, as a GitOps tool does, while manifests are being deleted and purges run.
 func TestI2DefinitionsThatComeBack(t *testing.T) {
 	sets := map[string][]string{"all": v1alpha1.Kinds()}
 	for _, kind := range v1alpha1.Kinds() {
@@ -22,7 +22,7 @@ func TestI2DefinitionsThatComeBack(t *testing.T) {
 	for name, kinds := range sets {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
-			t.Cleanup(s.applyDefinitions) // a test that fails leaves the next one an API server with all kinds
+			t.Cleanup(s.applyDefinitions) // if the test fails, the next one still needs all kinds
 			s.manage()
 			p := newPublisher(s, nil)
 			saved := p.backup(kinds...)
@@ -47,7 +47,7 @@ func TestI2DefinitionsThatComeBack(t *testing.T) {
 	}
 }
 
-// purgesMeanwhile purges until the function that it returns is called.
+// purgesMeanwhile runs purges, one after another, until stop is called.
 func (p *publisher) purgesMeanwhile() (stop func()) {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	done := make(chan struct{})

@@ -17,20 +17,19 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// liar is between the product and the API server. While it lies, lists of one resource are not what the
-// API server would say.
+// liar is between the product and the API server. While it lies, it answers lists of one resource wrongly.
 type liar struct {
 	resource string
 	lie      func(l *liar, next http.RoundTripper, req *http.Request) (*http.Response, error)
 
 	mu    sync.Mutex
 	until time.Time
-	// early is a resourceVersion from before anything was released or in use.
+	// early is a resourceVersion from before anything was released or used.
 	early string
 	lied  int
 }
 
-// apiLies are the wrong answers.
+// apiLies has the wrong answers by name.
 var apiLies = map[string]func(*liar, http.RoundTripper, *http.Request) (*http.Response, error){
 	"empty": func(_ *liar, next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		again := req.Clone(req.Context())
@@ -66,7 +65,7 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) { return t(req) }
 
-// between is the transport through the liar.
+// between returns a transport that the liar controls.
 func (l *liar) between(next http.RoundTripper) http.RoundTripper {
 	return transport(func(req *http.Request) (*http.Response, error) {
 		collection := req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/"+l.resource)
@@ -74,7 +73,7 @@ func (l *liar) between(next http.RoundTripper) http.RoundTripper {
 			return next.RoundTrip(req)
 		}
 		if req.URL.Query().Get("watch") != "" {
-			// Without streams of what is there already, clients list.
+			// Refuse streaming lists, so that clients list.
 			return answer(req, http.StatusMethodNotAllowed, "text/plain", "no watches now"), nil
 		}
 		return l.lie(l, next, req)
@@ -91,7 +90,7 @@ func (l *liar) lies() bool {
 	return true
 }
 
-// answered is how often it has lied.
+// answered returns how often the liar has lied.
 func (l *liar) answered() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,8 +103,8 @@ func (l *liar) begin(d time.Duration) {
 	l.until = time.Now().Add(d)
 }
 
-// Lists that are empty, stale, forbidden or of no kind lose nothing: while manifests are deleted and
-// restored, while a purge runs, and while a manager starts.
+// Lists that are empty, stale, forbidden or of an unknown kind must not lose anything:
+// while manifests are deleted and restored, while a purge runs, and while a manager starts.
 func TestI2ListsThatLie(t *testing.T) {
 	for _, kind := range v1alpha1.Kinds() {
 		for name, lie := range apiLies {
@@ -126,7 +125,7 @@ func TestI2ListsThatLie(t *testing.T) {
 				<-time.After(2 * time.Second)
 				m.Stop()
 				before := l.answered()
-				l.begin(8 * time.Second) // again, or the lies may be over before the next manager starts
+				l.begin(8 * time.Second) // the first lies may end before the next manager starts
 				s.manage(through)
 				<-time.After(2 * time.Second)
 				if _, err := p.purge(l.between); err != nil {
@@ -141,7 +140,7 @@ func TestI2ListsThatLie(t *testing.T) {
 	}
 }
 
-// version is the API server's resourceVersion now.
+// version returns the API server's current resourceVersion.
 func (s *scene) version() string {
 	s.t.Helper()
 	o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.ns, GenerateName: "now-"}}

@@ -19,8 +19,8 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// publisher is one of each: a store, and manifests of which "held" is in use by a definition, a design and
-// a site, "sealed" is sealed, "free" is in nobody's use, and "gone" is released.
+// publisher has a store and four manifests: "held" is used by a definition, a design
+// and a site, "sealed" is sealed, "free" is not used, and "gone" is released.
 type publisher struct {
 	*scene
 	storeName string
@@ -29,8 +29,8 @@ type publisher struct {
 
 func manifestNames() []string { return []string{"held", "sealed", "free", "gone"} }
 
-// newPublisher makes the objects and waits until they have settled. A manager must run. between, when not
-// nil, is called before anything is released or comes into use.
+// newPublisher creates the objects and waits until they are ready. A manager must
+// be running. If not nil, between is called before anything is released or used.
 func newPublisher(s *scene, between func()) *publisher {
 	s.t.Helper()
 	p := &publisher{scene: s, storeName: "acme", truth: map[string]string{}}
@@ -76,7 +76,7 @@ func (p *publisher) manifest(name string) *v1alpha1.ArtifactManifest {
 	return m
 }
 
-// users are what uses the manifest "held", the nearest first.
+// users returns the definition, the design and the site that use the manifest "held", in this order.
 func (p *publisher) users() []client.Object {
 	source := v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "held"}}
 	def := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: p.meta("def")}
@@ -100,7 +100,7 @@ func (p *publisher) users() []client.Object {
 	return []client.Object{def, design, site}
 }
 
-// applied is every object that the publisher keeps in Git, in the order in which it is applied.
+// applied returns every object that the publisher has in Git, in the order in which it is applied.
 func (p *publisher) applied() []client.Object {
 	all := []client.Object{p.store()}
 	for _, name := range manifestNames() {
@@ -109,7 +109,7 @@ func (p *publisher) applied() []client.Object {
 	return append(all, p.users()...)
 }
 
-// uploaded waits until manifests say that their artifact is where it belongs.
+// uploaded waits until the manifests report that their artifact is present at the right digest.
 func (p *publisher) uploaded(names ...string) {
 	p.t.Helper()
 	for _, name := range names {
@@ -120,7 +120,7 @@ func (p *publisher) uploaded(names ...string) {
 	}
 }
 
-// at is the digest that a reference of a manifest's artifact resolves to, "" when it is not there.
+// at returns the digest to which a reference of a manifest's artifact resolves, or "" if it does not exist.
 func (p *publisher) at(manifest, reference string) string {
 	p.t.Helper()
 	req := httptest.NewRequest(http.MethodHead, "/v2/acme/"+manifest+"/image/manifests/"+reference, nil)
@@ -133,7 +133,7 @@ func (p *publisher) at(manifest, reference string) string {
 	return w.Header().Get("Docker-Content-Digest")
 }
 
-// whole checks that the tags of manifests are where they belong.
+// whole checks that the tags of manifests exist and have the right digests.
 func (p *publisher) whole(names ...string) {
 	p.t.Helper()
 	for _, name := range names {
@@ -141,7 +141,7 @@ func (p *publisher) whole(names ...string) {
 	}
 }
 
-// nothingIsLost checks that every digest is there, and every tag that nobody has released.
+// nothingIsLost checks that every digest exists, and every tag that was not released.
 func (p *publisher) nothingIsLost() {
 	p.t.Helper()
 	p.whole("held", "sealed")
@@ -150,8 +150,8 @@ func (p *publisher) nothingIsLost() {
 	}
 }
 
-// lifeGoesOn has everything end that the publisher has begun: what was released is brought back, what is in
-// use is held until nothing uses it, and then all goes, with an undo, and at last from the registry.
+// lifeGoesOn continues the publisher's work to its end: it restores what was released, checks that what is in use
+// is protected until nothing uses it, restores that once, and finally deletes everything, from the registry too.
 func (p *publisher) lifeGoesOn() {
 	p.t.Helper()
 	p.nothingIsLost()
@@ -169,7 +169,7 @@ func (p *publisher) lifeGoesOn() {
 	p.ends()
 }
 
-// again applies a manifest that may be going or gone, and waits until its artifact is back.
+// again applies a manifest that may be terminating or released, and waits until its artifact is restored.
 func (p *publisher) again(name string) {
 	p.t.Helper()
 	m := p.manifest(name)
@@ -187,7 +187,7 @@ func (p *publisher) again(name string) {
 	p.whole(name)
 }
 
-// ends deletes everything, and purges until the registry is empty.
+// ends deletes all manifests, and purges until the registry is empty.
 func (p *publisher) ends() {
 	p.t.Helper()
 	for _, name := range manifestNames() {
@@ -211,7 +211,7 @@ func (p *publisher) ends() {
 	p.goes(p.store())
 }
 
-// expire ends the grace of all tombstones.
+// expire ends the grace period of all tombstones.
 func (p *publisher) expire() {
 	p.t.Helper()
 	for _, name := range p.names(v1alpha1.KindTombstone) {

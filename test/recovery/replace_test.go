@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// each runs a test of one publisher for each kind's objects.
+// each runs do, in one subtest for each kind, with a new publisher.
 func each(t *testing.T, do func(p *publisher, kind string)) {
 	t.Helper()
 	for _, kind := range v1alpha1.Kinds() {
@@ -25,7 +25,8 @@ func each(t *testing.T, do func(p *publisher, kind string)) {
 	}
 }
 
-// of are the objects of a kind, as the publisher applies them; tombstones as they are.
+// of returns the objects of a kind as the publisher applies them. Other
+// objects, such as tombstones, it returns as they are, without finalizers.
 func (p *publisher) of(kind string) (all []client.Object) {
 	p.t.Helper()
 	for _, o := range p.list(p.t.Context(), kind) {
@@ -54,7 +55,8 @@ func kindOf(o client.Object) string {
 	return gvk.Kind
 }
 
-// `kubectl replace` takes finalizers, labels and annotations away that Git does not have.
+// `kubectl replace` removes finalizers, labels and annotations that the
+// file in Git does not contain. The finalizers must be added again.
 func TestI1ObjectsThatAreReplaced(t *testing.T) {
 	each(t, func(p *publisher, kind string) {
 		guarded := map[string]bool{}
@@ -80,7 +82,7 @@ func TestI1ObjectsThatAreReplaced(t *testing.T) {
 	})
 }
 
-// `kubectl replace --force` deletes and creates.
+// `kubectl replace --force` deletes objects and creates them again.
 func TestI1ObjectsThatAreReplacedByForce(t *testing.T) {
 	each(t, func(p *publisher, kind string) {
 		if kind == v1alpha1.KindTombstone {
@@ -89,7 +91,7 @@ func TestI1ObjectsThatAreReplacedByForce(t *testing.T) {
 		for _, o := range p.of(kind) {
 			p.delete(o)
 			p.nothingIsLost()
-			if p.read(o) { // it is held, or just going
+			if p.read(o) { // it is held, or still terminating
 				continue
 			}
 			o.SetResourceVersion("")
@@ -102,7 +104,7 @@ func TestI1ObjectsThatAreReplacedByForce(t *testing.T) {
 	})
 }
 
-// reapplied applies what has gone of a kind, once the users of what is going have gone.
+// reapplied applies the objects of a kind that are missing. If some are terminating, it first deletes everything.
 func (p *publisher) reapplied(kind string) {
 	p.t.Helper()
 	going := false
@@ -120,14 +122,14 @@ func (p *publisher) reapplied(kind string) {
 	p.uploaded("held", "sealed", "free")
 }
 
-// pruned deletes everything that the publisher applies, in no good order, and waits until it has gone.
+// pruned deletes everything that the publisher applies, in an unfavourable order, and waits until it is gone.
 func (p *publisher) pruned() {
 	p.t.Helper()
 	p.delete(p.applied()...)
 	p.goes(p.applied()...)
 }
 
-// `kubectl apply --prune` deletes all at once, a store before its manifests.
+// `kubectl apply --prune` deletes everything at once, a store before its manifests.
 func TestI4ObjectsThatArePruned(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -142,7 +144,7 @@ func TestI4ObjectsThatArePruned(t *testing.T) {
 	p.lifeGoesOn()
 }
 
-// A status that somebody wipes is rebuilt from what can be seen.
+// A status that was emptied is rebuilt.
 func TestI2StatusThatIsWiped(t *testing.T) {
 	each(t, func(p *publisher, kind string) {
 		had := map[string]bool{}

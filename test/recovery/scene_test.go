@@ -28,17 +28,17 @@ var env *environment.Environment
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The tests wait more than they work.
+	// The tests spend most of their time waiting.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		log.Fatal(err)
 	}
 	os.Exit(environment.Main(m, &env))
 }
 
-// patience is how long anything that should happen by itself may take.
+// patience is how long anything that happens without further action may take.
 const patience = time.Minute
 
-// scene is a namespace and a registry of the test's own.
+// scene is a namespace and a registry of one test.
 type scene struct {
 	*gomega.WithT
 	t        *testing.T
@@ -75,7 +75,7 @@ func (s *scene) manage(change ...func(*environment.ManagerOptions)) *environment
 	return env.StartManager(s.t, o)
 }
 
-// clear takes every object of the scene away, whatever has it.
+// clear deletes every object of the scene, whatever its finalizers.
 func (s *scene) clear() {
 	ctx := context.WithoutCancel(s.t.Context())
 	for _, kind := range v1alpha1.Kinds() {
@@ -87,7 +87,7 @@ func (s *scene) clear() {
 	}
 }
 
-// strip deletes an object without asking anybody.
+// strip deletes an object and removes its finalizers.
 func (s *scene) strip(ctx context.Context, o client.Object) error {
 	if err := client.IgnoreNotFound(env.Client.Delete(ctx, o)); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (s *scene) strip(ctx context.Context, o client.Object) error {
 	return client.IgnoreNotFound(env.Client.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))))
 }
 
-// list is every object of a kind, as `kubectl get -o json` prints it.
+// list returns every object of a kind, as `kubectl get -o json` prints it.
 func (s *scene) list(ctx context.Context, kind string) []unstructured.Unstructured {
 	s.t.Helper()
 	all := &unstructured.UnstructuredList{}
@@ -104,7 +104,7 @@ func (s *scene) list(ctx context.Context, kind string) []unstructured.Unstructur
 	return all.Items
 }
 
-// names are those of the objects of a kind.
+// names returns the names of the objects of a kind.
 func (s *scene) names(kind string) (names []string) {
 	s.t.Helper()
 	for _, o := range s.list(s.t.Context(), kind) {
@@ -124,7 +124,7 @@ func (s *scene) create(objects ...client.Object) {
 	}
 }
 
-// delete asks for deletion and does not wait.
+// delete requests deletion and does not wait.
 func (s *scene) delete(objects ...client.Object) {
 	s.t.Helper()
 	for _, o := range objects {
@@ -134,7 +134,7 @@ func (s *scene) delete(objects ...client.Object) {
 	}
 }
 
-// read reads an object anew and reports whether it is there.
+// read reads an object from the API server and reports whether it exists.
 func (s *scene) read(o client.Object) bool {
 	s.t.Helper()
 	err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o)
@@ -144,7 +144,7 @@ func (s *scene) read(o client.Object) bool {
 	return !apierrors.IsNotFound(err)
 }
 
-// goes waits until objects have gone.
+// goes waits until objects are gone.
 func (s *scene) goes(objects ...client.Object) {
 	s.t.Helper()
 	for _, o := range objects {
@@ -154,7 +154,8 @@ func (s *scene) goes(objects ...client.Object) {
 	}
 }
 
-// condition is a condition of an object as Status/Reason; "" when either is not there.
+// condition returns the status and reason of a condition as
+// Status/Reason, or "" if the object or the condition does not exist.
 func (s *scene) condition(o client.Object, kind string) string {
 	s.t.Helper()
 	if !s.read(o) {
@@ -167,7 +168,7 @@ func (s *scene) condition(o client.Object, kind string) string {
 	return string(c.Status) + "/" + c.Reason
 }
 
-// eventually waits for a condition and explains the object when it does not come.
+// eventually waits until the condition has the status and reason want. If it times out, it prints the object's conditions.
 func (s *scene) eventually(o client.Object, kind, want string) {
 	s.t.Helper()
 	s.Eventually(func() string { return s.condition(o, kind) }).Should(gomega.Equal(want), func() string {
@@ -175,7 +176,7 @@ func (s *scene) eventually(o client.Object, kind, want string) {
 	})
 }
 
-// dropDefinitions deletes the CustomResourceDefinitions of kinds, with all their objects.
+// dropDefinitions deletes the CustomResourceDefinitions of kinds, and so all their objects.
 func (s *scene) dropDefinitions(kinds ...string) {
 	s.t.Helper()
 	for _, kind := range kinds {
@@ -207,7 +208,7 @@ func (s *scene) applyDefinitions() {
 	}
 }
 
-// objectsAreBack says of all CustomResourceDefinitions what an administrator says when a restore is done.
+// objectsAreBack annotates all CustomResourceDefinitions, as an administrator does after restoring the objects.
 func (s *scene) objectsAreBack() {
 	s.t.Helper()
 	for _, kind := range v1alpha1.Kinds() {

@@ -1,8 +1,9 @@
-// Package reference holds the pages of docs/reference/cli to the commands that they are about.
+// Package reference keeps the pages in docs/reference/cli in step with the programs' commands.
 //
-// Contract: [Pages] fails a test whose commands have other pages than the folder, pages too many and too few among
-// them. With NFO_WRITE_REFERENCE set, as `make generate` does, it writes the pages instead.
+// Contract: [Pages] fails a test if the folder's pages differ from those generated from the commands, or if a
+// page is missing or left over. With NFO_WRITE_REFERENCE set, as in `make generate`, it writes the pages first.
 //
-// Decision: a test of each program writes them, because a command line is made in package main, and the programs ship
-// without what writes Markdown. Rejected: a hidden command, which every user would carry.
+// Decision: a test of each program writes the pages, because the command line is built
+// in package main and the released programs do not contain the Markdown generator.
+// Rejected: a hidden command, because every user would then download the generator.
 package reference

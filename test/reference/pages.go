@@ -14,10 +14,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Pages compares the pages of root and its subcommands with those in folder, or writes them.
+// Pages compares the generated pages of root and its subcommands with
+// those in folder, and first writes them if NFO_WRITE_REFERENCE is set.
 func Pages(t *testing.T, root *cobra.Command, folder string) {
 	t.Helper()
-	root.DisableAutoGenTag = true // it has the day
+	root.DisableAutoGenTag = true // the tag contains today's date
 	anywhere(t, root)
 	want := t.TempDir()
 	if err := doc.GenMarkdownTree(root, want); err != nil {
@@ -31,12 +32,12 @@ func Pages(t *testing.T, root *cobra.Command, folder string) {
 	}
 }
 
-// pattern matches the pages of root in a folder that has those of other programs, too.
+// pattern matches the pages of root in a folder that also contains the pages of other programs.
 func pattern(root *cobra.Command) string {
 	return strings.ReplaceAll(root.CommandPath(), " ", "_") + "[._]*"
 }
 
-// anywhere makes the defaults of flags the same for every user and machine.
+// anywhere replaces the home directory in the defaults of flags, so that the pages are the same for every user and machine.
 func anywhere(t *testing.T, c *cobra.Command) {
 	t.Helper()
 	home, err := os.UserHomeDir()
@@ -71,7 +72,7 @@ func write(t *testing.T, from, folder, pattern string) {
 	}
 }
 
-// pages are the texts of the pages in folder that match the pattern, by name.
+// pages returns the text of each page in folder whose name matches the pattern, by name.
 func pages(t *testing.T, folder, pattern string) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(folder, pattern))

@@ -1,3 +1,3 @@
-// Package removal tests the way out, which concerns the whole cluster: so it has an API server of its
-// own, and its tests run one after the other.
+// Package removal tests `nfo remove`. A removal concerns the whole cluster, so
+// the package has a separate API server and its tests run one after another.
 package removal

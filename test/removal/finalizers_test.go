@@ -31,7 +31,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// before calls do before each request is sent.
+// before returns a transport that calls do before it sends each request.
 func before(do func(*http.Request)) environment.Transport {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -41,7 +41,7 @@ func before(do func(*http.Request)) environment.Transport {
 	}
 }
 
-// one is an object of each kind that carries the finalizer.
+// one returns an object of each kind that can have the finalizer.
 func (s *scene) one(finalizers ...string) map[string]client.Object {
 	design := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: s.meta("nsdv", finalizers...)}
 	design.Spec.ResourceElementTemplates = []v1alpha1.ResourceElementTemplate{{
@@ -57,7 +57,8 @@ func (s *scene) one(finalizers ...string) map[string]client.Object {
 	}
 }
 
-// The manager is dead, its webhooks answer nobody, and what is being deleted waits for what holds it.
+// The manager has ended, no server answers its webhooks, and the objects that are
+// being deleted wait for their holders. Removal must still remove the finalizers.
 func TestI12WhatADeadManagerHeldIsLetGo(t *testing.T) {
 	s := newScene(t)
 	all := s.one(v1alpha1.Finalizer)
@@ -78,7 +79,8 @@ func TestI12WhatADeadManagerHeldIsLetGo(t *testing.T) {
 	s.create(s.store("another")) // nobody is asked any more
 }
 
-// Somebody writes each object between our reading and our writing it.
+// Another client changes each object between the time when the removal reads it and the
+// time when it writes it. The other client's finalizer and annotation must not be lost.
 func TestOthersFinalizersAreKept(t *testing.T) {
 	s := newScene(t)
 	all := s.one(v1alpha1.Finalizer)
@@ -110,7 +112,7 @@ func TestOthersFinalizersAreKept(t *testing.T) {
 	}
 }
 
-// many makes sites with a finalizer.
+// many creates n sites with the finalizer.
 func (s *scene) many(n int) {
 	s.t.Helper()
 	var work errgroup.Group
@@ -125,7 +127,7 @@ func (s *scene) many(n int) {
 	}
 }
 
-// held counts the sites that have a finalizer.
+// held counts the finalizers of all sites.
 func (s *scene) held() (n int) {
 	s.t.Helper()
 	var all v1alpha1.SiteNetworkServiceList
@@ -138,7 +140,7 @@ func (s *scene) held() (n int) {
 	return n
 }
 
-// A removal of many is stopped, and the next one finds that its list can no longer be continued.
+// A removal of many objects is interrupted. The list of the next one expires halfway, and it starts the list again.
 func TestManyObjectsAreReadInPages(t *testing.T) {
 	s := newScene(t)
 	s.many(1200)
@@ -177,7 +179,7 @@ func TestManyObjectsAreReadInPages(t *testing.T) {
 	s.Expect(lists.Load()).To(gomega.BeEquivalentTo(5), "two before the list was begun anew, three after")
 }
 
-// gone is the API server's answer to a list that cannot be continued.
+// gone returns the API server's answer to a list whose continue token has expired.
 func gone(req *http.Request) (*http.Response, error) {
 	status := apierrors.NewResourceExpired("the provided continue parameter is too old").Status()
 	status.Kind, status.APIVersion = "Status", "v1"
@@ -188,7 +190,7 @@ func gone(req *http.Request) (*http.Response, error) {
 	}, err
 }
 
-// Who may not read or write one kind learns so, and all others are released.
+// A user who may not list or not patch one kind gets an error for it, and the finalizers of all other kinds are removed.
 func TestOneKindThatIsDeniedStopsNoOther(t *testing.T) {
 	s := newScene(t)
 	all := s.one(v1alpha1.Finalizer)
@@ -214,7 +216,7 @@ func TestOneKindThatIsDeniedStopsNoOther(t *testing.T) {
 	s.Expect(s.held()).To(gomega.BeZero())
 }
 
-// without removes as one who lacks some rights of the remover.
+// without makes the removal run as a user who lacks some rights of the remover.
 func (s *scene) without(lacks func(resource, verb string) bool) func(*remover) {
 	s.t.Helper()
 	user := "remover-of-" + s.ns
@@ -278,7 +280,7 @@ func TestI8ADryRunWritesNothing(t *testing.T) {
 	}
 }
 
-// settled waits until the cluster's own controllers have written nothing for two seconds.
+// settled waits until the cluster's controllers have written nothing for two seconds.
 func (s *scene) settled() {
 	s.t.Helper()
 	var last map[string]string
@@ -308,7 +310,7 @@ func TestAClusterWithoutOurKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.reinstall)
-	// First one kind is not there, then none is.
+	// First one kind is missing, then all are.
 	s.deleteCRDs(crds.Items, func(name string) bool { return name == "sitenetworkservices.nfo.dev" })
 	said, err := s.remove()
 	s.Expect(err).NotTo(gomega.HaveOccurred())

@@ -22,7 +22,8 @@ func (s *scene) replicas() int32 {
 	return *d.Spec.Replicas
 }
 
-// Anyone who cannot delete the webhooks must not leave them without a server.
+// If the webhooks cannot be deleted, the manager must not be scaled
+// down, because the API server would then refuse all writes.
 func TestWhileTheWebhooksStayTheManagerDoes(t *testing.T) {
 	s := newScene(t)
 	m := s.manifest("m", v1alpha1.Finalizer)
@@ -51,7 +52,7 @@ func TestAnotherNamespaceThanTheManagers(t *testing.T) {
 	s.Expect(writes.Load()).To(gomega.BeZero())
 }
 
-// Nobody can know that a pod on a node that is not heard of has ended.
+// A pod on a node that does not answer may still be running, so the removal must not go on without it.
 func TestAManagerThatDoesNotEnd(t *testing.T) {
 	s := newScene(t)
 	m := s.manifest("m", v1alpha1.Finalizer)
@@ -65,7 +66,7 @@ func TestAManagerThatDoesNotEnd(t *testing.T) {
 	s.Expect(s.replicas()).To(gomega.BeZero())
 	s.Expect(s.finalizers(m)).To(gomega.Equal([]string{v1alpha1.Finalizer}), "nothing is done beside a manager")
 
-	// The Deployment goes, its pod still does not.
+	// The Deployment is deleted, but its pod remains.
 	d := &appsv1.Deployment{ObjectMeta: inManagerNamespace(v1alpha1.ManagerName)}
 	s.Expect(env.Client.Delete(t.Context(), d, client.PropagationPolicy(metav1.DeletePropagationOrphan))).To(gomega.Succeed())
 	_, err = s.remove(func(r *remover) { r.Timeout = 2 * time.Second })

@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// purging is a scene with a store whose purge runs.
+// purging returns a scene with a store whose purge is running.
 func purging(t *testing.T) (*scene, *v1alpha1.ArtifactStore, *batchv1.Job) {
 	t.Helper()
 	s := newScene(t)
@@ -30,7 +30,7 @@ func purging(t *testing.T) (*scene, *v1alpha1.ArtifactStore, *batchv1.Job) {
 func TestARunningPurgeIsAwaited(t *testing.T) {
 	s, store, job := purging(t)
 	other := &batchv1.CronJob{ObjectMeta: s.meta("others"), Spec: batchv1.CronJobSpec{Schedule: "0 0 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: job.Spec}}}
-	other.Labels = cronjob.Labels() // which alone do not make it ours
+	other.Labels = cronjob.Labels() // labels alone do not make it the operator's
 	other.Spec.JobTemplate.Spec.Selector, other.Spec.JobTemplate.Spec.Template.Labels = nil, nil
 	s.create(other)
 	said, err := s.remove(func(r *remover) {
@@ -56,7 +56,7 @@ func TestAPurgeThatTakesLongIsEnded(t *testing.T) {
 	s.bind(s.ns)
 	said, err := s.remove(func(r *remover) {
 		r.Timeout = 20 * time.Second
-		r.on["purges: ended: Job"] = func() { // it has been asked to, and does
+		r.on["purges: ended: Job"] = func() { // the job has been asked to end, and does
 			s.Eventually(func() int {
 				s.endPods(t.Context(), s.ns)
 				return len(s.pods(t.Context(), s.ns))
@@ -70,7 +70,8 @@ func TestAPurgeThatTakesLongIsEnded(t *testing.T) {
 	s.Expect(s.finalizers(store)).To(gomega.BeEmpty())
 }
 
-// What such a purge runs from stays, so that it can end well; anyone who is released cannot be harmed by it.
+// The objects that a running purge needs are kept, so that it can end in an orderly
+// way. The finalizers are removed, because the purge cannot harm the objects.
 func TestAPurgeThatDoesNotEnd(t *testing.T) {
 	s, store, job := purging(t)
 	s.bind(s.ns)
@@ -89,7 +90,7 @@ func TestAPurgeThatDoesNotEnd(t *testing.T) {
 	s.Expect(s.left()).To(gomega.BeEmpty())
 }
 
-// A job that has ended is not waited for, no matter who started it.
+// The removal does not wait for a job that has ended, whoever started it.
 func TestAPurgeThatHasEnded(t *testing.T) {
 	s, _, job := purging(t)
 	pod := s.pods(t.Context(), s.ns)[0]
@@ -102,7 +103,7 @@ func TestAPurgeThatHasEnded(t *testing.T) {
 	s.Expect(client.IgnoreNotFound(env.Client.Get(t.Context(), client.ObjectKeyFromObject(job), job))).To(gomega.Succeed())
 }
 
-// Who may not see CronJobs can still let the objects go.
+// A user who may not access CronJobs can still remove the finalizers.
 func TestPurgesThatAreDeniedStopNothingElse(t *testing.T) {
 	s := newScene(t)
 	store := s.store("acme", v1alpha1.Finalizer)
@@ -114,7 +115,8 @@ func TestPurgesThatAreDeniedStopNothingElse(t *testing.T) {
 	s.Expect(s.left()).To(gomega.HaveLen(4), "what a purge that starts now needs is there")
 }
 
-// An account of somebody else takes the name of one that was about to be deleted.
+// Another client creates an account with the name of one that is
+// about to be deleted. The removal must not delete the new one.
 func TestWhatTakesTheNameIsKept(t *testing.T) {
 	s := newScene(t)
 	store := s.store("acme")

@@ -27,7 +27,7 @@ func inManagerNamespace(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: name}
 }
 
-// The whole way: installed, in use, with something released; removed; installed again.
+// The product is installed and in use, with a released manifest; it is removed and installed again. Nothing may be lost.
 func TestI12NothingIsLostBetweenTwoInstallations(t *testing.T) {
 	s := newScene(t)
 	manager := s.manage()
@@ -57,7 +57,7 @@ func TestI12NothingIsLostBetweenTwoInstallations(t *testing.T) {
 	s.registry.Forget()
 
 	said, err := s.remove(func(r *remover) {
-		r.on["manager: waiting for: pod nfo-system/nfo-manager-"] = func() { // as the node would
+		r.on["manager: waiting for: pod nfo-system/nfo-manager-"] = func() { // does what the node would do
 			s.Expect(s.finalizers(m)).To(gomega.Equal([]string{v1alpha1.Finalizer}), "nothing is done beside a manager")
 			manager.Stop()
 			s.Eventually(func() int {
@@ -102,7 +102,7 @@ func TestI12NothingIsLostBetweenTwoInstallations(t *testing.T) {
 	s.Eventually(uploaded(released)).Should(gomega.Equal("True/Complete"), "what was released before can still be restored")
 }
 
-// versions are the resourceVersions of everything that a removal could change.
+// versions returns the resourceVersions of all objects that a removal could change.
 func (s *scene) versions() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}

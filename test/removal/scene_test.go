@@ -48,14 +48,14 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	// patience is how long anything that should happen by itself may take.
+	// patience is how long anything that happens without further action may take.
 	patience = time.Minute
-	// foreign is a finalizer of somebody else.
+	// foreign is the finalizer of another program.
 	foreign = "example.com/backup"
 	image   = "registry.example.com/nfo:test"
 )
 
-// scene is a cluster with one publisher, who has a namespace and a registry.
+// scene is a cluster with one publisher, which has a namespace and a registry.
 type scene struct {
 	*gomega.WithT
 	t        *testing.T
@@ -77,7 +77,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// kinds lists every kind that tests leave behind, webhooks first.
+// kinds returns a list of every kind that tests leave behind, webhooks first.
 func kinds() []client.ObjectList {
 	return []client.ObjectList{
 		&admissionregistrationv1.MutatingWebhookConfigurationList{}, &admissionregistrationv1.ValidatingWebhookConfigurationList{},
@@ -87,7 +87,7 @@ func kinds() []client.ObjectList {
 	}
 }
 
-// every calls do for each object that a test has made.
+// every calls do for each object of these kinds in the cluster.
 func (s *scene) every(ctx context.Context, do func(client.Object)) {
 	s.t.Helper()
 	for _, list := range kinds() {
@@ -101,7 +101,7 @@ func (s *scene) every(ctx context.Context, do func(client.Object)) {
 	}
 }
 
-// clear takes everything away for the next test, whatever has it.
+// clear deletes all these objects, whatever their finalizers, and all pods, so that the next test finds none.
 func (s *scene) clear() {
 	ctx := context.WithoutCancel(s.t.Context())
 	none := []byte(`{"metadata":{"finalizers":null}}`)
@@ -131,8 +131,8 @@ func (s *scene) pods(ctx context.Context, namespace string) []corev1.Pod {
 	return all.Items
 }
 
-// endPods does what a node does when the containers of a pod that is being deleted have ended; of
-// pods that nobody deletes it takes no notice.
+// endPods does what a node does when the containers of a pod that is
+// being deleted have ended. It ignores pods that are not being deleted.
 func (s *scene) endPods(ctx context.Context, namespace string) {
 	s.t.Helper()
 	for _, p := range s.pods(ctx, namespace) {
@@ -145,7 +145,8 @@ func (s *scene) endPods(ctx context.Context, namespace string) {
 	}
 }
 
-// bind puts the pods of a namespace on a node: from then on they end only when that says so.
+// bind assigns the pods of a namespace to a node. From then on the API server
+// deletes them only after the node, here endPods, confirms that they have ended.
 func (s *scene) bind(namespace string) {
 	s.t.Helper()
 	s.Eventually(func() int { return len(s.pods(s.t.Context(), namespace)) }).Should(gomega.BeNumerically(">", 0))
@@ -157,18 +158,18 @@ func (s *scene) bind(namespace string) {
 	}
 }
 
-// remover is how a test removes.
+// remover is the configuration of a removal in a test.
 type remover struct {
 	removal.Config
 	user string
 	ctx  context.Context
-	// through sees the requests.
+	// through wraps the transport to the API server.
 	through environment.Transport
-	// on are done once, when a line with the text is said.
+	// on has functions by text. Each is called once, when the removal prints a line that contains the text.
 	on map[string]func()
 }
 
-// remove runs `nfo remove` and returns what it said.
+// remove runs `nfo remove` and returns its output.
 func (s *scene) remove(change ...func(*remover)) (string, error) {
 	s.t.Helper()
 	r := remover{user: environment.RemoverUser, ctx: s.t.Context(), on: map[string]func(){}}
@@ -191,7 +192,7 @@ func (s *scene) remove(change ...func(*remover)) (string, error) {
 	return said.text.String(), err
 }
 
-// listener does something when a line is said.
+// listener collects the output, and calls a function when a line with a certain text is written.
 type listener struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -210,7 +211,7 @@ func (l *listener) Write(line []byte) (int, error) {
 	return l.text.Write(line)
 }
 
-// deploy makes the manager's Deployment, with a pod that no node has.
+// deploy creates the manager's Deployment. Its pod is not assigned to a node.
 func (s *scene) deploy() {
 	s.t.Helper()
 	if err := env.Apply(s.t.Context(), filepath.Join(environment.Root(), "config/manager/deployment.yaml"), ""); err != nil {
@@ -218,8 +219,8 @@ func (s *scene) deploy() {
 	}
 }
 
-// unserved installs the product's webhooks, which nobody serves, and waits until the API server minds
-// them. Their Service leads to a port of this host that nobody listens on.
+// unserved installs the product's webhooks without a server, and waits until the API
+// server calls them. Their Service leads to a port of this host at which nothing listens.
 func (s *scene) unserved() {
 	s.t.Helper()
 	away := func(u *unstructured.Unstructured) {
@@ -266,7 +267,7 @@ func (s *scene) manifest(name string, finalizers ...string) *v1alpha1.ArtifactMa
 	return o
 }
 
-// definition names a manifest.
+// definition returns a definition that references a manifest.
 func (s *scene) definition(name, manifest string, finalizers ...string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	o := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name, finalizers...)}
 	o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
@@ -303,7 +304,7 @@ func (s *scene) delete(objects ...client.Object) {
 	}
 }
 
-// read reads an object anew and reports whether it is there.
+// read reads an object from the API server and reports whether it exists.
 func (s *scene) read(o client.Object) bool {
 	s.t.Helper()
 	err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o)
@@ -313,7 +314,7 @@ func (s *scene) read(o client.Object) bool {
 	return !apierrors.IsNotFound(err)
 }
 
-// finalizers are those that an object has now; nil when it has gone.
+// finalizers returns the current finalizers of an object, or nil if it does not exist.
 func (s *scene) finalizers(o client.Object) []string {
 	s.t.Helper()
 	if !s.read(o) {
@@ -322,7 +323,7 @@ func (s *scene) finalizers(o client.Object) []string {
 	return o.GetFinalizers()
 }
 
-// condition is a condition of an object as Status/Reason.
+// condition returns the status and reason of a condition as Status/Reason.
 func (s *scene) condition(o client.Object, all *[]metav1.Condition, kind string) string {
 	s.t.Helper()
 	if !s.read(o) {
@@ -335,7 +336,7 @@ func (s *scene) condition(o client.Object, all *[]metav1.Condition, kind string)
 	return string(c.Status) + "/" + c.Reason
 }
 
-// purgeObjects makes what the manager makes for a store, and the Role that an earlier version made.
+// purgeObjects creates the objects that the manager makes for a store's purge, and the Role that an earlier version made.
 func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 	s.t.Helper()
 	all := cronjob.Objects(store, cronjob.Settings{Image: image, Resources: cronjob.DefaultResources()})
@@ -344,7 +345,7 @@ func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 	s.create(append(all, role)...)
 }
 
-// runs starts the purge of a store by hand, as `kubectl create job --from` does.
+// runs starts the purge of a store manually, as `kubectl create job --from` does.
 func (s *scene) runs(store string) *batchv1.Job {
 	s.t.Helper()
 	c := &batchv1.CronJob{ObjectMeta: s.meta(cronjob.ObjectName(store))}
@@ -357,7 +358,7 @@ func (s *scene) runs(store string) *batchv1.Job {
 	return j
 }
 
-// left are the objects with the labels of purges.
+// left returns the names of the objects with the labels of purges.
 func (s *scene) left() (names []string) {
 	s.t.Helper()
 	for _, list := range []client.ObjectList{&batchv1.CronJobList{}, &batchv1.JobList{}, &corev1.ServiceAccountList{}, &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}} {
@@ -372,7 +373,7 @@ func (s *scene) left() (names []string) {
 	return names
 }
 
-// forget deletes what the next test must not find.
+// forget deletes objects that the next test must not find.
 func (s *scene) forget(objects ...client.Object) {
 	for _, o := range objects {
 		if err := client.IgnoreNotFound(env.Client.Delete(context.WithoutCancel(s.t.Context()), o)); err != nil {
@@ -381,7 +382,7 @@ func (s *scene) forget(objects ...client.Object) {
 	}
 }
 
-// reinstall brings the CRDs back and waits until they are served.
+// reinstall applies the CRDs again and waits until they are served.
 func (s *scene) reinstall() {
 	ctx := context.WithoutCancel(s.t.Context())
 	files, err := filepath.Glob(filepath.Join(environment.Root(), "config/crd/nfo.dev_*.yaml"))

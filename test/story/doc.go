@@ -1,9 +1,9 @@
-// Package story tells what the product does in sentences, each with the commands that show it and
-// what these have to say. The demo and the end-to-end tests are such stories.
+// Package story describes the product in chapters. Each chapter is a sentence, the commands that demonstrate
+// it and the expected output of these commands. The demo and the end-to-end tests are such stories.
 //
-// Contract: a command is run by bash as it is printed, and a chapter has gone well only if every
-// command of it did as expected.
+// Contract: bash runs each command exactly as it is printed. A
+// chapter succeeds only if every command in it did what was expected.
 //
-// Decision: commands as a person types them, so that a story is also documentation that cannot be
-// wrong. Rejected: a client library, with which a test would prove what nobody does.
+// Decision: a story contains commands as a person types them, so that the story is also documentation that
+// is tested. Rejected: a client library, because the tests would then check calls that no user makes.
 package story

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Expectation is what a command's output has to show. The error says what was expected.
+// Expectation checks the output of a command. Its error says what was expected.
 type Expectation func(output string) error
 
-// Says expects every text, spaces counting as one.
+// Says expects the output to contain every text. Any white space counts as one space.
 func Says(texts ...string) Expectation {
 	return func(output string) error {
 		for _, text := range texts {
@@ -20,7 +20,7 @@ func Says(texts ...string) Expectation {
 	}
 }
 
-// Omits expects none of the texts.
+// Omits expects the output to contain none of the texts.
 func Omits(texts ...string) Expectation {
 	return func(output string) error {
 		for _, text := range texts {
@@ -32,7 +32,7 @@ func Omits(texts ...string) Expectation {
 	}
 }
 
-// Lines expects so many lines with a text.
+// Lines expects exactly n lines that contain the text.
 func Lines(n int, text string) Expectation {
 	return func(output string) error {
 		got := 0
@@ -48,5 +48,5 @@ func Lines(n int, text string) Expectation {
 	}
 }
 
-// squeeze makes columns comparable with text.
+// squeeze reduces all white space to single spaces, so that the columns of a table can be compared with text.
 func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// stepTimeout is for one command; those that wait have shorter limits of their own.
+	// stepTimeout is the default limit for one command, including the repetitions of Until.
 	stepTimeout = 2 * time.Minute
-	// againEvery is how often a command is run again that waits for its output.
+	// againEvery is the time between two runs of a command that is repeated until its output is as expected.
 	againEvery = time.Second
 )
 
-// Chapter is a sentence and the commands that show it.
+// Chapter is a sentence and the commands that demonstrate it.
 type Chapter struct {
 	Title string
 	Steps []Step
@@ -29,45 +29,45 @@ type Step struct {
 	Command string
 
 	expect []Expectation
-	// fails is true when the command has to fail for the story to be true.
+	// fails is true if the command is expected to fail.
 	fails bool
-	// again is true when it is run until the output is as expected; only the last is shown.
+	// again is true if the command is repeated until its output is as expected. Only the last output is printed.
 	again bool
 	limit time.Duration
 }
 
-// Run is a command that has to succeed and show something.
+// Run is a step whose command must succeed with the expected output.
 func Run(command string, expect ...Expectation) Step {
 	return Step{Command: command, expect: expect, limit: stepTimeout}
 }
 
-// Refused is a command that has to fail and show something.
+// Refused is a step whose command must fail with the expected output.
 func Refused(command string, expect ...Expectation) Step {
 	return Step{Command: command, expect: expect, limit: stepTimeout, fails: true}
 }
 
-// Until is a command that is run again and again until it shows something.
+// Until is a step whose command is repeated until it succeeds with the expected output.
 func Until(command string, expect ...Expectation) Step {
 	return Step{Command: command, expect: expect, limit: stepTimeout, again: true}
 }
 
-// Within gives a step another limit than two minutes.
+// Within replaces the step's limit of two minutes.
 func (s Step) Within(limit time.Duration) Step {
 	s.limit = limit
 	return s
 }
 
-// Teller tells a story: it prints commands, runs them, and shows what they say.
+// Teller tells a story: it prints the commands, runs them and prints their output.
 type Teller struct {
 	Out io.Writer
-	// Prepare makes a command that ends with ctx. env are variables, as NAME=value, to add to its
-	// environment.
+	// Prepare makes a command that ends with ctx. env has variables, as NAME=value, to add to the command's environment.
 	Prepare func(ctx context.Context, env []string, name string, args ...string) *exec.Cmd
 
 	exported []string
 }
 
-// Tell shows one chapter. The error names the command that did not do as expected.
+// Tell runs one chapter and stops at the first command that did not do what
+// was expected. The error includes the chapter's title and that command.
 func (t *Teller) Tell(ctx context.Context, c Chapter) error {
 	for _, s := range c.Steps {
 		if err := t.do(ctx, s); err != nil {
@@ -95,7 +95,7 @@ func (t *Teller) do(ctx context.Context, s Step) error {
 	return err
 }
 
-// repeat runs a step until it does as expected, and returns what it said last.
+// repeat runs a step until it does what is expected, and returns the last output.
 func (t *Teller) repeat(ctx context.Context, s Step) (string, error) {
 	ticker := time.NewTicker(againEvery)
 	defer ticker.Stop()
@@ -113,7 +113,7 @@ func (t *Teller) repeat(ctx context.Context, s Step) (string, error) {
 	}
 }
 
-// judge compares what a command did with what the story says.
+// judge compares the result of a command with what the step expects.
 func (s Step) judge(output string, err error) error {
 	var exit *exec.ExitError
 	switch {
@@ -132,7 +132,7 @@ func (s Step) judge(output string, err error) error {
 	return nil
 }
 
-// shell runs a line as bash would take it from a person, and copies what it says.
+// shell runs a line with bash. It writes the output, standard error included, to copies and returns it.
 func (t *Teller) shell(ctx context.Context, line string, copies io.Writer) (string, error) {
 	var output bytes.Buffer
 	cmd := t.Prepare(ctx, t.exported, "bash", "-o", "pipefail", "-c", line)

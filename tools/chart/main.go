@@ -1,13 +1,11 @@
-// Command chart writes what follows from a chart's values.yaml: values.schema.json, in which no
-// value is allowed that values.yaml does not have, the table in README.md, and a page of the values
-// by group.
+// Command chart writes the files that are generated from a chart's values.yaml: values.schema.json, which
+// allows only values that values.yaml has, the table in README.md, and a page of the values by group.
 //
-// In values.yaml a comment that begins with "# --" describes the value below it, with all that is
-// in it; a mapping without one is a group. A line "# @schema key: ..." adds to the value's schema
-// what its default does not show.
+// In values.yaml a comment that begins with "# --" describes the value below it, with everything in that value; a mapping
+// without such a comment is a group. A line "# @schema key: ..." adds to the value's schema what the default does not show.
 //
-// Decision: own code. Rejected: helm-docs, which writes the table alone and brings all of Helm 2;
-// the tools that write a schema have comments of their own, so that two would have to agree.
+// Decision: a generator for this chart. Rejected: helm-docs. It writes only the table, and depends on all of Helm 2.
+// Rejected: the tools that write a schema. They have their own form of comments, and two forms would have to agree.
 package main
 
 import (
@@ -17,7 +15,7 @@ import (
 	"path/filepath"
 )
 
-// The table stands between these lines of README.md.
+// The lines of README.md that enclose the table.
 const (
 	tableBegins = "<!-- values: written by make generate -->\n"
 	tableEnds   = "<!-- end of values -->\n"
@@ -34,7 +32,7 @@ func main() {
 	}
 }
 
-// generate writes both files of a chart's folder, and the page.
+// generate writes both files in a chart's folder, and the page.
 func generate(dir, page string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "values.yaml"))
 	if err != nil {
@@ -68,7 +66,7 @@ func generate(dir, page string) error {
 	return nil
 }
 
-// replaceTable puts a table between the two lines.
+// replaceTable replaces the table between the two lines.
 func replaceTable(readme, table []byte) ([]byte, error) {
 	before, rest, begins := bytes.Cut(readme, []byte(tableBegins))
 	_, after, ends := bytes.Cut(rest, []byte(tableEnds))

@@ -11,22 +11,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// value is one value, or a group of them.
+// value is one value, or a group of values.
 type value struct {
 	name string
 	// about is empty for a group.
 	about string
-	// byDefault is what it is when nobody sets it.
+	// byDefault is the default.
 	byDefault any
 	schemaOf  map[string]any
-	// values are those of a group, in order.
+	// values are the values of a group, in order.
 	values []value
 }
 
-// types are the schema's for what YAML resolves a default to. Null says nothing.
+// types are the types in the schema by the YAML types of defaults. Null has none.
 var types = map[string]string{"!!str": "string", "!!int": "integer", "!!float": "number", "!!bool": "boolean", "!!seq": "array", "!!map": "object"}
 
-// parse reads a values.yaml as the group of all.
+// parse parses a values.yaml as one group.
 func parse(text []byte) (value, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
@@ -61,7 +61,7 @@ func group(name string, node *yaml.Node) (value, error) {
 	return g, nil
 }
 
-// leaf is closed: what it may hold is in its default or in its comment.
+// leaf returns a single value. Its schema allows only what the default or the comment shows.
 func leaf(name, about string, extra map[string]any, content *yaml.Node) (value, error) {
 	v := value{name: name, about: about, schemaOf: map[string]any{"description": about}}
 	if err := content.Decode(&v.byDefault); err != nil {
@@ -87,8 +87,8 @@ func leaf(name, about string, extra map[string]any, content *yaml.Node) (value, 
 	return v, nil
 }
 
-// comment takes a description and the schema's lines out of a comment. Lines before the
-// description, such as those about all of a file, are not a value's.
+// comment returns the description and the schema lines in a comment. Lines before
+// the description, such as those about the whole file, do not belong to the value.
 func comment(text string) (string, map[string]any, error) {
 	var about []string
 	extra := map[string]any{}
@@ -111,7 +111,7 @@ func comment(text string) (string, map[string]any, error) {
 	return strings.Join(about, " "), extra, nil
 }
 
-// schema is all of values.schema.json.
+// schema returns the content of values.schema.json.
 func (v value) schema() ([]byte, error) {
 	all := v.asSchema()
 	all["$schema"] = "http://json-schema.org/draft-07/schema#"
@@ -139,7 +139,7 @@ func (v value) asSchema() map[string]any {
 
 const tableHead = "| value | default | what it is |\n|---|---|---|\n"
 
-// table is that of README.md.
+// table returns the table of README.md.
 func (v value) table() []byte {
 	var out bytes.Buffer
 	out.WriteString(tableHead)
@@ -147,7 +147,7 @@ func (v value) table() []byte {
 	return out.Bytes()
 }
 
-// page has the values outside of groups first, and then each group under a heading.
+// page returns the page: first the values outside of groups, then each group under a heading.
 func (v value) page() []byte {
 	var out bytes.Buffer
 	out.WriteString("# Values of the chart\n\n<!-- Written by make generate from charts/nfo/values.yaml. -->\n\n" + tableHead)
@@ -175,7 +175,7 @@ func (v value) rows(path string, out *bytes.Buffer) {
 		}
 		text, err := json.Marshal(one.byDefault)
 		if err != nil {
-			text = []byte(err.Error()) // what YAML has and JSON has not, such as a key that is a list
+			text = []byte(err.Error()) // YAML has values that JSON lacks, such as a key that is a list
 		}
 		fmt.Fprintf(out, "| `%s%s` | `%s` | %s |\n", path, one.name, text, strings.ReplaceAll(one.about, "|", `\|`))
 	}

@@ -18,11 +18,11 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// unversioned is what a part of a version cannot have.
-var unversioned = regexp.MustCompile(`[^0-9A-Za-z-]+`)
+// invalidInVersion matches characters that are not allowed in a part of a version.
+var invalidInVersion = regexp.MustCompile(`[^0-9A-Za-z-]+`)
 
-// chartVersion is the version of the chart: that of the release or, of a commit without a tag, one that comes before
-// the version in the chart's sources.
+// chartVersion returns the version of the chart: the version of the release or,
+// for a commit without a tag, a pre-release of the version in the chart's sources.
 func (o options) chartVersion() (string, error) {
 	plain := strings.TrimPrefix(o.version, "v")
 	if v, err := semver.StrictNewVersion(plain); err == nil {
@@ -32,7 +32,7 @@ func (o options) chartVersion() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the chart: %w", err)
 	}
-	return c.Metadata.Version + "-dev.g" + unversioned.ReplaceAllString(plain, "-"), nil
+	return c.Metadata.Version + "-dev.g" + invalidInVersion.ReplaceAllString(plain, "-"), nil
 }
 
 // writeChart writes the chart's package, and prints its path.
@@ -58,7 +58,7 @@ func writeChart(o options, out io.Writer) error {
 	return nil
 }
 
-// packChart packs a chart as Helm does, but dates every file to the time of the release in place of now.
+// packChart packs a chart as Helm does, but sets the time of every file to that of the release.
 func (o options) packChart(c *chart.Chart) (packed []byte, err error) {
 	work, err := os.MkdirTemp("", "chart-*")
 	if err != nil {
@@ -88,7 +88,7 @@ func (o options) packChart(c *chart.Chart) (packed []byte, err error) {
 	return all.Bytes(), err
 }
 
-// redate copies an archive, each file with the time of the release.
+// redate copies an archive, and sets the time of each file to that of the release.
 func (o options) redate(from *tar.Reader, to *tar.Writer) error {
 	for {
 		header, err := from.Next()

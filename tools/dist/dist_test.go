@@ -27,7 +27,7 @@ import (
 
 const chartFolder = "../../charts/nfo"
 
-// makeRelease makes a release of this test's own program, and returns its folder.
+// makeRelease makes a release of the test program itself, and returns the folder.
 func makeRelease(t *testing.T) string {
 	t.Helper()
 	out := t.TempDir()
@@ -56,7 +56,7 @@ func TestTwoReleasesHaveTheSameBytes(t *testing.T) {
 	began := time.Now()
 	first := sums(t, makeRelease(t))
 	second := sums(t, makeRelease(t))
-	for time.Since(began) < time.Second { // archives have times in seconds: one more, until two of them are in different ones
+	for time.Since(began) < time.Second { // times in archives have a resolution of 1 s: repeat until the second differs
 		second = sums(t, makeRelease(t))
 	}
 	if diff := cmp.Diff(first, second); diff != "" {
@@ -243,7 +243,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// newKey writes a new secret key to a file, and returns it.
+// newKey writes a new secret key to a file, and returns the key.
 func newKey(t *testing.T, name, passphrase string) *openpgp.Entity {
 	t.Helper()
 	key, err := openpgp.NewEntity("nfo test", "", "test@example.com", nil)
@@ -267,7 +267,7 @@ func newKey(t *testing.T, name, passphrase string) *openpgp.Entity {
 	return key
 }
 
-// sums are the contents of the files in a folder, by name, in short.
+// sums returns the shortened checksums of the files in a folder, by name.
 func sums(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(folder, "*"))

@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// krewManifest is the form of krew.googlecontainertools.github.com/v1alpha2. Krew's own module is not used: it asks
-// for a client-go of before Go modules, which go prefers to any later one.
+// krewManifest has the format of krew.googlecontainertools.github.com/v1alpha2. Krew's own module is not used:
+// it requires a client-go from before Go modules, whose version number Go prefers to that of any later one.
 type krewManifest struct {
 	APIVersion string       `json:"apiVersion"`
 	Kind       string       `json:"kind"`
@@ -47,7 +47,7 @@ type krewFile struct {
 	To   string `json:"to"`
 }
 
-// writeKrew writes the manifest by which krew installs the plugin.
+// writeKrew writes the manifest from which krew installs the plugin.
 func writeKrew(o options, plugins []plugin) error {
 	manifest := krewManifest{
 		APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: krewMetadata{Name: "nfo"},

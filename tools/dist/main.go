@@ -23,7 +23,7 @@ Commands:
 'dist <command> --help' lists the flags.
 `
 
-// errUsage ends the program with status 2; what was wrong has been printed already.
+// errUsage ends the program with status 2; the fault has been printed already.
 var errUsage = errors.New("wrong usage")
 
 func main() {
@@ -65,28 +65,28 @@ func dispatch(args []string, out io.Writer) error {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case err != nil:
-		return errors.Join(errUsage, err) // it has been printed
+		return errors.Join(errUsage, err) // err has been printed
 	}
 	return do(o, out)
 }
 
 // options are the flags of all commands.
 type options struct {
-	// version is what git or a person calls the release, such as v0.1.0.
+	// version is the name of the release in git or on the command line, such as v0.1.0.
 	version string
 	created time.Time
 	// out is the folder of the release.
 	out string
 	// chart is the folder of the chart's sources.
 	chart string
-	// downloads is the URL that the files of the release can be downloaded under.
+	// downloads is the URL from which the files of the release can be downloaded.
 	downloads string
-	// license is the file with the license, which the archives have beside the program.
+	// license is the file with the license, which each archive contains.
 	license string
-	// image is the file of the image in out, and programs are those in it.
+	// image is the file of the image in out, and programs are the programs in the image.
 	image    string
 	programs list
-	// plugins are kubectl's plugin by platform: linux/amd64=path.
+	// plugins are the programs of kubectl's plugin by platform, such as linux/amd64=path.
 	plugins list
 	key     string
 }

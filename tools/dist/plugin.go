@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// plugin is kubectl's plugin for one platform.
+// plugin is the kubectl plugin for one platform.
 type plugin struct {
 	os, arch string
-	// program is the path of what was built, and archive the name of its archive in the folder of the release.
+	// program is the path of the built program, and archive is the name of its archive in the folder of the release.
 	program, archive string
 }
 
@@ -27,7 +27,7 @@ type packed struct {
 	data []byte
 }
 
-// packPlugins writes an archive for each platform.
+// packPlugins writes the archive of each platform.
 func packPlugins(o options) ([]plugin, error) {
 	license, err := os.ReadFile(o.license)
 	if err != nil {
@@ -46,7 +46,7 @@ func packPlugins(o options) ([]plugin, error) {
 		}
 		p := plugin{os: system, arch: arch, program: path}
 		pack, end := tarred, "tar.gz"
-		if system == "windows" { // where unpacking anything else takes a program of its own
+		if system == "windows" { // Windows can unpack zip files without another program
 			pack, end = zipped, "zip"
 		}
 		p.archive = fmt.Sprintf("kubectl-nfo_%s_%s_%s.%s", strings.TrimPrefix(o.version, "v"), system, arch, end)
@@ -62,7 +62,7 @@ func packPlugins(o options) ([]plugin, error) {
 	return all, nil
 }
 
-// file is the name of the program in the archive.
+// file returns the name of the program in the archive.
 func (p plugin) file() string {
 	if p.os == "windows" {
 		return "kubectl-nfo.exe"

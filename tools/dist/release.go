@@ -14,7 +14,7 @@ import (
 
 const sumsFile = "SHA256SUMS"
 
-// release writes everything that follows from the built programs, and then the checksums of all files in the folder.
+// release writes every file that is made from the built programs, and then the checksums of all files in the folder.
 func release(o options, out io.Writer) error {
 	plugins, err := packPlugins(o)
 	if err != nil {
@@ -42,8 +42,8 @@ func release(o options, out io.Writer) error {
 	return err
 }
 
-// writeSums writes the checksums of the files in a folder, sorted by name, as sha256sum does, and returns their
-// number. Signatures are not among them: they are made of these.
+// writeSums writes the checksums of the files in a folder, sorted by name, as sha256sum does,
+// and returns the number of files. It omits signatures, which are made from the checksums.
 func writeSums(folder string) (int, error) {
 	entries, err := fs.ReadDir(os.DirFS(folder), ".")
 	if err != nil {
@@ -69,7 +69,7 @@ func writeSums(folder string) (int, error) {
 	return count, nil
 }
 
-// checksum is the SHA-256 of a file, in hexadecimal digits.
+// checksum returns the SHA-256 of a file, in hexadecimal digits.
 func checksum(name string) (sum string, err error) {
 	file, err := os.Open(name)
 	if err != nil {

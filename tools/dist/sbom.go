@@ -26,16 +26,16 @@ const (
 	ownLicense  = "Apache-2.0"
 )
 
-// shipment is one file of the release, with the programs in it.
+// shipment is one file of the release, with the programs that it contains.
 type shipment struct {
 	file     string
 	programs []string
 }
 
-// unidentified is what an identifier of SPDX cannot have.
-var unidentified = regexp.MustCompile(`[^0-9A-Za-z.-]+`)
+// invalidInSPDXID matches characters that are not allowed in an SPDX identifier.
+var invalidInSPDXID = regexp.MustCompile(`[^0-9A-Za-z.-]+`)
 
-// writeSBOM lists what the programs in the shipped files are built of.
+// writeSBOM writes the list of the modules in the programs of the shipped files.
 func writeSBOM(o options, shipped []shipment) error {
 	b := bill{version: o.version, modules: map[debug.Module]common.ElementID{}}
 	for _, s := range shipped {
@@ -70,22 +70,22 @@ func writeSBOM(o options, shipped []shipment) error {
 	return nil
 }
 
-// bill collects the packages of a document.
+// bill collects the packages of an SPDX document.
 type bill struct {
 	version       string
 	packages      []*v2_3.Package
 	relationships []*v2_3.Relationship
-	// modules are those of all programs, without their replacements.
+	// modules are the modules of all programs; a replaced module is listed as its replacement.
 	modules map[debug.Module]common.ElementID
 }
 
-// add adds one shipped file, and notes the modules in it.
+// add adds one shipped file, and the modules in its programs.
 func (b *bill) add(o options, s shipment) error {
 	sum, err := checksum(filepath.Join(o.out, s.file))
 	if err != nil {
 		return err
 	}
-	id := common.ElementID("File-" + unidentified.ReplaceAllString(s.file, "-"))
+	id := common.ElementID("File-" + invalidInSPDXID.ReplaceAllString(s.file, "-"))
 	b.packages = append(b.packages, &v2_3.Package{
 		PackageName: s.file, PackageSPDXIdentifier: id, PackageVersion: b.version, PackageFileName: s.file,
 		PackageDownloadLocation: o.downloads + "/" + s.file, PackageHomePage: homepage,
@@ -114,7 +114,7 @@ func (b *bill) add(o options, s shipment) error {
 	return nil
 }
 
-// addModules adds the modules of all shipped files.
+// addModules adds the packages for the modules of all shipped files.
 func (b *bill) addModules() {
 	for _, m := range sorted(b.modules) {
 		b.packages = append(b.packages, &v2_3.Package{
@@ -133,14 +133,15 @@ func (b *bill) relate(from common.ElementID, how string, to common.ElementID) {
 	})
 }
 
-// moduleID identifies a module: what its path and version lose in an identifier is in a hash.
+// moduleID returns the SPDX identifier of a module. It ends in a hash,
+// because it cannot contain all characters of the path and version.
 func moduleID(m debug.Module) common.ElementID {
 	name := m.Path + "@" + m.Version
 	hash := sha256.Sum256([]byte(name))
-	return common.ElementID("Module-" + unidentified.ReplaceAllString(name, "-") + "-" + hex.EncodeToString(hash[:4]))
+	return common.ElementID("Module-" + invalidInSPDXID.ReplaceAllString(name, "-") + "-" + hex.EncodeToString(hash[:4]))
 }
 
-// sorted are the modules of a set, by path and version.
+// sorted returns the modules of a set, sorted by path and version.
 func sorted[V any](set map[debug.Module]V) []debug.Module {
 	all := make([]debug.Module, 0, len(set))
 	for m := range set {

@@ -11,10 +11,10 @@ import (
 	"helm.sh/helm/v3/pkg/provenance"
 )
 
-// errNoKey says that a file has no key that can sign.
+// errNoKey is the error for a file without exactly one secret key.
 var errNoKey = errors.New("there is not exactly one secret key in the file")
 
-// sign writes the provenance of the chart in a folder, and a detached signature of its checksums.
+// sign writes the provenance of the chart in a folder, and a detached signature of the checksums.
 func sign(folder, keyFile string, passphrase []byte) error {
 	key, err := readKey(keyFile, passphrase)
 	if err != nil {
@@ -47,7 +47,7 @@ func sign(folder, keyFile string, passphrase []byte) error {
 	return nil
 }
 
-// readKey reads the one secret key in a file, armored or not.
+// readKey reads the only secret key in a file, armored or not.
 func readKey(name string, passphrase []byte) (*openpgp.Entity, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// writeArchive writes index to output as an OCI archive: an OCI layout in a tar archive, sorted by
-// path and dated created. Output is complete or untouched.
+// writeArchive writes index to output as an OCI archive, which is an OCI layout in a tar archive.
+// Its files are sorted by path and have the time created. If writing fails, output is unchanged.
 func writeArchive(output string, index v1.ImageIndex, created time.Time) (err error) {
 	work, err := os.MkdirTemp(filepath.Dir(output), ".image-*")
 	if err != nil {
@@ -33,7 +33,7 @@ func writeArchive(output string, index v1.ImageIndex, created time.Time) (err er
 	return os.Rename(packed, output)
 }
 
-// pack writes all files of tree to a tar archive at output. fs.WalkDir gives them sorted.
+// pack writes all files of tree to a tar archive at output, in the sorted order of fs.WalkDir.
 func pack(output string, tree fs.FS, created time.Time) error {
 	file, err := os.Create(output)
 	if err != nil {
@@ -62,8 +62,8 @@ func pack(output string, tree fs.FS, created time.Time) error {
 	return errors.Join(err, w.Close(), file.Close())
 }
 
-// withIndex calls use with the index that the OCI archive, or the directory in the OCI layout, at
-// name starts with. The index is good until use returns.
+// withIndex calls use with the index at the root of an OCI archive, or of
+// a directory in the OCI layout. The index is valid until use returns.
 func withIndex(name string, use func(v1.ImageIndex) error) (err error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -86,7 +86,7 @@ func withIndex(name string, use func(v1.ImageIndex) error) (err error) {
 	return use(index)
 }
 
-// unpack writes the regular files of the tar archive at name into dir, and none outside of it.
+// unpack writes the regular files of the tar archive at name into dir, and refuses paths outside of dir.
 func unpack(name, dir string) error {
 	file, err := os.Open(name)
 	if err != nil {

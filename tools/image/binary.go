@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// machines are the platforms that an image can have, and what their binaries are made for.
+// machines are the platforms that an image can have, with the machine of their binaries.
 var machines = map[string]elf.Machine{
 	"linux/amd64": elf.EM_X86_64,
 	"linux/arm64": elf.EM_AARCH64,
 }
 
-// checkBinary fails unless the binary at path can start on platform with no other file around.
+// checkBinary fails unless the binary at path can start on platform without other files.
 func checkBinary(path, platform string) error {
 	f, err := elf.Open(path)
 	if err != nil {

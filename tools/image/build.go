@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// maxUnpacked is how many bytes the files of one platform's image may take together.
+// maxUnpacked is the default limit for the files of one platform's image together, in bytes.
 const maxUnpacked = 64 << 20
 
-// spec is what an image is made of.
+// spec has the inputs of an image.
 type spec struct {
 	name              reference.NamedTagged
 	version, revision string
-	created           time.Time         // dates the files and the image
+	created           time.Time         // of the files and of the image
 	roots             string            // path of the root certificates
 	binaries          map[string]string // path by platform
 	limit             int64             // in bytes, for the files of one platform
@@ -45,8 +45,8 @@ func (s spec) build() (v1.ImageIndex, error) {
 	return mutate.AppendManifests(empty.Index, images...), nil
 }
 
-// named returns the index that an archive of index starts with. It gives the name twice: by the
-// first docker and skopeo find an image, by the second containerd does.
+// named returns the index at the root of an archive that contains index. It sets the name
+// twice: docker and skopeo find an image by the first annotation, containerd by the second.
 func named(index v1.ImageIndex, name reference.NamedTagged) v1.ImageIndex {
 	return mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{
 		Annotations: map[string]string{
@@ -56,7 +56,7 @@ func named(index v1.ImageIndex, name reference.NamedTagged) v1.ImageIndex {
 	}})
 }
 
-// image returns the image for one platform: one layer over nothing.
+// image returns the image for one platform, which has one layer and no base image.
 func (s spec) image(platform string) (v1.Image, error) {
 	if err := checkBinary(s.binaries[platform], platform); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (s spec) image(platform string) (v1.Image, error) {
 	return mutate.Append(image, mutate.Addendum{Layer: layer, History: history})
 }
 
-// config says how to run the image. The Dockerfile says the same.
+// config returns the configuration of the image, which is the same in the Dockerfile.
 func (s spec) config(platform string) (*v1.ConfigFile, error) {
 	p, err := v1.ParsePlatform(platform)
 	if err != nil {

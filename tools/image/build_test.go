@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// program returns the smallest file that says it is a program for machine, with segments of the given types.
+// program returns the smallest file that is taken for a program for machine, with segments of the given types.
 func program(t *testing.T, machine elf.Machine, segments ...elf.ProgType) []byte {
 	t.Helper()
 	header := elf.Header64{
@@ -34,7 +34,7 @@ func program(t *testing.T, machine elf.Machine, segments ...elf.ProgType) []byte
 	return out.Bytes()
 }
 
-// inputs makes the files of an image in a new directory, and returns its path.
+// inputs writes the input files of an image to a new directory, and returns the directory.
 func inputs(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,7 +53,8 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// command is a build of both platforms from dir's files into dir/nfo.tar. Later flags win.
+// command returns the arguments that build both platforms from
+// dir's files into dir/nfo.tar. Later flags override earlier ones.
 func command(dir string, flags ...string) []string {
 	args := []string{"build", "--name", "nfo:test", "--epoch", "1700000000", "--roots", dir + "/roots", "--output", dir + "/nfo.tar"}
 	return append(append(args, flags...), "linux/amd64="+dir+"/amd64", "linux/arm64="+dir+"/arm64")
@@ -80,7 +81,7 @@ func read(t *testing.T, path string) []byte {
 func TestBuildIsReproducible(t *testing.T) {
 	t.Parallel()
 	first, second := inputs(t), inputs(t)
-	if err := os.Chmod(second+"/amd64", 0o755); err != nil { // nor do the inputs' modes, dates and places count
+	if err := os.Chmod(second+"/amd64", 0o755); err != nil { // the modes, times and paths of inputs must not matter either
 		t.Fatal(err)
 	}
 	do(t, command(first)...)

@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// errDifferent ends a comparison that found differences; all of them have been printed.
+// errDifferent is the error for images that differ; the differences have been printed already.
 var errDifferent = errors.New("the images differ")
 
-// traits says what an image is: each key names one thing that can differ, and nothing that says when
-// or by what it was built.
+// traits describes an image: each key is a property that can differ. The
+// time of the build and the tool that built the image are not among them.
 type traits map[string]string
 
-// compare prints how the image at b differs from the one at a, and fails if it does.
+// compare prints how the image at b differs from the image at a, and fails if it does.
 func compare(a, b string, out io.Writer) error {
 	left, err := readTraits(a)
 	if err != nil {
@@ -43,7 +43,7 @@ func compare(a, b string, out io.Writer) error {
 	return nil
 }
 
-// differences returns, sorted, the keys of what only one has or both have differently.
+// differences returns, sorted, the keys that only one image has or whose values differ.
 func differences(a, b traits) []string {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
@@ -71,7 +71,7 @@ func readTraits(name string) (traits, error) {
 	return all, nil
 }
 
-// index adds the images of index, at any depth.
+// index adds the images of an index, at any depth.
 func (t traits) index(index v1.ImageIndex) error {
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -85,7 +85,7 @@ func (t traits) index(index v1.ImageIndex) error {
 	return nil
 }
 
-// entry adds one entry of index. What is not an image, such as an attestation, has no traits.
+// entry adds one entry of an index. An entry that is not an image, such as an attestation, has no traits.
 func (t traits) entry(index v1.ImageIndex, entry v1.Descriptor) error {
 	switch {
 	case entry.MediaType.IsIndex():
@@ -131,7 +131,7 @@ func (t traits) image(image v1.Image) error {
 	return t.files(platform, image)
 }
 
-// files adds the files that a container of image sees.
+// files adds the files that a container of the image has.
 func (t traits) files(platform string, image v1.Image) error {
 	content := mutate.Extract(image)
 	defer func() { _ = content.Close() }()

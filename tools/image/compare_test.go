@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// variant is what one row changes of an image that all rows begin with.
+// variant is an image in which one row of the test has changed something.
 type variant struct {
 	platform v1.Platform
 	config   v1.Config
@@ -37,7 +37,7 @@ func base() *variant {
 	}
 }
 
-// layout writes the image to a new directory, in the OCI layout.
+// layout writes the image to a new directory, as an OCI layout.
 func (v *variant) layout(t *testing.T) string {
 	t.Helper()
 	var packed bytes.Buffer
@@ -119,7 +119,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// namedKeys returns the keys that a comparison printed: the lines that end with a colon.
+// namedKeys returns the keys that a comparison printed, which are the lines that end with a colon.
 func namedKeys(out string) []string {
 	var keys []string
 	for line := range strings.Lines(out) {

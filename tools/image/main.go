@@ -24,7 +24,7 @@ Commands:
 compare takes directories in the OCI layout too. push logs in with what 'docker login' or 'podman login' left.
 `
 
-// errUsage ends the program with status 2; what was wrong has been printed already.
+// errUsage ends the program with status 2; the fault has been printed already.
 var errUsage = errors.New("wrong usage")
 
 func main() {
@@ -63,7 +63,7 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	return errUsage
 }
 
-// runBuild writes the archive that its arguments describe, and says what is in it.
+// runBuild writes the archive that its arguments describe, and prints the image's name and digest.
 func runBuild(args []string, out io.Writer) error {
 	s, output, err := parseBuild(args)
 	if errors.Is(err, flag.ErrHelp) {

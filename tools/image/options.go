@@ -13,7 +13,7 @@ import (
 	"github.com/distribution/reference"
 )
 
-// parseBuild reads build's arguments into a spec and the archive's path.
+// parseBuild parses the arguments of build into a spec and the archive's path.
 func parseBuild(args []string) (spec, string, error) {
 	var s spec
 	var name, output string
@@ -43,7 +43,7 @@ func parseBuild(args []string) (spec, string, error) {
 	return s, output, err
 }
 
-// parseName completes an image's name as docker does: nfo is docker.io/library/nfo:latest.
+// parseName completes an image's name as docker does: nfo becomes docker.io/library/nfo:latest.
 func parseName(name string) (reference.NamedTagged, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
@@ -56,7 +56,7 @@ func parseName(name string) (reference.NamedTagged, error) {
 	return tagged, nil
 }
 
-// parseBinaries reads <platform>=<binary> into the binaries' paths by platform.
+// parseBinaries parses <platform>=<binary> arguments into the binaries' paths by platform.
 func parseBinaries(args []string) (map[string]string, error) {
 	binaries := map[string]string{}
 	for _, arg := range args {

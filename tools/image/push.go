@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// push pushes the one image of archive, all its platforms, to the tag, and prints where it is by digest.
+// push pushes the only image of archive, with all platforms, to the tag, and prints its reference by digest.
 func push(ctx context.Context, archive, tag string, out io.Writer) error {
 	to, err := name.NewTag(tag, name.StrictValidation)
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// rootfs returns the image's file system for platform as a tar archive, which the caller may open
-// more than once.
+// rootfs returns the image's file system for platform as a tar archive, which the caller may open more than once.
 func (s spec) rootfs(platform string) (tarball.Opener, error) {
 	nfo, err := os.ReadFile(s.binaries[platform])
 	if err != nil {
@@ -29,7 +28,7 @@ func (s spec) rootfs(platform string) (tarball.Opener, error) {
 	for _, f := range []struct {
 		path    string
 		mode    int64
-		content []byte // nil: a directory
+		content []byte // nil for a directory
 	}{
 		{"etc/", 0o755, nil},
 		{"etc/ssl/", 0o755, nil},

@@ -13,8 +13,8 @@ import (
 func writeRoots(path string) error {
 	var out bytes.Buffer
 	for root := range bundle.Roots() {
-		// Mozilla trusts only the older certificates of this root. PEM cannot say so, and to
-		// leave the root out is the side that errs towards distrust.
+		// Mozilla trusts only the older certificates of this root. PEM
+		// cannot express that, so the root is left out to be safe.
 		if root.Constraint != nil {
 			continue
 		}

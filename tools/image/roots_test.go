@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestRoots reads the bundle as the operator will: every certificate of it, and every one is an authority.
+// TestRoots reads the bundle as the operator does, and checks that it has every certificate, and that each is an authority.
 func TestRoots(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "roots")

@@ -1,6 +1,5 @@
-// Command lint is golangci-lint with the Kubernetes API linter compiled in. It is a
-// module of its own, so that the operator's go.mod carries none of its dependencies;
-// versions are pinned in go.mod, and `make lint` builds it into bin/tools.
+// Command lint is golangci-lint with the Kubernetes API linter compiled in. It is a separate module, so that the
+// operator's go.mod has none of its dependencies. Its go.mod pins the versions, and `make lint` builds it into bin/tools.
 package main
 
 import (
@@ -25,7 +24,7 @@ func main() {
 	}
 }
 
-// linterVersion is the version that go.mod pins, as recorded in the binary.
+// linterVersion returns the version that go.mod pins, as recorded in the binary.
 func linterVersion() string {
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {

@@ -19,7 +19,7 @@ type alert struct {
 	Annotations map[string]string `yaml:"annotations"`
 }
 
-// findAlerts finds the alerts in a rendered chart, in its order.
+// findAlerts returns the alerts of a rendered chart, in their order.
 func findAlerts(rendered []byte) ([]alert, error) {
 	var all []alert
 	for documents := yaml.NewDecoder(bytes.NewReader(rendered)); ; {
@@ -48,7 +48,7 @@ func findAlerts(rendered []byte) ([]alert, error) {
 	}
 }
 
-// kind is the kind of the object in a YAML document.
+// kind returns the kind of the object in a YAML document.
 func kind(document yaml.Node) string {
 	var object struct {
 		Kind string `yaml:"kind"`
@@ -59,7 +59,7 @@ func kind(document yaml.Node) string {
 	return object.Kind
 }
 
-// metricsPage is the page of metrics and alerts.
+// metricsPage returns the page of metrics and alerts.
 func metricsPage(metrics []metric, alerts []alert) []byte {
 	var out bytes.Buffer
 	out.WriteString("# Metrics and alerts\n\n<!-- Written by make generate from the Go sources and the chart. -->\n\n" +
@@ -88,7 +88,7 @@ func metricsPage(metrics []metric, alerts []alert) []byte {
 	return out.Bytes()
 }
 
-// cell is a text as it can stand in a table.
+// cell returns a text escaped for a cell of a table.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s)
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/elastic/crd-ref-docs/types"
 )
 
-// kubernetes is the version of Kubernetes' own reference that fields of its types link to.
+// kubernetes is the version of the Kubernetes reference to which fields of Kubernetes types link.
 const kubernetes = "1.32"
 
-// blankLines are more than one empty line, which a template's branches leave.
+// blankLines matches two or more empty lines, which the branches of a template leave.
 var blankLines = regexp.MustCompile(`\n{3,}`)
 
-// writeKinds writes a page for each kind of the API in folder, and removes the pages that were there.
+// writeKinds writes a page for each kind of the API in folder, and removes all earlier pages.
 func writeKinds(folder, pages string) error {
 	conf := &config.Config{
 		Processor: config.ProcessorConfig{IgnoreTypes: []string{"List$"}, IgnoreFields: []string{"TypeMeta$"}},
@@ -51,7 +51,7 @@ func writeKinds(folder, pages string) error {
 	return nil
 }
 
-// writeKind writes the page of one kind, with the types that it leads to.
+// writeKind writes the page of one kind, with the types that it uses.
 func writeKind(conf *config.Config, group types.GroupVersionDetails, kind string) error {
 	root := group.TypeForKind(kind)
 	if root == nil {
@@ -75,7 +75,7 @@ func writeKind(conf *config.Config, group types.GroupVersionDetails, kind string
 	return os.WriteFile(conf.OutputPath, text, 0o644)
 }
 
-// collect adds to found the types of the group that t leads to, itself among them.
+// collect adds to found the types of the group that t uses, including t.
 func collect(group types.TypeMap, t *types.Type, found types.TypeMap) {
 	if t == nil {
 		return

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// maxChart bounds the rendered chart, in bytes.
+// maxChart is the maximum size of the rendered chart, in bytes.
 const maxChart = 16 << 20
 
 func main() {
@@ -22,7 +22,7 @@ func main() {
 	}
 }
 
-// generate writes the pages of the sources under root.
+// generate writes the pages for the sources under root.
 func generate(root string, chart io.Reader) error {
 	rendered, err := io.ReadAll(io.LimitReader(chart, maxChart+1))
 	if err != nil {

@@ -16,15 +16,15 @@ import (
 // prefix begins the name of every metric of nfo.
 const prefix = "nfo_"
 
-// metric is one metric as the sources declare it.
+// metric is one metric that the sources declare.
 type metric struct {
 	name, kind, help string
-	// command is the program that shows it.
+	// command is the program that exposes the metric.
 	command string
 	labels  []string
 }
 
-// commands are the programs that have metrics, by the folder of their sources. The manager has the rest.
+// commands are the programs with metrics, by the folder of their sources. Metrics in other folders are the manager's.
 var commands = []struct{ folder, command string }{
 	{"internal/agent", "nfo agent"}, {"internal/clusterregistry", "nfo registry"}, {"", "nfo manager"},
 }
@@ -52,7 +52,7 @@ func findMetrics(root string) ([]metric, error) {
 	return slices.CompactFunc(all, func(a, b metric) bool { return a.command == b.command && a.name == b.name }), nil
 }
 
-// metricsUnder finds the metrics of one folder under root, and says which program has them.
+// metricsUnder finds the metrics of one folder under root, and sets their program.
 func metricsUnder(root, folder string) ([]metric, error) {
 	relative, err := filepath.Rel(root, folder)
 	if err != nil {
@@ -106,7 +106,7 @@ func metricsOf(folder string) ([]metric, error) {
 
 // finder collects the metrics of one package.
 type finder struct {
-	// constants are the package's constant strings, by name.
+	// constants are the package's string constants, by name.
 	constants map[string]string
 	// makers are the functions that make metrics, by name.
 	makers map[string]maker
@@ -115,13 +115,13 @@ type finder struct {
 
 // maker is a function that makes metrics.
 type maker struct {
-	// prefixed is true if it puts the prefix before a name.
+	// prefixed is set if the function puts the prefix before a name.
 	prefixed bool
-	// labels are those that it adds.
+	// labels are the labels that the function adds.
 	labels []string
 }
 
-// readConstants notes the constant strings that a file declares at its top.
+// readConstants records the string constants that a file declares at package level.
 func (f *finder) readConstants(file *ast.File) {
 	for _, declaration := range file.Decls {
 		group, ok := declaration.(*ast.GenDecl)
@@ -139,7 +139,7 @@ func (f *finder) readConstants(file *ast.File) {
 	}
 }
 
-// maker notes a function that makes metrics: one that puts the prefix before a name, or a closure with a name.
+// maker records a function that makes metrics: one that puts the prefix before a name, or a closure with a name.
 func (f *finder) maker(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.FuncDecl:
@@ -171,7 +171,7 @@ func (f *finder) prefixes(body ast.Node) (does bool) {
 	return does
 }
 
-// call notes the metric that a call declares.
+// call records the metric that a call declares.
 func (f *finder) call(n ast.Node) bool {
 	call, ok := n.(*ast.CallExpr)
 	if !ok {
@@ -194,8 +194,8 @@ func (f *finder) call(n ast.Node) bool {
 	return true
 }
 
-// declared are the name and the help of a metric: beside each other among the arguments of a call, or in options of
-// the client library.
+// declared returns the name and the help of a metric: two consecutive
+// arguments of a call, or fields of the client library's options.
 func (f *finder) declared(call *ast.CallExpr, function string, i int) (name, help string) {
 	if options, ok := call.Args[i].(*ast.CompositeLit); ok {
 		return f.field(options, "Name"), f.field(options, "Help")
@@ -210,7 +210,7 @@ func (f *finder) declared(call *ast.CallExpr, function string, i int) (name, hel
 	return name, help
 }
 
-// kindOf is the kind of a metric by the function that makes it or, of one that only describes it, by its name.
+// kindOf returns the kind of a metric, from the name of the function that makes it or else from the metric's name.
 func kindOf(function, name string) string {
 	function = strings.ToLower(function)
 	for _, kind := range []string{"counter", "gauge", "histogram", "summary"} {
@@ -237,7 +237,7 @@ func calledName(call *ast.CallExpr) string {
 	return ""
 }
 
-// field is the text of one field of a composite literal.
+// field returns the text of one field of a composite literal.
 func (f *finder) field(options *ast.CompositeLit, name string) string {
 	for _, element := range options.Elts {
 		if pair, ok := element.(*ast.KeyValueExpr); ok {
@@ -249,7 +249,7 @@ func (f *finder) field(options *ast.CompositeLit, name string) string {
 	return ""
 }
 
-// labels are the texts in lists, or the text that an argument is.
+// labels returns the text of an argument, or else the texts in the lists that it contains.
 func (f *finder) labels(n ast.Node) []string {
 	if e, ok := n.(ast.Expr); ok && f.text(e) != "" {
 		return []string{f.text(e)}
@@ -268,7 +268,7 @@ func (f *finder) labels(n ast.Node) []string {
 	return all
 }
 
-// text is the value of a literal text, of a constant of the package, or of a sum of such; of anything else it is empty.
+// text returns the value of a string literal, a constant of the package, or a sum of these; "" for any other expression.
 func (f *finder) text(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.Ident:

@@ -124,7 +124,7 @@ func TestChartThatIsNoYAMLIsAnError(t *testing.T) {
 	}
 }
 
-// The page of a kind has its own fields, those of the types that it leads to, and no other kind's.
+// The page of a kind has the fields of the kind and of the types that it uses, and no other kind's.
 func TestKindsHaveTheirTypes(t *testing.T) {
 	t.Parallel()
 	pages := t.TempDir()

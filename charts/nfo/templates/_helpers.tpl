@@ -1,4 +1,4 @@
-{{/* What each scale means. The memory is for the cache, of which every replica has its own, and for the process that reads a chart, which may have chartMemory of it. */}}
+{{/* The values of each scale. The memory is for the replica's own cache and for the process that reads a chart, which may use chartMemory of it. */}}
 {{- define "nfo.scales" -}}
 small:
   replicas: 1
@@ -26,13 +26,13 @@ large:
   resources: {requests: {cpu: 500m, memory: 1Gi}, limits: {memory: 4Gi}}
 {{- end }}
 
-{{/* A value that goes before the scale's, by its name, as JSON. */}}
+{{/* The value with this name if it is set, otherwise the scale's, as JSON. */}}
 {{- define "nfo.scaled" -}}
 {{- $scale := index (include "nfo.scales" .root | fromYaml) .root.Values.scale }}
 {{- index .root.Values .name | default (index $scale .name) | toJson }}
 {{- end }}
 
-{{/* Requests or limits as a flag of the manager has them: cpu=1,memory=512Mi, in the order of the names. */}}
+{{/* Requests or limits in the form of the manager's flags: cpu=1,memory=512Mi, sorted by name. */}}
 {{- define "nfo.resourceList" -}}
 {{- $parts := list }}
 {{- range $name, $quantity := . }}
@@ -62,7 +62,7 @@ large:
 {{- end }}
 {{- end }}
 
-{{/* The list of places as the manager reads it; empty where every namespace may use every place. */}}
+{{/* The list of places as the manager reads it; empty if every namespace may use every place. */}}
 {{- define "nfo.places" -}}
 {{- $list := .Values.places.list }}
 {{- if .Values.mirror.enabled }}
@@ -94,7 +94,7 @@ large:
 {{- with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* The labels by which Services, budgets and policies find the manager's pods. They never change: a Deployment's selector cannot. */}}
+{{/* The labels with which Services, budgets and policies select the manager's pods. They never change, because a Deployment's selector cannot change. */}}
 {{- define "nfo.selector" -}}
 app.kubernetes.io/name: nfo
 app.kubernetes.io/component: manager
@@ -131,7 +131,7 @@ namespace, with the chart's labels. It takes the root and the file.
 {{- $objects | toJson }}
 {{- end }}
 
-{{/* What each scale of the registry means. */}}
+{{/* The values of each scale of the registry. */}}
 {{- define "nfo.registryScales" -}}
 small:
   requests: 64
@@ -144,7 +144,7 @@ large:
   resources: {requests: {cpu: "1", memory: 1Gi}, limits: {memory: 4Gi}}
 {{- end }}
 
-{{/* A value of the registry that goes before its scale's, by its name, as JSON. */}}
+{{/* The registry's value with this name if it is set, otherwise its scale's, as JSON. */}}
 {{- define "nfo.registryScaled" -}}
 {{- $registry := .root.Values.registry }}
 {{- index $registry .name | default (index (include "nfo.registryScales" .root | fromYaml) $registry.scale .name) | toJson }}
@@ -155,7 +155,7 @@ large:
 {{- if or (gt (int .Values.registry.replicas) 1) .Values.registry.autoscaling.enabled }}true{{ end }}
 {{- end }}
 
-{{/* The labels by which Services, budgets and policies find the registry's pods. They never change. */}}
+{{/* The labels with which Services, budgets and policies select the registry's pods. They never change. */}}
 {{- define "nfo.registrySelector" -}}
 app.kubernetes.io/name: nfo
 app.kubernetes.io/component: registry
@@ -175,7 +175,7 @@ app.kubernetes.io/component: registry
 {{- regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]" }}
 {{- end }}
 
-{{/* The names beside the Service's that the registry's certificate is for, with commas. */}}
+{{/* The names in the registry's certificate in addition to the Service's, separated by commas. */}}
 {{- define "nfo.registryNames" -}}
 {{- $names := .Values.registry.certificate.names }}
 {{- if and .Values.mirror.enabled (eq .Values.mirror.nodeAccess "ClusterIP") }}
@@ -187,17 +187,17 @@ app.kubernetes.io/component: registry
 {{- join "," (uniq $names) }}
 {{- end }}
 
-{{/* Whether nodes have an agent; empty if not. */}}
+{{/* "true" if nodes have an agent, otherwise empty. */}}
 {{- define "nfo.agents" -}}
 {{- if and .Values.mirror.enabled (ne .Values.mirror.nodeAccess "NodePort") }}true{{ end }}
 {{- end }}
 
-{{/* The fixed address of the registry's Service as an image names it. */}}
+{{/* The fixed address of the registry's Service in the form of image names. */}}
 {{- define "nfo.registryAddress" -}}
 {{- with .Values.registry.service.clusterIP }}{{ ternary (printf "[%s]" .) . (contains ":" .) }}{{ end }}
 {{- end }}
 
-{{/* The labels by which the agents are found. They never change. */}}
+{{/* The labels with which the agents are selected. They never change. */}}
 {{- define "nfo.agentSelector" -}}
 app.kubernetes.io/name: nfo
 app.kubernetes.io/component: agent
@@ -235,8 +235,8 @@ helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
 {{- end }}
 
 {{/*
-The ServiceAccount of a hook's pod, with the roles of a file and a binding for each of them; they
-come and go with the hook. It takes the root, the file, the name and the hook.
+The ServiceAccount of a hook's pod, with the roles of a file and a binding for each of them. They
+exist only while the hook runs. It takes the root, the file, the name and the hook.
 */}}
 {{- define "nfo.hookIdentity" -}}
 {{- $annotations := include "nfo.hook" (dict "hook" .hook "weight" -1) | fromYaml }}
@@ -265,7 +265,7 @@ subjects: [{{ toJson $subject }}]
 {{- end }}
 {{- end }}
 
-{{/* What the pods of hooks have in common. It takes the root, the name and the command's arguments. */}}
+{{/* The common part of the pods of hooks. It takes the root, the name and the command's arguments. */}}
 {{- define "nfo.hookPod" -}}
 serviceAccountName: {{ .name }}
 restartPolicy: Never

@@ -1,17 +1,18 @@
-// Package pods answers the API server's question how a new pod pulls its images: as it says, or from the mirror.
+// Package pods decides, for the API server, from where a new pod pulls its images: as its spec says, or from the mirror.
 //
-// Contract: one mutating webhook, served by every replica, for new pods and for new ephemeral containers. It asks the
-// manager's cache alone, never a registry and never the API server, and hands on what a namespace uses (Uses), in
-// memory and without waiting.
+// Contract: one mutating webhook, served by every replica, for new pods and for new ephemeral containers. It reads only
+// the manager's cache, never a registry or the API server, and reports the images that a namespace uses (Uses), in memory
+// and without waiting.
 //
 // Invariants held here:
 //
-//   - R5: a pod is never refused. Whatever goes wrong, the answer is yes, without a change; and what cannot be answered
-//     within the bounds is an error that the API server ignores (failurePolicy).
-//   - A request takes at most two seconds: the requests at once, the bytes of each and the time are bounded, and what
-//     is over is an error.
-//   - A dry run hands nothing on.
+//   - R5: a pod is never refused. Whatever goes wrong, the answer is yes, without a change. A request that exceeds the
+//     bounds gets an error, which the API server ignores (failurePolicy).
+//   - A request waits at most one second for its turn and is answered within one second. The number of concurrent requests
+//     and the bytes of each are bounded, and a request that exceeds a bound is an error.
+//   - A dry run reports no images.
 //
-// Decision: patches name single fields; see package rewrite. Decision: it does not wait for a copy. Rejected: to copy
-// in the request, which keeps every pod waiting for its largest image, and beyond timeoutSeconds for nothing.
+// Decision: patches name single fields; see package rewrite. Decision: the webhook does not wait for a copy. Rejected: to
+// copy during the request, because every pod would wait for its largest image, and the API server ignores an answer that
+// comes after timeoutSeconds.
 package pods

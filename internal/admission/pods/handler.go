@@ -16,13 +16,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// errPod is wrapped where the pod of a request cannot be read.
+// errPod is wrapped by errors about a pod that cannot be read.
 var errPod = errors.New("the pod cannot be read")
 
-// maxPod bounds the pod of a request, in bytes: one that is larger has little room left in the API server's storage.
+// maxPod is the maximum size of a request's pod, in bytes: a larger one would hardly fit into the API server's storage.
 const maxPod = 1 << 20
 
-// Uses takes note of what namespaces use. It does not wait.
+// Uses records the images that namespaces use. It does not wait.
 type Uses interface {
 	Use(namespace string, image rewrite.Image)
 }
@@ -33,7 +33,7 @@ type handler struct {
 	uses  Uses
 }
 
-// Handle allows every pod, rewritten if the rules and the mirror say so.
+// Handle allows every pod, rewritten if the rules and the mirror require it.
 func (h *handler) Handle(ctx context.Context, req admission.Request) (resp admission.Response) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,7 +54,7 @@ func (h *handler) Handle(ctx context.Context, req admission.Request) (resp admis
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Allowed: true, Patch: patch, PatchType: &json}}
 }
 
-// answer is the patch of a request, nil for none.
+// answer returns the patch for a request, or nil for none.
 func (h *handler) answer(ctx context.Context, req admission.Request) ([]byte, error) {
 	rules, err := h.facts.Rules(ctx)
 	if err != nil {
@@ -84,11 +84,11 @@ func (h *handler) answer(ctx context.Context, req admission.Request) ([]byte, er
 	return pod.JSONPatch(had, changes)
 }
 
-// changeable are the places of which a request may change the image: all of a new pod, and of one that exists its new
-// ephemeral containers.
+// changeable returns the places whose images a request may change: all places
+// of a new pod, and only the new ephemeral containers of an existing one.
 func changeable(req admission.Request) (rewrite.Which, error) {
 	if req.SubResource == "" && req.Operation == admissionv1.Create {
-		return nil, nil //nolint:nilnil // all
+		return nil, nil //nolint:nilnil // nil means all places
 	}
 	if req.SubResource != "ephemeralcontainers" || req.Operation != admissionv1.Update {
 		return func(rewrite.Place) bool { return false }, nil
@@ -116,17 +116,17 @@ func decode(raw []byte) (*rewrite.Pod, error) {
 }
 
 const (
-	// maxRequest bounds a request, in bytes: the API server takes objects of 3 MiB, and an update has two.
+	// maxRequest is the maximum size of a request, in bytes: the API server accepts objects of 3 MiB, and an update has two.
 	maxRequest = 7 << 20
-	// requestsAtOnce bounds the requests that are answered at once, and with that their memory.
+	// requestsAtOnce is the number of requests that are answered at a time. It bounds their memory.
 	requestsAtOnce = 8
-	// slotWait is how long a request waits for others to end, and patience how long one may take.
+	// slotWait is how long a request waits for its turn, and patience how long an answer may take.
 	slotWait = time.Second
 	patience = time.Second
 )
 
-// bounded answers at most requestsAtOnce requests at once. Others wait for a moment, and then get an error that the API
-// server ignores.
+// bounded answers at most requestsAtOnce requests at a time. Other requests
+// wait up to slotWait, and then get an error that the API server ignores.
 func bounded(of http.Handler) http.Handler {
 	slots := make(chan struct{}, requestsAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

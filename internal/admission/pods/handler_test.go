@@ -31,7 +31,7 @@ const (
 	atMirror = "127.0.0.1:7439/r.example/upf:1"
 )
 
-// uses are the images that were handed on.
+// uses has the images that were reported.
 type uses []string
 
 func (t *uses) Use(namespace string, i rewrite.Image) { *t = append(*t, namespace+" "+i.String()) }
@@ -41,7 +41,7 @@ type panics struct{}
 
 func (panics) Use(string, rewrite.Image) { panic("no reason") }
 
-// newHandler has a mirror with the image own for the namespace core.
+// newHandler returns a handler whose mirror has the image own for the namespace core.
 func newHandler(t *testing.T, funcs interceptor.Funcs) (*handler, *uses) {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -57,7 +57,7 @@ func newHandler(t *testing.T, funcs interceptor.Funcs) (*handler, *uses) {
 	return &handler{facts: &mirrored.Facts{Cached: c, Namespace: v1alpha1.ManagerNamespace}, uses: &images}, &images
 }
 
-// request is for a new pod.
+// request is a request to create a pod.
 func request(t *testing.T, namespace string, change ...func(*corev1.Pod)) admission.Request {
 	t.Helper()
 	p := &corev1.Pod{}
@@ -98,7 +98,7 @@ func TestWhatIsAnswered(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		req    admission.Request
-		patch  string // what is in it, "" for none
+		patch  string // a part of the patch, "" for none
 		uses   int
 	}{
 		{"a new pod", request(t, "core"), `{"op":"replace","path":"/spec/containers/0/image","value":"` + atMirror + `"}`, 1},
@@ -127,7 +127,7 @@ func TestWhatIsAnswered(t *testing.T) {
 	}
 }
 
-// TestR5WhateverGoesWrongThePodIsAllowed is for faults of the cache and of this program.
+// Faults of the cache and of the program itself must not refuse a pod.
 func TestR5WhateverGoesWrongThePodIsAllowed(t *testing.T) {
 	t.Parallel()
 	for kind := range 3 {
@@ -156,7 +156,7 @@ func TestR5WhateverGoesWrongThePodIsAllowed(t *testing.T) {
 	}
 }
 
-// What is over the bounds is an error, and no answer that refuses the pod.
+// A request that exceeds the bounds gets an error, not an answer that refuses the pod.
 func TestRequestsAreBounded(t *testing.T) {
 	t.Parallel()
 	hold, held := make(chan struct{}), make(chan struct{}, requestsAtOnce)
@@ -190,7 +190,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// TestOverHTTP is for what controller-runtime makes of an answer.
+// TestOverHTTP checks the response that controller-runtime makes of an answer.
 func TestOverHTTP(t *testing.T) {
 	t.Parallel()
 	h, _ := newHandler(t, interceptor.Funcs{})

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/mirrored"
 )
 
-// Path is where the webhook is served.
+// Path is the URL path of the webhook.
 const Path = "/mutate-pods"
 
 // Setup registers the webhook with a webhook server.

@@ -13,8 +13,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// configured are the registries of hosts for which CRI-O has a configuration of somebody else, each with the file that has
-// it: a second one would take its place.
+// configured returns those of the hosts for which somebody else has configured a registry in CRI-O, each with the name
+// of the file. A second configuration of the same registry would replace the first.
 func configured(folder string, hosts []string) (map[string]string, error) {
 	if folder == "" || len(hosts) == 0 {
 		return nil, nil
@@ -56,7 +56,7 @@ func configuredIn(root *os.Root, hosts []string) (map[string]string, error) {
 	return taken, nil
 }
 
-// registriesOf are the prefixes for which a file configures registries.
+// registriesOf returns the prefixes of the registries that a file configures.
 func registriesOf(root *os.Root, name string) ([]string, error) {
 	text, err := read(root, name)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -18,8 +18,9 @@ const (
 	maxConfigs = 32
 )
 
-// Runtimes are the folders of those that the node has: an empty one was made for the agent. A node with neither is taken
-// for one of containerd, which needs no configuration.
+// Runtimes returns the folders of the runtimes that the node has, "" for one that it does not have. An empty folder
+// does not count, because it was created for the agent. A node without a sign of either runtime counts as one with
+// containerd, which needs no configuration file.
 func Runtimes(containerd, containers string) (withContainerd, withContainers string) {
 	crio := has(containers, "policy.json") || has(containers, "registries.conf") || has(containers, registriesFolder)
 	if crio {
@@ -36,8 +37,8 @@ func has(folder, name string) bool {
 	return folder != "" && err == nil
 }
 
-// Unread is why containerd does not read the files, or may not; "" if it does. Its folder must have the same name here as
-// on the node.
+// Unread returns why containerd does not or may not read the files; "" if
+// it reads them. The folder must have the same path here as on the node.
 func Unread(containerd string) string {
 	certs := filepath.Join(containerd, certsFolder)
 	set, found, err := configPath(containerd)
@@ -52,7 +53,8 @@ func Unread(containerd string) string {
 	return ""
 }
 
-// configPath reads config_path of the CRI plugin in containerd's configuration: of the file that is read last.
+// configPath returns config_path of the CRI plugin in containerd's
+// configuration. Of several files, the one that containerd reads last decides.
 func configPath(folder string) (set string, found bool, err error) {
 	names := []string{filepath.Join(folder, configFile)}
 	for i := 0; i < len(names); i++ {
@@ -78,13 +80,13 @@ func configPath(folder string) (set string, found bool, err error) {
 	return set, found && set != "", nil
 }
 
-// containerdConfig is what is read of one file.
+// containerdConfig has the fields that are read of one file.
 type containerdConfig struct {
 	Imports []string       `toml:"imports"`
 	Plugins map[string]any `toml:"plugins"`
 }
 
-// imported are the files that one of them, of this name, has read after it.
+// imported returns the files that a file of this name imports, which containerd reads after it.
 func (c containerdConfig) imported(name, folder string) ([]string, error) {
 	var all []string
 	for _, pattern := range c.Imports {
@@ -119,7 +121,7 @@ func readConfig(name string) (containerdConfig, error) {
 	return c, nil
 }
 
-// path is that of the plugin that pulls images: until 1.7, and since 2.0.
+// path returns config_path of the plugin that pulls images, whose name has changed between versions of containerd.
 func (c containerdConfig) path() (string, bool) {
 	for _, plugin := range []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri", "cri"} {
 		if p, ok := c.Plugins[plugin].(map[string]any); ok {

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// temporary is the name of a file before it is complete, which no runtime reads.
+	// temporary is the name of a file before it is complete. No runtime reads it.
 	temporary = ".nfo-agent.tmp"
-	// maxContent is how much of a file is read, in bytes.
+	// maxContent is the maximum size of a file that is read, in bytes.
 	maxContent = 1 << 20
-	// maxEntries bounds the entries of a folder that are read.
+	// maxEntries bounds the entries of a folder.
 	maxEntries = 4096
 )
 
-// put writes a file, unless it is right already, and reports whether it has.
+// put writes a file unless it is already correct, and reports whether it was written.
 func put(root *os.Root, f file) (bool, error) {
 	mode := fs.FileMode(0o644)
 	if f.private {
@@ -45,7 +45,7 @@ func put(root *os.Root, f file) (bool, error) {
 		return false, fmt.Errorf("writing %s: %w", f.name, err)
 	}
 	_, err = io.WriteString(to, content)
-	// The umask may have taken rights that the runtime needs.
+	// The umask may have removed permissions that the runtime needs.
 	if err = errors.Join(err, to.Chmod(mode), to.Sync(), to.Close()); err == nil {
 		err = root.Rename(next, f.name)
 	}
@@ -55,7 +55,7 @@ func put(root *os.Root, f file) (bool, error) {
 	return true, nil
 }
 
-// read reads a file that may not be longer than maxContent.
+// read reads a file. It fails if the file is longer than maxContent.
 func read(root *os.Root, name string) (string, error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -71,7 +71,7 @@ func read(root *os.Root, name string) (string, error) {
 	return string(content), nil
 }
 
-// isOurs reports whether a name is a file that begins with the header.
+// isOurs reports whether a name is a regular file that begins with the header.
 func isOurs(root *os.Root, name string) (bool, error) {
 	info, err := root.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {
@@ -89,8 +89,9 @@ func isOurs(root *os.Root, name string) (bool, error) {
 	return n == len(Header) && string(begin) == Header, errors.Join(err, f.Close())
 }
 
-// others are the names that somebody else has written where a file is to be: in the folder of a registry all that is not
-// ours, and elsewhere the file itself, or another one for the same registries.
+// others returns the names of files by other authors that prevent a file from being
+// written: in the folder of a registry every file without the header, elsewhere only the
+// file itself. For containerd they include another folder for the same registry.
 func others(root *os.Root, name string) ([]string, error) {
 	folder := path.Dir(name)
 	if folder == registriesFolder {
@@ -101,7 +102,7 @@ func others(root *os.Root, name string) ([]string, error) {
 		return nil, err
 	}
 	var found []string
-	// containerd also knows host_port_ for host:port, and reads it first.
+	// containerd also reads host_port_ for host:port, and prefers it.
 	if host := path.Base(folder); strings.Contains(host, ":") {
 		other := path.Join(certsFolder, strings.Replace(host, ":", "_", 1)+"_")
 		if _, err := root.Lstat(other); err == nil {
@@ -123,7 +124,7 @@ func others(root *os.Root, name string) ([]string, error) {
 	return found, nil
 }
 
-// alone is the name itself if it is there and not ours.
+// alone returns the name itself if it exists and is not ours.
 func alone(root *os.Root, name string) ([]string, error) {
 	own, err := isOurs(root, name)
 	switch {
@@ -137,7 +138,7 @@ func alone(root *os.Root, name string) ([]string, error) {
 	return []string{name}, nil
 }
 
-// ours are the names of all our files.
+// ours returns the names of all our files.
 func ours(root *os.Root) ([]string, error) {
 	registries, err := list(root, certsFolder)
 	if err != nil {
@@ -163,7 +164,7 @@ func ours(root *os.Root) ([]string, error) {
 	return found, nil
 }
 
-// list returns the names in a folder, sorted; none if the folder does not exist, or if it is something else.
+// list returns the names in a folder, sorted; none if the folder does not exist or is not a folder.
 func list(root *os.Root, folder string) ([]string, error) {
 	if info, err := root.Stat(folder); err != nil || !info.IsDir() {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {

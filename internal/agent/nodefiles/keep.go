@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// interval is how often the files are looked at, and retry how soon again after a failure, such as while the certificates
-// have not been issued yet.
+// interval is the time between two passes over the files, and retry the time after
+// a failure, for example while the certificates have not been issued yet.
 const (
 	interval = time.Minute
 	retry    = 5 * time.Second
@@ -24,19 +24,19 @@ const (
 
 var errUnwritten = errors.New("the files of the node, by which its container runtime reaches the registry, are not written yet")
 
-// Keeper keeps the files of a node.
+// Keeper keeps the files of a node in the desired state.
 type Keeper struct {
 	options func() (Options, error)
 	log     *slog.Logger
 	unread  *prometheus.GaugeVec
-	// said is what was logged last, so that it is not said every minute.
+	// said is the last warning that was logged, so that it is not repeated every minute.
 	said string
-	// failed is whether the last pass has failed, and written whether one has written all files.
+	// failed is true if the last pass failed. written is true once a pass has written all files.
 	failed  bool
 	written atomic.Bool
 }
 
-// NewKeeper makes a keeper of what options returns, which is asked each time.
+// NewKeeper returns a Keeper. It calls options before each pass.
 func NewKeeper(options func() (Options, error), log *slog.Logger) *Keeper {
 	return &Keeper{options: options, log: log, unread: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "nfo_agent_node_files_wrong",
@@ -50,7 +50,8 @@ func (k *Keeper) Describe(to chan<- *prometheus.Desc) { k.unread.Describe(to) }
 // Collect is of prometheus.Collector.
 func (k *Keeper) Collect(to chan<- prometheus.Metric) { k.unread.Collect(to) }
 
-// Ready is an error until all files have been written once. What was written serves on while it cannot be written anew.
+// Ready returns an error until all files have been written once. After a later
+// failure it still returns nil, because the existing files remain in use.
 func (k *Keeper) Ready(*http.Request) error {
 	if !k.written.Load() {
 		return errUnwritten
@@ -58,7 +59,7 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// Run makes the files as they should be, every minute, until ctx ends. With cleanUp it removes them then.
+// Run makes a pass over the files every minute until ctx ends. With cleanUp it then removes the files.
 func (k *Keeper) Run(ctx context.Context, cleanUp bool) error {
 	for {
 		k.Pass()
@@ -76,14 +77,15 @@ func (k *Keeper) Run(ctx context.Context, cleanUp bool) error {
 		if !cleanUp {
 			return nil
 		}
-		o, _ := k.options() // the folders are known, whatever else is not
+		o, _ := k.options() // the folders are set even if the rest is not available
 		report, err := Remove(o.Containerd, o.Containers)
 		k.log.Info("Removed the files of the node", "removed", report.Removed)
 		return err
 	}
 }
 
-// Pass makes the files as they should be, once. What is wrong is logged when it changes, and in the metrics.
+// Pass brings the files into the desired state, once. It reports
+// problems in the metrics, and logs them when they change.
 func (k *Keeper) Pass() {
 	o, err := k.options()
 	var report Report
@@ -125,7 +127,8 @@ func (k *Keeper) Pass() {
 	}
 }
 
-// ReadFiles are the contents of the three files of Options, bounded. One that is missing is an error.
+// ReadFiles reads the three PEM files into Options. A missing
+// or empty file, or one longer than maxContent, is an error.
 func (o *Options) ReadFiles(authorities, certificate, key string) error {
 	for name, to := range map[string]*[]byte{authorities: &o.Authorities, certificate: &o.Certificate, key: &o.Key} {
 		info, err := os.Stat(name)
@@ -145,7 +148,7 @@ func (o *Options) ReadFiles(authorities, certificate, key string) error {
 	return nil
 }
 
-// Hosts sorts registries and leaves out what is there twice.
+// Hosts returns registries sorted and without duplicates.
 func Hosts(all []string) []string {
 	all = slices.Clone(all)
 	slices.Sort(all)

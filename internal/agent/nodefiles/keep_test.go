@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// The keeper writes again what was lost, says once what is wrong, and cleans up only if it is asked to.
+// The Keeper restores lost files, logs a problem once, and removes the files at the end only with cleanUp.
 func TestKeeper(t *testing.T) {
 	for _, cleanUp := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
-// While the certificates are missing, the runtime does not learn of them, and what was written stays.
+// While the certificates are missing, no files are written, and existing files are kept.
 func TestKeeperWithoutCertificates(t *testing.T) {
 	t.Parallel()
 	o := Options{Containerd: t.TempDir(), Service: "10.96.0.50"}
@@ -74,7 +74,7 @@ func TestKeeperWithoutCertificates(t *testing.T) {
 	}
 }
 
-// Certificates that are issued later are not waited for as long as files are looked at.
+// If the certificates are issued later, the Keeper uses them after the retry time instead of the interval.
 func TestKeeperTriesAgainSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := Options{Containerd: t.TempDir(), Service: "10.96.0.50", Authorities: []byte("a"), Certificate: []byte("c"), Key: []byte("k")}

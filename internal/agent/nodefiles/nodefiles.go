@@ -13,48 +13,52 @@ import (
 // Header is the first line of every file that this package writes.
 const Header = "# Written by nfo agent, which overwrites and removes it.\n"
 
-// Folders in those of the runtimes.
+// Folders in the configuration folders of the runtimes.
 const (
 	certsFolder      = "certs.d"
 	registriesFolder = "registries.conf.d"
 	registriesFile   = registriesFolder + "/50-nfo-mirror.conf"
 )
 
-// maxHosts bounds the registries of which a node has files.
+// maxHosts bounds the registries for which a node has files.
 const maxHosts = 256
 
-// Options are what the files say.
+// Options describe the desired files.
 type Options struct {
-	// Containerd and Containers are the folders of containerd's and of CRI-O's configuration. "" for a runtime that the node
-	// does not have.
+	// Containerd and Containers are the configuration folders of containerd
+	// and of CRI-O; "" for a runtime that the node does not have.
 	Containerd, Containers string
-	// Hosts are the registries, as host or host:port, that the runtime asks the agent for first.
+	// Hosts are the registries, as host or host:port, for which the runtime tries the agent first.
 	Hosts []string
-	// PlainHTTP are those that are reached over plain HTTP.
+	// PlainHTTP are the registries that are reached over plain HTTP.
 	PlainHTTP []string
-	// Agent is host:port of the agent.
+	// Agent is the agent's host:port.
 	Agent string
-	// Service is the registry that nfo ships, as host or host:port, which the runtime asks itself. "": it does not.
+	// Service is the registry that nfo ships, as host or host:port,
+	// if the runtime pulls from it directly; "" if it does not.
 	Service string
-	// Authorities, Certificate and Key are in PEM: what the runtime trusts the Service by, and what it is known by there.
+	// Authorities, Certificate and Key are in PEM: the certificate authorities
+	// of the Service, and the runtime's client certificate with its key.
 	Authorities, Certificate, Key []byte
 }
 
-// Report is what has been done.
+// Report is the result of an Apply or Remove.
 type Report struct {
-	// Written and Removed count files. What was right already is in neither.
+	// Written and Removed are numbers of files. Files that were already correct do not count.
 	Written, Removed int
-	// Foreign are the names, in the folders of the runtimes, that are left alone because somebody else has written there.
+	// Foreign has the names, in the folders of the runtimes, of files
+	// by other authors that prevented files from being written.
 	Foreign []string
 }
 
-// file is one that should be there.
+// file is a desired file.
 type file struct {
 	name, content string
 	private       bool
 }
 
-// Apply makes the files as they should be. What one file's failure does not concern is still done.
+// Apply brings the files into the desired state. After a failure
+// of one file it continues with the others as far as possible.
 func Apply(o Options) (Report, error) {
 	if len(o.Hosts) > maxHosts {
 		return Report{}, fmt.Errorf("writing files of the node: there are %d registries, and at most %d can be mirrored", len(o.Hosts), maxHosts)
@@ -74,12 +78,12 @@ func Apply(o Options) (Report, error) {
 	return report, err
 }
 
-// Remove removes the files.
+// Remove removes all files that Apply has written.
 func Remove(containerd, containers string) (Report, error) {
 	return Apply(Options{Containerd: containerd, Containers: containers})
 }
 
-// folder makes the files of one runtime as they should be, and removes ours that should not be there.
+// folder brings the files of one runtime into the desired state, and removes our files that are not wanted.
 func (r *Report) folder(name string, want []file) error {
 	if name == "" {
 		return nil
@@ -99,7 +103,7 @@ func (r *Report) folder(name string, want []file) error {
 	return errors.Join(err, root.Close())
 }
 
-// write writes the files, but for those in folders where others have written.
+// write writes the files, except those in folders with files by other authors.
 func (r *Report) write(root *os.Root, want []file) error {
 	var errs []error
 	foreign := map[string]bool{}
@@ -125,7 +129,7 @@ func (r *Report) write(root *os.Root, want []file) error {
 	return errors.Join(errs...)
 }
 
-// prune removes our files that are not wanted, hosts.toml before what it leads to, and the folders that are empty then.
+// prune removes our files that are not wanted, hosts.toml before the files that it references, and then empty folders.
 func (r *Report) prune(root *os.Root, want []file) error {
 	all, err := ours(root)
 	if err != nil {
@@ -143,13 +147,13 @@ func (r *Report) prune(root *os.Root, want []file) error {
 		}
 		r.Removed++
 		if folder := path.Dir(name); strings.HasPrefix(folder, certsFolder+"/") {
-			_ = root.Remove(folder) // which fails where something is left in it
+			_ = root.Remove(folder) // this fails if the folder is not empty
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// rank is higher for files that lead to others.
+// rank returns a higher value for files that reference others.
 func rank(name string) int {
 	if path.Base(name) == hostsFile {
 		return 1

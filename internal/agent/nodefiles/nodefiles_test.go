@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tree is all files below a folder, by their names.
+// tree returns the content of all files below a folder, by their names.
 func tree(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -153,7 +153,7 @@ client = [["client.cert", "client.key"]]
 	}
 }
 
-// What others have written is neither replaced nor removed, and their registries are left as they are.
+// Files by other authors are neither replaced nor removed, and the folders of their registries are left unchanged.
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -187,7 +187,7 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-// Links lead nowhere: neither out of the folder, nor to a file of somebody else.
+// Links are not followed: neither out of the folder, nor to a file of somebody else.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
@@ -214,7 +214,7 @@ func TestLinks(t *testing.T) {
 			if err == nil && (report.Written > 0 || len(report.Foreign) == 0) {
 				t.Errorf("%+v", report)
 			}
-			_, _ = Remove(folder, "") // which may fail, and may not remove
+			_, _ = Remove(folder, "") // it may fail, but must not remove anything
 			if diff := cmp.Diff(map[string]string{"hosts.toml": Header}, tree(t, outside)); diff != "" {
 				t.Errorf("outside (-want +got):\n%s", diff)
 			}
@@ -222,7 +222,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// What a write that was interrupted has left does not stay in the way.
+// A temporary file of an interrupted write does not prevent later writes.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	o := Options{Containerd: t.TempDir(), Agent: "127.0.0.1:7439", Hosts: []string{"docker.io"}}
@@ -240,7 +240,7 @@ func TestUnread(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		files  map[string]string // FOLDER stands for containerd's
-		says   string            // "": it reads them
+		says   string            // "" if it reads them
 	}{
 		{"until 1.7", map[string]string{"config.toml": plugin("io.containerd.grpc.v1.cri", "FOLDER/certs.d")}, ""},
 		{"since 2.0", map[string]string{"config.toml": plugin("io.containerd.cri.v1.images", "FOLDER/certs.d")}, ""},

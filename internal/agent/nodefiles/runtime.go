@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// Names of files that containerd and CRI-O know.
+// Names of files that containerd and CRI-O read.
 const (
 	hostsFile       = "hosts.toml"
 	authorityFile   = "ca.crt"
@@ -17,10 +17,10 @@ const (
 	keyFile         = "client.key"
 )
 
-// dockerHub is called otherwise where it answers.
+// dockerHub is the name of Docker Hub in references, and dockerHubAPI the host of its registry.
 const dockerHub, dockerHubAPI = "docker.io", "registry-1.docker.io"
 
-// server is the URL of a registry.
+// server returns the URL of a registry.
 func (o Options) server(host string) string {
 	scheme := "https"
 	if slices.Contains(o.PlainHTTP, host) {
@@ -32,12 +32,12 @@ func (o Options) server(host string) string {
 	return scheme + "://" + host
 }
 
-// segment is what a registry is called in a path of the mirror.
+// segment returns the segment for a registry in a path of the mirror.
 func segment(host string) string {
 	return strings.TrimSuffix(rewrite.Image{Host: host}.Path(), "/")
 }
 
-// containerd are the files of containerd. Each hosts.toml is after what it leads to.
+// containerd returns the files for containerd. Each hosts.toml comes after the files that it references.
 func containerd(o Options) []file {
 	var all []file
 	for _, host := range o.Hosts {
@@ -59,7 +59,7 @@ client = [[%q, %q]]
 `, "https://"+o.Service, authorityFile, certificateFile, keyFile)})
 }
 
-// crio are the files of CRI-O, and of what else is built on containers/image.
+// crio returns the files for CRI-O, which other programs that use containers/image read too.
 func crio(o Options) []file {
 	var all []file
 	if len(o.Hosts) > 0 {
@@ -87,7 +87,8 @@ insecure = true
 	return all
 }
 
-// certificates are those by which the runtime and the registry know each other. PEM may have text before it.
+// certificates returns the files with the certificate authorities of the registry and the client certificate of the
+// runtime. The Header may precede their content, because PEM allows text before it.
 func (o Options) certificates(folder string) []file {
 	return []file{
 		{name: path.Join(folder, authorityFile), content: string(o.Authorities)},

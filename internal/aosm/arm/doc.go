@@ -1,7 +1,7 @@
-// Package arm reads the names that Azure Resource Manager gives resources.
+// Package arm parses the names and ids of resources in Azure Resource Manager (ARM).
 //
-// Contract: an [ID] is parsed and compared whole and in any case; text that AOSM's patterns forbid is not a name.
+// Contract: an [ID] is parsed and compared whole and in any case. A text that AOSM's patterns forbid is not a name.
 //
-// Invariant: what only a deployment knows is a character of its own in texts (unknown.go), which no name can have. So it
-// passes through every function of a template, and is never taken for something that the input says.
+// Invariant: a value that only a deployment knows is a special character in texts (unknown.go), which no name can
+// contain. The character passes through every function of a template, and is never taken for a value of the input.
 package arm

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// The resource types that are known, folded.
+// The known resource types, folded.
 const (
 	TypePublisher        = "microsoft.hybridnetwork/publishers"
 	TypeStore            = TypePublisher + "/artifactstores"
@@ -31,16 +31,15 @@ const (
 
 // ID is a parsed ARM resource id.
 type ID struct {
-	// Subscription and group are the scope, "" where the id does not say, as in a template that
-	// means its own.
+	// Subscription and Group are the scope; "" if the id does not contain them, as in a template that means its own scope.
 	Subscription, Group string
-	// Provider is Microsoft.HybridNetwork or another; types and names are in pairs, as written.
+	// Provider is Microsoft.HybridNetwork or another one. Types and Names are in pairs, as written.
 	Provider     string
 	Types, Names []string
 }
 
-// ParseID reads a whole resource id: [/subscriptions/S][/resourceGroups/G]/providers/P/type/name...
-// What it names is compared whole and in any case.
+// ParseID parses a whole resource id: [/subscriptions/S][/resourceGroups/G]/providers/P/type/name...
+// It drops the parts of the scope that only a deployment knows.
 func ParseID(s string) (ID, error) {
 	id, segments, err := SplitID(s)
 	if err != nil {
@@ -61,7 +60,7 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// SplitID reads the parts of an id, whatever these are, and returns those after the scope, too.
+// SplitID splits an id without checking its parts, and also returns the segments after the scope.
 func SplitID(s string) (id ID, segments []string, err error) {
 	rest, ok := strings.CutPrefix(s, "/")
 	if !ok {
@@ -90,7 +89,7 @@ func SplitID(s string) (id ID, segments []string, err error) {
 	return id, segments, nil
 }
 
-// checkPart says why a text cannot be a part of an id or of a name.
+// checkPart returns an error if a text cannot be a part of an id or of a name.
 func checkPart(part string) error {
 	switch {
 	case Undecidable(part):
@@ -103,12 +102,12 @@ func checkPart(part string) error {
 	return nil
 }
 
-// Printable reports whether a text has neither control characters nor others that no name has.
+// Printable reports whether all characters of a text are printable.
 func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// Relative drops of the scope what only a deployment knows.
+// Relative returns the id without the parts of the scope that only a deployment knows.
 func (id ID) Relative() ID {
 	if Undecidable(id.Subscription) {
 		id.Subscription = ""
@@ -119,8 +118,8 @@ func (id ID) Relative() ID {
 	return id
 }
 
-// Type is the whole type, folded. Azure's own example of a design spells artifactStores in the
-// singular, which means nothing else.
+// Type returns the whole type, folded. Azure's own example of a
+// design has artifactStores in the singular, which Type corrects.
 func (id ID) Type() string {
 	t := Fold(id.Provider)
 	for _, part := range id.Types {
@@ -132,13 +131,14 @@ func (id ID) Type() string {
 	return t
 }
 
-// Name is the last name.
+// Name returns the last name.
 func (id ID) Name() string { return id.Names[len(id.Names)-1] }
 
-// Publisher is the first name: of what lies below a publisher, the publisher's.
+// Publisher returns the first name, which is the publisher's for a resource of a publisher.
 func (id ID) Publisher() string { return id.Names[0] }
 
-// Key is the same for ids of the same resource. A publisher's name stands for its scope.
+// Key returns the same text for ids of the same resource. For a resource of a
+// publisher it does not contain the scope: a publisher is identified by its name.
 func (id ID) Key() string {
 	key := id.Type() + "\n" + Fold(strings.Join(id.Names, "\n"))
 	if !strings.HasPrefix(id.Type(), TypePublisher) {
@@ -147,21 +147,21 @@ func (id ID) Key() string {
 	return key
 }
 
-// Parent is the id of what the resource is in.
+// Parent returns the id of the enclosing resource.
 func (id ID) Parent() ID {
 	last := len(id.Names) - 1
 	id.Types, id.Names = id.Types[:last:last], id.Names[:last:last]
 	return id
 }
 
-// child is the id of something in the resource.
+// child returns the id of a resource within the resource.
 func (id ID) child(types, names []string) ID {
 	id.Types = append(id.Types[:len(id.Types):len(id.Types)], types...)
 	id.Names = append(id.Names[:len(id.Names):len(id.Names)], names...)
 	return id
 }
 
-// String writes the id as far as it is known.
+// String returns the id as text, without the parts of the scope that are unknown.
 func (id ID) String() string {
 	var b strings.Builder
 	if id.Subscription != "" {
@@ -177,22 +177,22 @@ func (id ID) String() string {
 	return b.String()
 }
 
-// maxQuoted is how much of a text of the input a message quotes, in bytes.
+// maxQuoted is the most that a message quotes from a text of the input, in bytes.
 const maxQuoted = 200
 
-// Clip returns a text of the input as messages quote it, in at most maxQuoted bytes. Of a long one it reads no more than
-// that takes, for it may be quoted often.
+// Clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
+// It reads only the beginning of a long text, because the text may be quoted often.
 func Clip(s string) string {
-	return v1alpha1.Clip(Show(s[:min(len(s), utf8.UTFMax*(maxQuoted+1))]), maxQuoted) // a character is shown as one byte or more
+	return v1alpha1.Clip(Show(s[:min(len(s), utf8.UTFMax*(maxQuoted+1))]), maxQuoted) // a shown character has at least one byte
 }
 
-// Fold makes names comparable as ARM compares them: in any case.
+// Fold returns a name in the form in which ARM compares names, which ignores case.
 func Fold(s string) string { return strings.ToLower(s) }
 
-// Differ reports whether two parts of a scope are known, and are not the same.
+// Differ reports whether two parts of a scope are both known and differ.
 func Differ(a, b string) bool { return a != "" && b != "" && Fold(a) != Fold(b) }
 
-// Identify makes the id of a resource from its type and name, each with or without what it is in.
+// Identify returns the id of a resource from its type and name, each complete or relative to the parent.
 func Identify(parent ID, typ, name string) (ID, error) {
 	types, names := strings.Split(typ, "/"), strings.Split(name, "/")
 	for _, part := range slices.Concat(types, names) {
@@ -204,7 +204,7 @@ func Identify(parent ID, typ, name string) (ID, error) {
 		}
 	}
 	id := parent
-	if strings.Contains(types[0], ".") { // a provider: the type is whole, and the name may be
+	if strings.Contains(types[0], ".") { // a provider: the type is complete, and the name may be
 		if len(types)-1 == len(parent.Names)+len(names) {
 			names = slices.Concat(parent.Names, names)
 		}

@@ -16,7 +16,7 @@ func TestIdentify(t *testing.T) {
 		reason    string
 		parent    ID
 		typ, name string
-		want      string // "" for an error that says says
+		want      string // "" if an error is expected
 		says      string
 	}{
 		"Whole":     {reason: "a template's own resource", typ: "Microsoft.HybridNetwork/publishers", name: "p", want: "/providers/Microsoft.HybridNetwork/publishers/p"},
@@ -44,7 +44,7 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// What only a deployment knows passes through as one character, and is shown by its name.
+// A value that only a deployment knows passes through as one character, and is shown by its name.
 func TestUnknowns(t *testing.T) {
 	t.Parallel()
 	if got := Show("rg-" + OwnGroup + OwnLocation); got != "rg-<resourceGroup><location>" {

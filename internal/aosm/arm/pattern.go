@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// pattern is what AOSM allows as the name of a resource.
+// pattern is AOSM's rule for the name of a resource.
 type pattern struct {
 	allows *regexp.Regexp
 	says   string
 }
 
-// maxName is how long AOSM's names are at most, in bytes.
+// maxName is the maximum length of AOSM's names, in bytes.
 const maxName = 64
 
-// The patterns of AOSM's specification. It allows a manifest every name without white space; the brackets and
-// quotes of a placeholder are left out here.
+// The patterns are those of AOSM's specification, but for manifests: AOSM allows every
+// name without white space, and unspaced excludes the brackets and quotes of placeholders.
 var (
 	plainName = pattern{regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`), "AOSM allows letters, digits, _ and -, and a letter or digit first"}
 	semantic  = pattern{regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`),
@@ -25,20 +25,20 @@ var (
 	unspaced = pattern{regexp.MustCompile(`^[^\s{}\[\]<>"'\\%&?*#|]+$`), "AOSM allows no white space, and no text with brackets or quotes is a name"}
 )
 
-// patterns are those of the types whose resources become objects.
+// patterns are the rules by resource type.
 var patterns = map[string]pattern{
 	TypePublisher: plainName, TypeStore: plainName, TypeManifest: unspaced, TypeDefinitionGroup: plainName, TypeDefinition: semantic,
 	TypeDesignGroup: plainName, TypeDesign: semantic, TypeSite: plainName, TypeSchema: unspaced,
 }
 
-// Placeholders are the texts that AOSM, or who writes templates, fills in at deployment: {configurationparameters('Core').version},
-// {deployParameters.version}, ${version}, [parameters('version')].
+// Placeholders matches texts that AOSM or a template's author fills in at deployment:
+// {configurationparameters('Core').version}, {deployParameters.version}, ${version}, [parameters('version')].
 var Placeholders = regexp.MustCompile(`[{}]|\[[a-zA-Z]+\(|(?i:configurationparameters\()`)
 
-// ErrFilledIn is the reason for what contains a placeholder.
+// ErrFilledIn is the error for a text with a placeholder.
 var ErrFilledIn = errors.New("a part of it is a placeholder, which is filled in at deployment")
 
-// checkNames returns an error if a name in an id is not one that AOSM allows.
+// checkNames returns an error if AOSM does not allow a name in the id.
 func (id ID) checkNames() error {
 	t := ID{Provider: id.Provider}
 	for i, name := range id.Names {

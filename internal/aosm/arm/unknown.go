@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// An expression can contain what only a deployment knows, such as its resource group. Each such value is one
-// character of a private plane of Unicode: it passes through every function unbroken, JSON included, and no
-// name of AOSM can contain it.
+// An expression can contain values that only a deployment knows, such as its resource group.
+// Each value is represented by one character of a private plane of Unicode: the character
+// passes through every function unchanged, JSON included, and no name in AOSM can contain it.
 const (
 	firstUnknown = 0xF0000
 	// Values below firstOther have names, which messages show.
@@ -19,25 +19,25 @@ const (
 	OwnLocation     = "\U000F0002"
 	OwnTenant       = "\U000F0003"
 	OwnDeployment   = "\U000F0004"
-	// VaultSecret is the value of a parameter that a Key Vault has.
+	// VaultSecret is the value of a parameter that is in a Key Vault.
 	VaultSecret = "\U000F0005"
 )
 
 var shown = strings.NewReplacer(OwnSubscription, "<subscription>", OwnGroup, "<resourceGroup>", OwnLocation, "<location>",
 	OwnTenant, "<tenant>", OwnDeployment, "<deployment>", VaultSecret, "<a Key Vault's secret>")
 
-// errUnknown is the reason for what cannot be decided without the deployment.
+// errUnknown is the error for a value that depends on the deployment.
 var errUnknown = errors.New("it depends on what is known at deployment only; import what `az ... show` prints after the deployment")
 
-// ErrUnknownPart is the reason for a name or an id with such a part.
+// ErrUnknownPart is the error for a name or an id with a part that depends on the deployment.
 var ErrUnknownPart = errors.New("a part of it is known at deployment only; import what `az ... show` prints after the deployment")
 
 func isUnknown(r rune) bool { return r >= firstUnknown && r <= lastUnknown }
 
-// Undecidable reports whether a text contains what only a deployment knows.
+// Undecidable reports whether a text contains a value that only a deployment knows.
 func Undecidable(s string) bool { return strings.ContainsFunc(s, isUnknown) }
 
-// Known returns an error for texts that contain what only a deployment knows.
+// Known returns an error if a text contains a value that only a deployment knows.
 func Known(texts ...string) error {
 	for _, s := range texts {
 		if Undecidable(s) {
@@ -47,7 +47,7 @@ func Known(texts ...string) error {
 	return nil
 }
 
-// Show replaces what only a deployment knows by its name in angle brackets.
+// Show replaces values that only a deployment knows by their names in angle brackets, or by ? if they have none.
 func Show(s string) string {
 	if !Undecidable(s) {
 		return s
@@ -60,7 +60,7 @@ func Show(s string) string {
 	}, shown.Replace(s))
 }
 
-// Unknowns are the characters that stand for results of functions that only a deployment can call, by the call.
+// Unknowns has the character for each call of a function that only a deployment can evaluate.
 type Unknowns map[string]rune
 
 // Of returns the character for the result of a call. The same call has the same result.

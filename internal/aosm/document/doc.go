@@ -1,8 +1,9 @@
-// Package document reads JSON into nodes that know their place in the input.
+// Package document parses JSON into nodes that know their position in the input.
 //
-// Contract: [ParseNamed] reads a file within bounds of its bytes, depth and values; errors wrap [ErrInput] and say where.
+// Contract: [ParseNamed] parses a file within bounds of its bytes,
+// depth and values; errors wrap [ErrInput] and have the position.
 //
-// Invariant: every node remembers whether anything has looked at it, so that nothing of an input is dropped silently.
+// Invariant: every node records whether it was read, so that nothing of an input is dropped silently.
 //
-// Decision: it reads what ARM accepts as JSON, comments and line breaks in texts included (jsonc.go).
+// Decision: the parser accepts what ARM accepts as JSON, with comments and with line breaks in texts (jsonc.go).
 package document

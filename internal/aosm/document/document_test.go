@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestPlaces: each value is found by its name in any case, and knows its place.
+// TestPlaces checks that each value is found by its name in any case, and knows its path.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	var many []string
@@ -49,7 +49,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestUnusable: an input that cannot be used as a whole says so, and where.
+// TestUnusable checks that an input that cannot be used as a whole gives an error with the position.
 func TestUnusable(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ reason, input, says string }{
@@ -68,7 +68,7 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
-// TestTwins: names that differ in case only are two members, of which the first knows it.
+// TestTwins checks that names that differ only in case are two members, and that the first is marked as a twin.
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	documents, err := Parse([]byte(`{"a": 1, "A": 2, "b": 3}`))

@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// CheckText returns an error for what other programs write in the place of JSON, with how to avoid it.
+// CheckText returns an error for text that other programs write instead of JSON, with how to avoid it.
 func CheckText(data []byte) error {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
@@ -25,15 +25,14 @@ func CheckText(data []byte) error {
 
 var bom = []byte("\xef\xbb\xbf")
 
-// plain is JSON as ARM allows it turned into plain JSON: comments become spaces, and line breaks and tabs in
-// texts are escaped.
+// plain is ARM's JSON turned into plain JSON: comments become spaces, and line breaks and tabs in texts are escaped.
 type plain struct {
 	data []byte
-	// grown are the positions in data at which it has a byte that the original has not.
+	// grown are the positions of the bytes in data that the original does not have.
 	grown []int
 }
 
-// offset is a position in data as it is in the original.
+// offset returns the position in the original of a position in data.
 func (p plain) offset(at int64) int64 {
 	n, _ := slices.BinarySearch(p.grown, int(at))
 	return at - int64(n)
@@ -61,7 +60,7 @@ func newPlain(data []byte) plain {
 	return p
 }
 
-// blank is how long the comment or byte order mark is that data begins with; 0 if none exists.
+// blank returns the length of the comment or byte order mark at the start of data; 0 if there is none.
 func blank(data []byte) int {
 	end := []byte("\n")
 	switch {
@@ -75,13 +74,13 @@ func blank(data []byte) int {
 	if n := bytes.Index(data[2:], end); n >= 0 {
 		return 2 + n + len(end)
 	}
-	if end[0] == '\n' { // at the end of the file
+	if end[0] == '\n' { // a comment at the end of the file
 		return len(data)
 	}
 	return 0
 }
 
-// text copies the text that data begins with, and returns how long it is there.
+// text copies the text at the start of data, and returns its length in data.
 func (p *plain) text(data []byte) int {
 	p.data = append(p.data, '"')
 	for i := 1; i < len(data); i++ {

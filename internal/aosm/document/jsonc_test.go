@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestCheckText: what other programs write in the place of JSON is named, with how to avoid it.
+// TestCheckText checks that text that other programs write instead of JSON is recognised, with how to avoid it.
 func TestCheckText(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ reason, text, says string }{
@@ -27,7 +27,7 @@ func TestCheckText(t *testing.T) {
 	}
 }
 
-// TestTexts: comments end where they end, and nothing in a text is one.
+// TestTexts checks where comments end, and that no comment begins within a text.
 func TestTexts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ reason, input, want string }{
@@ -48,7 +48,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestPositions: where an input is broken is counted in the file as it is, whatever was escaped before.
+// TestPositions checks that the position of an error is that in the original file, whatever was escaped before it.
 func TestPositions(t *testing.T) {
 	t.Parallel()
 	input := "{\"a\": \"x\ny\n\", // z\n \"b\": !}"
@@ -57,7 +57,7 @@ func TestPositions(t *testing.T) {
 	}
 }
 
-// TestRead: all files together have no more values than are taken.
+// TestRead checks that the bound on values counts all files together.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	if data, err := Read(strings.NewReader("{}")); err != nil || string(data) != "{}" {
@@ -69,7 +69,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestJudgements: what was looked at, what was dealt with, and of which node a copy is.
+// TestJudgements checks the states of nodes, and the origin of copies.
 func TestJudgements(t *testing.T) {
 	t.Parallel()
 	documents, err := Parse([]byte(`{"a": {"b": 1}}`))

@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// Kind is what a value is in JSON.
+// Kind is the JSON type of a value.
 type Kind byte
 
 // The kinds of values.
@@ -21,43 +21,43 @@ const (
 	Object
 )
 
-// Judgement says what became of a node of the input.
+// Judgement is how far the importer has dealt with a node.
 type Judgement byte
 
-// What can have become of a node.
+// The judgements.
 const (
-	// Unread: nothing has looked at it. What stays so is reported as not mapped.
+	// Unread: the importer has not read the node. A node that stays unread is reported as not mapped.
 	Unread Judgement = iota
-	// Opened: looked at; each of its members is judged on its own.
+	// Opened: the node was read; each of its members is judged separately.
 	Opened
-	// Closed: dealt with as a whole.
+	// Closed: the node was dealt with as a whole.
 	Closed
 )
 
-// Node is one value of a JSON document. One that an expression made has the place of that expression.
+// Node is one value of a JSON document. A node made by an expression has the position of the expression.
 type Node struct {
 	Kind  Kind
 	State Judgement
-	// Twin is true for a member whose name another member has in another case.
+	// Twin is set for a member if another member has the same name in another case.
 	Twin   bool
 	Text   string           // of a text, a number or a boolean
 	Items  []*Node          // of an array or an object, in order
 	folded map[string]*Node // of a large object, its members by folded name
 
 	Parent *Node
-	Key    string // in an object; of a document, its own name
+	Key    string // in an object; for a document, its name
 	Index  int    // in an array
-	// Scope, when not nil, is what the expressions in it name, of what an expression made of several places. It is
-	// theirs who evaluate: a document knows nothing of it.
+	// Scope, unless nil, is the scope in which the evaluator resolves the expressions of
+	// a node that an expression made from several places. This package does not use it.
 	Scope any
-	// Origin, when not nil, is the node that this one is a copy of.
+	// Origin, unless nil, is the node that this node is a copy of.
 	Origin *Node
 }
 
-// manyMembers is how many members of an object are searched one by one.
+// manyMembers is the number of members above which an object has an index.
 const manyMembers = 8
 
-// Member returns the member of an object by its name in any case; nil for none.
+// Member returns the member of an object by its name in any case; nil if none exists.
 func (n *Node) Member(name string) *Node {
 	if n == nil || n.Kind != Object {
 		return nil
@@ -67,7 +67,7 @@ func (n *Node) Member(name string) *Node {
 		return n.folded[name]
 	}
 	for _, m := range n.Items {
-		if len(m.Key) > 4*len(name) { // no other case of a name is so much longer, and folding it costs time
+		if len(m.Key) > 4*len(name) { // no other case of a name is that much longer, and folding costs time
 			continue
 		}
 		if arm.Fold(m.Key) == name {
@@ -77,7 +77,7 @@ func (n *Node) Member(name string) *Node {
 	return nil
 }
 
-// Indexed keeps where the members of a large object are, by folded name.
+// Indexed indexes the members of a large object, given their positions by folded name.
 func (n *Node) Indexed(places map[string]int) {
 	if len(n.Items) <= manyMembers {
 		return
@@ -88,14 +88,14 @@ func (n *Node) Indexed(places map[string]int) {
 	}
 }
 
-// Open marks a node as looked at.
+// Open marks a node as read.
 func (n *Node) Open() {
 	if n != nil && n.State == Unread {
 		n.State = Opened
 	}
 }
 
-// Close marks a node as dealt with, whatever is in it.
+// Close marks a node and its origin as dealt with, including everything in them.
 func (n *Node) Close() {
 	if n != nil {
 		n.State = Closed
@@ -103,7 +103,7 @@ func (n *Node) Close() {
 	}
 }
 
-// Original is the node that a copy was made of, or the node itself.
+// Original returns the node that a copy was made of, or the node itself.
 func (n *Node) Original() *Node {
 	if n.Origin != nil {
 		return n.Origin
@@ -113,8 +113,8 @@ func (n *Node) Original() *Node {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
 
-// Path is the JSON path of a node, such as $.resources[0].name, with long keys clipped: each finding and each message has
-// one of its own, and a key can be as long as the input.
+// Path returns the JSON path of a node, such as $.resources[0].name. Long keys are clipped:
+// every finding and message contains a path, and a key can be as long as the input.
 func (n *Node) Path() string {
 	var parts []string
 	for ; n.Parent != nil; n = n.Parent {

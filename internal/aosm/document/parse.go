@@ -10,21 +10,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// The bounds of an input. AOSM's own templates and answers are far below all of them.
+// The bounds of an input. AOSM's own templates and answers are far below them.
 const (
-	// MaxBytes bounds an input, in bytes.
+	// MaxBytes is the maximum size of a file, in bytes.
 	MaxBytes = 64 << 20
-	// MaxDepth bounds how deep values are nested.
+	// MaxDepth is the maximum nesting of values.
 	MaxDepth = 100
-	// MaxValues bounds how many values an input has, every member and item counted.
+	// MaxValues is the maximum number of values of an input, with every member and item counted.
 	MaxValues = 1_000_000
 )
 
-// ErrInput is returned, wrapped, for an input that cannot be used as a whole: it is not JSON, it names
-// something twice, or it is beyond a bound.
+// ErrInput is wrapped by the error for an input that cannot be used
+// as a whole: it is not JSON, has a member twice, or exceeds a bound.
 var ErrInput = errors.New("the input cannot be used")
 
-// Read reads a whole input within its bound.
+// Read reads a whole file of at most MaxBytes.
 func Read(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	switch {
@@ -36,13 +36,13 @@ func Read(r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// Parse reads JSON documents, one after the other. Errors wrap ErrInput and say where.
+// Parse parses JSON documents, one after the other. Errors wrap ErrInput and have the position.
 func Parse(data []byte) ([]*Node, error) {
 	values := 0
 	return ParseNamed("", data, &values)
 }
 
-// ParseNamed reads the documents of a file, whose name the paths begin with, and adds to the number of values.
+// ParseNamed parses the documents of a file, whose name begins the paths, and adds to the number of values.
 func ParseNamed(name string, data []byte, values *int) ([]*Node, error) {
 	if name != "" {
 		name += ": "
@@ -73,7 +73,7 @@ func ParseNamed(name string, data []byte, values *int) ([]*Node, error) {
 type reader struct {
 	json   *json.Decoder
 	plain  plain
-	values *int // shared by the files of an import
+	values *int // shared by all files of an import
 }
 
 func (r *reader) fail(n *Node, err error) error {
@@ -83,7 +83,7 @@ func (r *reader) fail(n *Node, err error) error {
 	return fmt.Errorf("%w: at %s, before byte %d: %w", ErrInput, n.Path(), r.plain.offset(r.json.InputOffset()), err)
 }
 
-// fill reads the value that begins with a token.
+// fill parses the value that begins with a token.
 func (r *reader) fill(n *Node, token json.Token, depth int) error {
 	if *r.values++; *r.values > MaxValues {
 		return fmt.Errorf("%w: at %s: it has more than %d values; import its resources in parts", ErrInput, n.Path(), MaxValues)
@@ -137,7 +137,7 @@ func (r *reader) fillObject(n *Node, depth int) error {
 			break
 		}
 		m := &Node{Parent: n}
-		m.Key, _ = token.(string) // the decoder lets nothing else be a key
+		m.Key, _ = token.(string) // the decoder accepts only a string as a key
 		if first := seen[arm.Fold(m.Key)]; first == nil {
 			seen[arm.Fold(m.Key)] = m
 		} else if first.Key == m.Key {

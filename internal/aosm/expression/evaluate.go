@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// Evaluate evaluates an expression, without its brackets, in the place of a node. It is what a session is given.
+// Evaluate evaluates an expression, without its brackets, at the position of a node.
 func Evaluate(s *template.Scope, expression string, at *document.Node) (template.Value, error) {
 	t, err := parseExpression(expression)
 	if err != nil {
@@ -19,7 +19,7 @@ func Evaluate(s *template.Scope, expression string, at *document.Node) (template
 	return eval(s, t, at)
 }
 
-// eval evaluates a term in the place of a node.
+// eval evaluates a term at the position of a node.
 func eval(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	if err := s.Spend(1, 0); err != nil {
 		return template.Value{}, err

@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// evaluated is what an expression is in a template with some parameters and variables.
+// evaluated returns the value of an expression in a template with some parameters and variables.
 func evaluated(t *testing.T, expression string) (string, error) {
 	t.Helper()
 	const sections = `{
@@ -45,7 +45,7 @@ func TestEvaluate(t *testing.T) {
 	tests := map[string]struct {
 		reason     string
 		expression string
-		want       string // as JSON; with bad, what the error says
+		want       string // as JSON; with bad, a part of the error
 		bad        bool
 	}{
 		"Text":          {reason: "no brackets, no expression", expression: "upf", want: `"upf"`},

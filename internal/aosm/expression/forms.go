@@ -14,7 +14,7 @@ import (
 // form is a function that evaluates its arguments itself: not all of them, or one of them many times.
 type form func(s *template.Scope, t *term, at *document.Node) (template.Value, error)
 
-// forms is filled at the start because they evaluate terms, which looks forms up.
+// forms is filled in by init, because a literal would refer to itself: forms evaluate terms, which look up forms.
 var forms map[string]form
 
 func init() {
@@ -25,7 +25,7 @@ func init() {
 	}
 }
 
-// evalIf evaluates the branch alone that is taken.
+// evalIf evaluates only the branch that is taken.
 func evalIf(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	if len(t.args) != 3 {
 		return template.Value{}, errors.New("if() has not three arguments")
@@ -81,7 +81,7 @@ func evalLogic(decides bool) form {
 	}
 }
 
-// evalVariable is lambdaVariables(name).
+// evalVariable evaluates lambdaVariables(name).
 func evalVariable(s *template.Scope, t *term, _ *document.Node) (template.Value, error) {
 	if len(t.args) != 1 || t.args[0].kind != document.Text {
 		return template.Value{}, errors.New("lambdaVariables() needs one name")
@@ -92,7 +92,7 @@ func evalVariable(s *template.Scope, t *term, _ *document.Node) (template.Value,
 	return template.Value{}, fmt.Errorf("lambdaVariables(%q) stands in no such lambda", arm.Clip(t.args[0].text))
 }
 
-// lambda is a function that is an argument: lambda('name', ..., body).
+// lambda is an argument that is a function: lambda('name', ..., body).
 type lambda struct {
 	scope *template.Scope
 	at    *document.Node
@@ -100,7 +100,7 @@ type lambda struct {
 	body  *term
 }
 
-// lambdaOf reads a lambda of least to most variables.
+// lambdaOf returns the lambda of a term, which must have least to most variables.
 func lambdaOf(s *template.Scope, t *term, at *document.Node, least, most int) (*lambda, error) {
 	if t.of != nil || t.kind != document.Object || t.text != "lambda" || len(t.args) < 1 {
 		return nil, errors.New("an argument is not a lambda()")
@@ -131,8 +131,7 @@ func (l *lambda) call(args ...template.Value) (template.Value, error) {
 	return eval(s, l.body, l.at)
 }
 
-// overItems evaluates the array that is the first argument, and calls each for its items with the lambda that
-// is the last one.
+// overItems evaluates the first argument, an array, and calls each with every item and the lambda in the last argument.
 func overItems(s *template.Scope, t *term, at *document.Node, args, most int, each func(l *lambda, item, index template.Value) error) error {
 	if len(t.args) != args {
 		return fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
@@ -192,7 +191,7 @@ func evalFilter(s *template.Scope, t *term, at *document.Node) (template.Value, 
 	return s.MakeArray(at, all)
 }
 
-// evalReduce is reduce(array, start, lambda(current, next)).
+// evalReduce evaluates reduce(array, start, lambda(current, next)).
 func evalReduce(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	if len(t.args) != 3 {
 		return template.Value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
@@ -212,7 +211,7 @@ func evalReduce(s *template.Scope, t *term, at *document.Node) (template.Value, 
 	return sum, err
 }
 
-// evalSort sorts with a lambda that says whether one item comes before another.
+// evalSort evaluates sort(array, lambda): the lambda returns whether its first argument comes before its second.
 func evalSort(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	if len(t.args) != 2 {
 		return template.Value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))

@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// evalToObject is toObject(array, lambda of the key[, lambda of the value]).
+// evalToObject evaluates toObject(array, lambda of the key[, lambda of the value]).
 func evalToObject(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	if len(t.args) != 2 && len(t.args) != 3 {
 		return template.Value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
@@ -39,7 +39,7 @@ func evalToObject(s *template.Scope, t *term, at *document.Node) (template.Value
 	return s.MakeObject(at, all)
 }
 
-// key calls a lambda that makes the name of a member.
+// key calls a lambda that returns the name of a member.
 func (l *lambda) key(item template.Value) (string, error) {
 	v, err := l.call(item)
 	if err != nil {
@@ -49,7 +49,7 @@ func (l *lambda) key(item template.Value) (string, error) {
 	return word, errors.Join(err, v.Charge(), arm.Known(word))
 }
 
-// evalMapValues is mapValues(object, lambda).
+// evalMapValues evaluates mapValues(object, lambda).
 func evalMapValues(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	if len(t.args) != 2 {
 		return template.Value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
@@ -74,7 +74,7 @@ func evalMapValues(s *template.Scope, t *term, at *document.Node) (template.Valu
 	return s.MakeObject(at, all)
 }
 
-// evalGroupBy is groupBy(array, lambda of the key).
+// evalGroupBy evaluates groupBy(array, lambda of the key).
 func evalGroupBy(s *template.Scope, t *term, at *document.Node) (template.Value, error) {
 	groups := map[string][]template.Value{}
 	var names []string

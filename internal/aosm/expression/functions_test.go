@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestForms: the functions that evaluate their arguments themselves, by what they make or what they say.
+// TestForms checks the results and the errors of the functions that evaluate their arguments themselves.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ expression, want, fails string }{

@@ -14,12 +14,12 @@ const (
 	maxNesting    = 64
 )
 
-// term is one step of a template's expression.
+// term is one step of an expression.
 type term struct {
 	kind document.Kind // text, number, or object for a call
 	text string        // the literal, or the function's folded name
 	args []*term
-	// of, when not nil, is what a member (text) or an item (args[0]) is taken of.
+	// of, unless nil, is the term of which this one takes a member (text) or an item (args[0]).
 	of *term
 }
 
@@ -28,7 +28,7 @@ type scanner struct {
 	depth int
 }
 
-// parseExpression reads what stands between the brackets.
+// parseExpression parses the text between the brackets.
 func parseExpression(s string) (*term, error) {
 	if len(s) > maxExpression {
 		return nil, fmt.Errorf("the expression has more than %d bytes", maxExpression)
@@ -46,7 +46,7 @@ func parseExpression(s string) (*term, error) {
 
 func (s *scanner) skip() { s.rest = strings.TrimLeft(s.rest, " \t\r\n") }
 
-// take takes a character if it is the next one.
+// take consumes a character if it is the next one.
 func (s *scanner) take(c byte) bool {
 	s.skip()
 	if s.rest == "" || s.rest[0] != c {
@@ -101,7 +101,7 @@ func (s *scanner) primary() (*term, error) {
 	if strings.Trim(word, "0123456789") == "" {
 		return &term{kind: document.Number, text: sign + word}, nil
 	}
-	if s.take('.') { // a function of the template's own, in its namespace
+	if s.take('.') { // a function that the template declares, with its namespace
 		word += "." + s.word()
 	}
 	if sign != "" || !s.take('(') {
@@ -126,7 +126,7 @@ func (s *scanner) primary() (*term, error) {
 	}
 }
 
-// quoted reads a text in which ' is written as ”.
+// quoted reads a text in which each quote is written twice.
 func (s *scanner) quoted() (*term, error) {
 	var b strings.Builder
 	for {

@@ -8,54 +8,54 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// Level says how much a finding matters.
+// Level is how important a finding is.
 type Level string
 
 // The levels.
 const (
-	// NotMapped: something that matters here has no counterpart, or cannot be decided from the input.
+	// NotMapped: a part that matters here has no counterpart, or cannot be decided from the input.
 	NotMapped Level = "NotMapped"
-	// Note: something was mapped in a way to know of.
+	// Note: a part was mapped in a way that the user should know of.
 	Note Level = "Note"
-	// Ignored: something means nothing here, such as a location.
+	// Ignored: a part has no meaning here, such as a location.
 	Ignored Level = "Ignored"
 )
 
-// Finding is one thing to know of an import.
+// Finding is one remark on an import.
 type Finding struct {
 	Level Level
 	// Path is the JSON path in the input.
 	Path string
-	// Name is the name of the member that was ignored; "" for other levels.
+	// Name is the name of the ignored member; "" for other levels.
 	Name string
-	// Reason says why, in one sentence without a full stop.
+	// Reason is one sentence without a full stop.
 	Reason string
 }
 
 // String writes the finding on one line.
 func (f Finding) String() string { return f.Path + ": " + f.Reason }
 
-// Report is what there is to know of one import.
+// Report has the findings of one import.
 type Report struct {
 	session  *template.Session
 	Findings []Finding
-	// Doubts is how many of them are of what cannot be known.
+	// Doubts is the number of findings about parts that cannot be decided.
 	Doubts int
 }
 
-// NewReport is the report of an import, none of whose expressions has made the input unusable yet.
+// NewReport returns an empty report for the import of a session.
 func NewReport(s *template.Session) *Report { return &Report{session: s} }
 
 // Add adds a finding that has no node in the input.
 func (r *Report) Add(f Finding) { r.Findings = append(r.Findings, f) }
 
-// Tell adds a finding of a node.
+// Tell adds a finding about a node.
 func (r *Report) Tell(level Level, at *document.Node, format string, args ...any) {
 	r.tell(Finding{Level: level, Reason: fmt.Sprintf(format, args...)}, at)
 }
 
-// tell adds a finding about a node. Its text counts as part of what the input expands to, because there can be many places,
-// deep in each other. It adds nothing once the input cannot be used.
+// tell adds a finding about a node. Its text counts against the bound on what the input expands
+// to: there can be many nodes, deeply nested. tell adds nothing once the input is unusable.
 func (r *Report) tell(f Finding, at *document.Node) {
 	if r.session.Fatal != nil {
 		return
@@ -66,19 +66,19 @@ func (r *Report) tell(f Finding, at *document.Node) {
 	}
 }
 
-// Ignore tells that a member means nothing here, and closes it.
+// Ignore reports that a member has no meaning here, and closes it.
 func (r *Report) Ignore(at *document.Node, reason string) {
 	at.Close()
 	r.tell(Finding{Level: Ignored, Name: at.Key, Reason: reason}, at)
 }
 
-// Unmapped tells that a node has no counterpart as a whole.
+// Unmapped reports that a node as a whole is not mapped, and closes it.
 func (r *Report) Unmapped(at *document.Node, format string, args ...any) {
 	at.Close()
 	r.Tell(NotMapped, at, format, args...)
 }
 
-// meaningless are members that mean nothing here, by folded name, and why.
+// meaningless are the members without a meaning here, by folded name, with the reasons.
 var meaningless = map[string]string{
 	"location": place, "extendedlocation": place, "managedresourcegroupconfiguration": place, "replicationstrategy": place,
 	"backingresourcepublicnetworkaccess": place, "storageresourceid": place,
@@ -96,7 +96,7 @@ var meaningless = map[string]string{
 	"networkservicedesignversionofferinglocation": echo,
 }
 
-// Why something means nothing here.
+// The reasons why members have no meaning here.
 const (
 	place  = "where Azure keeps it is nothing to a cluster"
 	azure  = "it is Azure's own bookkeeping"
@@ -105,12 +105,12 @@ const (
 	echo   = "it repeats what an id says"
 )
 
-// Leftovers reports every node below one that nothing has dealt with.
+// Leftovers reports every node below n that was not dealt with.
 func (r *Report) Leftovers(n *document.Node) {
 	if n.State == document.Closed {
 		return
 	}
-	n.Close() // once
+	n.Close() // so that it is reported once
 	for _, m := range n.Items {
 		if m.State != document.Unread {
 			r.Leftovers(m)
@@ -132,14 +132,13 @@ func (r *Report) Leftovers(n *document.Node) {
 	}
 }
 
-// Doubt tells that a node is left out since what it is cannot be known, rather than because it is known
-// to have no counterpart.
+// Doubt reports that a node is left out because it cannot be decided, not because it has no counterpart.
 func (r *Report) Doubt(at *document.Node, format string, args ...any) {
 	r.Doubts++
 	r.Unmapped(at, format, args...)
 }
 
-// Undecided tells that something cannot be known from the input, and closes what depends on it.
+// Undecided reports for each error that a part cannot be decided, and closes the node.
 func (r *Report) Undecided(at *document.Node, what string, errs ...error) {
 	for _, err := range errs {
 		if err != nil && !r.session.Fail(err) {

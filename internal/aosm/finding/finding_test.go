@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// reported is a report of an input, whose members it is given.
+// reported returns an empty report for an input, with the input's node and session.
 func reported(t *testing.T, input string) (*finding.Report, *document.Node, *template.Session) {
 	t.Helper()
 	documents, err := document.Parse([]byte(input))
@@ -31,7 +31,7 @@ func lines(r *finding.Report) (all []string) {
 	return all
 }
 
-// TestLeftovers: every node that nothing has dealt with is reported once, and nothing else.
+// TestLeftovers checks that every node that was not dealt with is reported once, and no other.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	r, n, s := reported(t, `{"read": 1, "Location": "westeurope", "extra": {"a": 1}, "opened": {"known": 1, "new": 2, "nothing": null},
@@ -65,7 +65,7 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// TestLevels: what is reported of a node closes it where it is dealt with as a whole.
+// TestLevels checks which reports close a node as a whole.
 func TestLevels(t *testing.T) {
 	t.Parallel()
 	r, n, s := reported(t, `{"a": {"x": 1}, "b": {"x": 1}, "c": 1, "d": {"x": 1}}`)
@@ -88,7 +88,7 @@ func TestLevels(t *testing.T) {
 	if r.Doubts != 1 {
 		t.Errorf("%d doubts, want the one that could not be decided", r.Doubts)
 	}
-	// What makes the whole input unusable is not a finding of its own.
+	// An error that makes the whole input unusable is not a finding.
 	r.Undecided(n, "all", fmt.Errorf("%w: too much", document.ErrInput))
 	if len(r.Findings) != len(want) || !errors.Is(s.Fatal, document.ErrInput) {
 		t.Errorf("%v, and the session says %v", lines(r)[len(want):], s.Fatal)

@@ -30,7 +30,7 @@ func asArray(s *template.Scope, at *document.Node, args []template.Value) (templ
 	return s.MakeArray(at, args)
 }
 
-// rangeOf is range(start, count). ARM's bound is 10000 numbers.
+// rangeOf implements range(start, count). ARM's bound is 10000 numbers.
 func rangeOf(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	start, errStart := args[0].Integer()
 	count, errCount := args[1].Integer()
@@ -85,7 +85,7 @@ func contains(s *template.Scope, at *document.Node, args []template.Value) (temp
 	return s.Make(at, document.Boolean, "false")
 }
 
-// position is the index of an item in an array, -1 for none.
+// position returns the index of an item in an array, -1 if it is not in the array.
 func position(in, what template.Value, last bool) (int, error) {
 	all, err := allRendered(in.Items())
 	if err != nil {
@@ -105,7 +105,7 @@ func position(in, what template.Value, last bool) (int, error) {
 	return i, err
 }
 
-// indexOf is the index of an item in an array, or of a text in a text, where case does not matter.
+// indexOf returns a function for the index of an item in an array, or of a text in a text, in any case.
 func indexOf(last bool) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		if args[0].IsArray() {
@@ -132,7 +132,7 @@ func indexOf(last bool) func(*template.Scope, *document.Node, []template.Value) 
 	}
 }
 
-// end is the first or the last item of an array, or character of a text.
+// end returns a function for the first or last item of an array, or character of a text.
 func end(first bool) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		if v := args[0]; v.IsArray() {
@@ -160,7 +160,7 @@ func end(first bool) func(*template.Scope, *document.Node, []template.Value) (te
 	}
 }
 
-// part is what is left of an array or a text after some of it (skip), or until then (take).
+// part returns a function for the first items or characters (take), or those after them (skip).
 func part(head bool) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		n, err := args[1].Integer()
@@ -220,7 +220,7 @@ func indexFromEnd(_ *template.Scope, _ *document.Node, args []template.Value) (t
 	return args[0].Item(args[0].Size() - n).Resolve()
 }
 
-// union joins arrays without the items that are there already, or objects, in which the last one counts.
+// union joins arrays, each item once, or objects, in which a later member replaces an earlier one.
 func union(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	if !args[0].IsArray() {
 		return merge(s, at, args, true)
@@ -248,7 +248,7 @@ func union(s *template.Scope, at *document.Node, args []template.Value) (templat
 	return s.MakeArray(at, all)
 }
 
-// intersection has the items that are in all arrays.
+// intersection returns the items that all arrays have, or the members that all objects have.
 func intersection(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	if !args[0].IsArray() {
 		return common(s, at, args)
@@ -266,7 +266,7 @@ func intersection(s *template.Scope, at *document.Node, args []template.Value) (
 	return s.MakeArray(at, all)
 }
 
-// alsoIn are the items that an array has, too.
+// alsoIn returns the items that the array in has, too.
 func alsoIn(s *template.Scope, all []template.Value, in template.Value) ([]template.Value, error) {
 	others, err := allRendered(in.Items())
 	if err != nil {

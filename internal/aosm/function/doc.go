@@ -1,6 +1,6 @@
 // Package function has the functions of ARM's template language whose result follows from their arguments.
 //
-// Contract: [All] has each function by its folded name, with how many arguments it takes. What a function makes is counted
-// against the bounds of its session before it is made. A function whose result only a deployment knows has it as a character
-// of its own (package arm), or is among [AtDeployment].
+// Contract: [All] has each function by its folded name, with the number of arguments that it takes. The result
+// of a function is counted against the bounds of its session before it is made. A text that only a deployment
+// knows is a special character (package arm); functions with other results of that kind are in [AtDeployment].
 package function

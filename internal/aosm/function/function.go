@@ -20,10 +20,10 @@ type Function struct {
 
 const many = 1000
 
-// All are those that an import evaluates, by folded name. They are filled in from the tables of the other files.
+// All are the functions that an import evaluates, by folded name. init fills in the tables of the other files, too.
 var All map[string]Function
 
-// AtDeployment are the functions that only a deployment can answer, and whose result is not text.
+// AtDeployment are the functions that only a deployment can evaluate, and whose result is not a text.
 var AtDeployment = map[string]bool{
 	"environment": true, "listkeys": true, "listcredential": true, "listaccountsas": true, "listsecrets": true, "providers": true,
 	"pickzones": true, "managementgroup": true, "datetimeadd": true, "datetimefromepoch": true, "datetimetoepoch": true, "externalinput": true,
@@ -62,7 +62,7 @@ func constant(k document.Kind, word string) func(*template.Scope, *document.Node
 	}
 }
 
-// unanswered is a function whose result is a text that only a deployment knows.
+// unanswered returns a function whose result is a text that only a deployment knows.
 func unanswered(name string) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		var b strings.Builder
@@ -92,7 +92,7 @@ func not(s *template.Scope, at *document.Node, args []template.Value) (template.
 	return s.Make(at, document.Boolean, strconv.FormatBool(!yes))
 }
 
-// words are the texts of all arguments.
+// words returns the texts of all arguments.
 func words(args []template.Value) ([]string, error) {
 	all := make([]string, len(args))
 	for i, a := range args {
@@ -104,7 +104,7 @@ func words(args []template.Value) ([]string, error) {
 	return all, nil
 }
 
-// KnownWords are the texts of all arguments, none of which depends on the deployment.
+// KnownWords returns the texts of all arguments, and fails if one depends on the deployment.
 func KnownWords(args []template.Value) ([]string, error) {
 	all, err := words(args)
 	if err != nil {
@@ -121,7 +121,8 @@ func equals(s *template.Scope, at *document.Node, args []template.Value) (templa
 	return s.Make(at, document.Boolean, strconv.FormatBool(yes))
 }
 
-// among reports whether a value is equal to one of others, given as JSON.
+// among returns the index of a value in a list, both as JSON; -1 if
+// it is not in the list. It fails if that depends on the deployment.
 func among(all []string, one string) (int, error) {
 	i := slices.Index(all, one)
 	if i >= 0 || one == "null" {
@@ -130,7 +131,7 @@ func among(all []string, one string) (int, error) {
 	return i, arm.Known(append([]string{one}, all...)...)
 }
 
-// allRendered are the items of an array as JSON.
+// allRendered returns the items of an array as JSON.
 func allRendered(items []template.Value) ([]string, error) {
 	all := make([]string, len(items))
 	for i, item := range items {

@@ -18,7 +18,7 @@ const sections = `{
 	"value": "placeholder"
 }`
 
-// evaluated is what an expression is in a template.
+// evaluated returns the value of an expression in a template.
 func evaluated(t *testing.T, text string) (string, error) {
 	t.Helper()
 	documents, err := document.Parse([]byte(sections))
@@ -31,7 +31,7 @@ func evaluated(t *testing.T, text string) (string, error) {
 	return template.Value{Node: n, Scope: &template.Scope{Session: s, Template: template.NewTemplate(s, documents[0], nil)}}.Rendered()
 }
 
-// TestFunctions: the functions of public templates, by what they make or what they say.
+// TestFunctions checks the results and the errors of the functions that public templates use.
 func TestFunctions(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ expression, want, fails string }{

@@ -8,8 +8,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// reference is reference(id, symbolic name or name[, version[, 'Full']]) of a deployment in the template, with its
-// outputs. What any other resource is only Azure knows.
+// reference implements reference(id, symbolic name or name[, version[, 'Full']]) for a deployment in
+// the template, and returns its outputs. The properties of any other resource are known only to Azure.
 func reference(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := words(args)
 	if err != nil {
@@ -30,7 +30,7 @@ func reference(s *template.Scope, at *document.Node, args []template.Value) (tem
 	return s.MakeObject(at, []template.Field{{Key: "outputs", Value: outputs}, {Key: "properties", Value: inner}})
 }
 
-// resourceInfo is resourceInfo(symbolic name): the id, the type and the name of a resource in the template.
+// resourceInfo implements resourceInfo(symbolic name): the id, the type and the name of a resource in the template.
 func resourceInfo(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	word, err := args[0].Word()
 	if err != nil {

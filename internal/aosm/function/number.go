@@ -72,7 +72,7 @@ func divide(do func(z, x, y *big.Int) *big.Int) func(*template.Scope, *document.
 	}
 }
 
-// extreme is the least or the greatest of numbers, or of an array of numbers.
+// extreme returns a function for the least or the greatest of numbers, or of an array of numbers.
 func extreme(of func([]int) int) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		if args[0].IsArray() {
@@ -97,7 +97,7 @@ func extreme(of func([]int) int) func(*template.Scope, *document.Node, []templat
 	}
 }
 
-// compare compares two numbers, or two texts.
+// compare returns a function that compares two numbers, or two texts.
 func compare(judge func(int) bool) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		x, errX := args[0].Integer()

@@ -31,8 +31,8 @@ func createObject(s *template.Scope, at *document.Node, args []template.Value) (
 	return s.MakeObject(at, all)
 }
 
-// merge joins objects: of members of the same name the last one counts, and with deep set objects among them
-// are joined in their turn, as union() does.
+// merge joins objects: a later member replaces an earlier one of the same name. If
+// deep is set, two members that are objects are joined instead, as union() does.
 func merge(s *template.Scope, at *document.Node, objects []template.Value, deep bool) (template.Value, error) {
 	done, err := s.Deeper()
 	if err != nil {
@@ -61,7 +61,7 @@ func merge(s *template.Scope, at *document.Node, objects []template.Value, deep 
 	return s.MakeObject(at, all)
 }
 
-// membersToJoin are the members of an object; it fails for anything else.
+// membersToJoin returns the members of an object; it fails for any other value.
 func membersToJoin(o template.Value) ([]template.Field, error) {
 	if o.Node == nil || o.Kind != document.Object {
 		return nil, errors.New("union() joins arrays with arrays, or objects with objects, alone")
@@ -69,7 +69,7 @@ func membersToJoin(o template.Value) ([]template.Field, error) {
 	return o.Members()
 }
 
-// over is one member over another of the same name.
+// over returns a member placed over an earlier one of the same name.
 func over(s *template.Scope, at *document.Node, below, above template.Field, deep bool) (template.Field, error) {
 	if !deep {
 		return above, nil
@@ -77,7 +77,7 @@ func over(s *template.Scope, at *document.Node, below, above template.Field, dee
 	a, errA := below.Value.Resolve()
 	b, errB := above.Value.Resolve()
 	if errA != nil || errB != nil || a.Node == nil || b.Node == nil || a.Kind != document.Object || b.Kind != document.Object {
-		return above, nil // what cannot be decided is reported where it matters
+		return above, nil // an error is reported where the value is used
 	}
 	merged, err := merge(s, at, []template.Value{a, b}, true)
 	return template.Field{Key: above.Key, Value: merged}, err
@@ -98,7 +98,7 @@ func shallowMerge(s *template.Scope, at *document.Node, args []template.Value) (
 	return merge(s, at, all, false)
 }
 
-// common has the members that are equal in all objects.
+// common returns an object of the members that are equal in all objects.
 func common(s *template.Scope, at *document.Node, objects []template.Value) (template.Value, error) {
 	all, err := objects[0].Members()
 	if err != nil {
@@ -115,7 +115,7 @@ func common(s *template.Scope, at *document.Node, objects []template.Value) (tem
 	return s.MakeObject(at, all)
 }
 
-// sameIn are the members that an object has with the same value.
+// sameIn returns the members that an object has with the same value.
 func sameIn(all []template.Field, o template.Value) ([]template.Field, error) {
 	var kept []template.Field
 	for _, m := range all {
@@ -134,7 +134,7 @@ func sameIn(all []template.Field, o template.Value) ([]template.Field, error) {
 	return kept, nil
 }
 
-// itemsOf is an object as an array of its members, each with key and value, in the order of their names.
+// itemsOf returns an array of an object's members, each with key and value, sorted by name.
 func itemsOf(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	members, err := sorted(args[0])
 	if err != nil {
@@ -176,7 +176,7 @@ func sorted(v template.Value) ([]template.Field, error) {
 	return members, err
 }
 
-// tryGet is a member of a member, or item of an item; null where none exists.
+// tryGet returns a member or an item, found step by step; null if it does not exist.
 func tryGet(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	v := args[0]
 	for _, step := range args[1:] {

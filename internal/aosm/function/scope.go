@@ -12,8 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// copyIndex is the turn of the loop of its name. Without a name it is that of the resource that it stands in, as
-// Bicep writes it; only where no resource is repeated is it that of the output or property.
+// copyIndex returns the index of the loop with a name. Without a name it is the index of the enclosing
+// resource's loop, as Bicep writes it, or of the innermost loop if no resource is in a loop.
 func copyIndex(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	name, offset := "", 0
 	for _, a := range args {
@@ -34,7 +34,7 @@ func copyIndex(s *template.Scope, at *document.Node, args []template.Value) (tem
 	return s.Make(at, document.Number, strconv.Itoa(l.Index+offset))
 }
 
-// idOf is resourceId([subscription,] [group,] type, name...).
+// idOf implements resourceId([subscription,] [group,] type, name...).
 func idOf(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := words(args)
 	if err != nil {
@@ -54,7 +54,7 @@ func idOf(s *template.Scope, at *document.Node, args []template.Value) (template
 	return makeID(s, at, "/subscriptions/"+subscription+"/resourceGroups/"+group, all[i], all[i+1:])
 }
 
-// extensionID is extensionResourceId(id, type, name...).
+// extensionID implements extensionResourceId(id, type, name...).
 func extensionID(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := words(args)
 	if err != nil {
@@ -63,7 +63,7 @@ func extensionID(s *template.Scope, at *document.Node, args []template.Value) (t
 	return makeID(s, at, all[0], all[1], all[2:])
 }
 
-// subscriptionID is subscriptionResourceId([subscription,] type, name...).
+// subscriptionID implements subscriptionResourceId([subscription,] type, name...).
 func subscriptionID(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := words(args)
 	if err != nil {
@@ -76,7 +76,7 @@ func subscriptionID(s *template.Scope, at *document.Node, args []template.Value)
 	return makeID(s, at, "/subscriptions/"+subscription, all[0], all[1:])
 }
 
-// tenantID is tenantResourceId(type, name...).
+// tenantID implements tenantResourceId(type, name...).
 func tenantID(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := words(args)
 	if err != nil {

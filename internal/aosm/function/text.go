@@ -23,7 +23,7 @@ var textFunctions = map[string]Function{
 	"base64tojson": {1, 1, base64ToJSON},
 }
 
-// worded changes a text, character by character.
+// worded returns a function that changes a text character by character.
 func worded(change func(string) string) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		w, err := args[0].Word()
@@ -34,7 +34,7 @@ func worded(change func(string) string) func(*template.Scope, *document.Node, []
 	}
 }
 
-// encoded changes a text that does not depend on the deployment.
+// encoded returns a function that changes a text, and fails if the text depends on the deployment.
 func encoded(change func(string) (string, error)) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		all, err := KnownWords(args)
@@ -99,7 +99,7 @@ func concat(s *template.Scope, at *document.Node, args []template.Value) (templa
 	return joined(s, at, all, "")
 }
 
-// joined joins texts.
+// joined joins texts within the bounds of the session.
 func joined(s *template.Scope, at *document.Node, all []string, between string) (template.Value, error) {
 	size := len(all) * len(between)
 	for _, w := range all {
@@ -134,8 +134,8 @@ func join(s *template.Scope, at *document.Node, args []template.Value) (template
 	return joined(s, at, all, between)
 }
 
-// split is split(text, delimiter) or split(text, array of delimiters). No part of an id that only a
-// deployment knows has a slash in it.
+// split implements split(text, delimiter) and split(text, array of delimiters). It splits
+// texts that depend on the deployment only by a slash: no unknown part of an id contains one.
 func split(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	in, err := args[0].Word()
 	if err != nil {
@@ -168,7 +168,7 @@ func split(s *template.Scope, at *document.Node, args []template.Value) (templat
 	return s.MakeArray(at, all)
 }
 
-// cut splits texts.
+// cut splits each of several texts.
 func cut(s *template.Scope, parts []string, by string) ([]string, error) {
 	var all []string
 	for _, p := range parts {
@@ -208,7 +208,7 @@ func substring(s *template.Scope, at *document.Node, args []template.Value) (tem
 	return s.Make(at, document.Text, string(runes[start:start+size]))
 }
 
-// padLeft is padLeft(text, length[, character]).
+// padLeft implements padLeft(text, length[, character]).
 func padLeft(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := KnownWords(args)
 	if err != nil {
@@ -259,7 +259,7 @@ func format(s *template.Scope, at *document.Node, args []template.Value) (templa
 	return s.Make(at, document.Text, b.String())
 }
 
-// formatted are the arguments of format(), of which an array or object is written as JSON.
+// formatted returns the arguments of format(). An array or object is written as JSON.
 func formatted(args []template.Value) ([]string, error) {
 	all := make([]string, len(args))
 	for i, a := range args {
@@ -270,7 +270,7 @@ func formatted(args []template.Value) ([]string, error) {
 		if i == 0 {
 			return nil, err
 		}
-		if !a.There() { // as in .NET
+		if !a.There() { // formatted as "", as in .NET
 			continue
 		}
 		if all[i], err = a.Rendered(); err != nil {

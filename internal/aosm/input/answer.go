@@ -38,7 +38,7 @@ func isTemplate(d *document.Node) bool {
 	return d.Member("resources") != nil && d.Member("id") == nil && d.Member("type") == nil
 }
 
-// readAnswer reads what the az command line or the REST API says: a resource, several, or a page of them.
+// readAnswer reads the output of az or the REST API: one resource, a list, or a page of a list.
 func (c *collector) readAnswer(v template.Value) {
 	v.Open()
 	if v.Kind == document.Array {
@@ -61,7 +61,7 @@ func (c *collector) readAnswer(v template.Value) {
 	c.readOne(v)
 }
 
-// tellMore tells that an answer is one page of several.
+// tellMore reports that an answer is one page of several.
 func (c *collector) tellMore(v template.Value) {
 	for _, name := range []string{"nextLink", "skip_token", "$skipToken"} {
 		if next := v.Get(name); next.There() && next.Text != "" {
@@ -106,7 +106,7 @@ func (c *collector) readIdentified(v template.Value) {
 	c.addAnswer(Resource{ID: id, Named: raw.Text, Value: v})
 }
 
-// readNamed reads a resource without an id. A type and a name are enough where there is nothing above it.
+// readNamed reads a resource without an id. A type and a name are enough for a resource without a parent.
 func (c *collector) readNamed(v template.Value) {
 	typ, name := v.Get("type").AsText(), v.Get("name").AsText()
 	id, err := arm.Identify(arm.ID{}, typ, name)
@@ -123,8 +123,8 @@ func (c *collector) readNamed(v template.Value) {
 	}
 }
 
-// tellUndeclared reports values for parameters that no template declares. A file of values can be for other
-// templates, too; who types a name means it.
+// tellUndeclared reports values for parameters that no template declares: as Ignored for a value
+// from a file, which can be for other templates, and as NotMapped for a name on the command line.
 func (c *collector) tellUndeclared(declared map[string]bool) {
 	for _, name := range c.options.Parameters.names() {
 		if declared[name] {

@@ -21,7 +21,7 @@ const (
 	manifestType = "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests"
 )
 
-// templateOf is a template with resources, and sections before them.
+// templateOf returns a template with resources, and other sections before them.
 func templateOf(sections string, resources ...string) string {
 	return `{"$schema": "deploymentTemplate.json#", ` + sections + `"resources": [` + strings.Join(resources, ", ") + `]}`
 }
@@ -30,7 +30,7 @@ func resource(name, more string) string {
 	return `{"type": "` + manifestType + `", "apiVersion": "2025-03-30", "name": "` + name + `"` + more + `}`
 }
 
-// collected are the resources of some files, each with the version of its API, and what is to know of them.
+// collected returns the resources of some files, each with its API version, and the findings.
 func collected(t *testing.T, o Options, files ...Source) (found, findings []string, err error) {
 	t.Helper()
 	documents, err := Read(files)
@@ -58,14 +58,14 @@ const (
 	aManifest  = "microsoft.hybridnetwork/publishers/artifactstores/artifactmanifests p/s/m"
 )
 
-// TestCollect: the resources of answers and templates, in every form, and what cannot be taken for one.
+// TestCollect collects the resources of answers and templates in every form, and reports what is not a resource.
 func TestCollect(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason, input string
 		options       Options
 		found         []string
-		says          string // the only finding; "" for none
+		says          string // the only finding; "" if there is none
 	}{
 		"Answer":     {reason: "what az show prints", input: publisher, found: []string{aPublisher}},
 		"List":       {reason: "what az list prints", input: "[" + publisher + ", " + manifest + "]", found: []string{aPublisher, aManifest}},
@@ -134,7 +134,7 @@ func set(t *testing.T, pair string) (p Parameters) {
 
 func file(name, data string) Source { return Source{Name: name, Data: []byte(data)} }
 
-// TestFiles: which values a template of several files is given, and which input cannot be used.
+// TestFiles checks which values each of several templates gets, and which input is unusable.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	of := func(store string) string {

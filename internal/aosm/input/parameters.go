@@ -12,21 +12,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// Parameters are the values that a template's parameters are given.
+// Parameters are values for the parameters of templates.
 type Parameters struct {
 	given map[string]setting
 }
 
-// setting is one value, with the parameter's name as it was written.
+// setting is one value, with the parameter's name as written.
 type setting struct {
 	name  string
 	value *document.Node
-	// shared is true for a value of a file, which can be for other templates, too.
+	// shared is set for a value from a file, which can also be for other templates.
 	shared bool
 }
 
-// Set gives one parameter a value, written NAME=VALUE. A later value of the same name, in any case,
-// replaces an earlier one. A value for a parameter that is not text is JSON.
+// Set sets one parameter, written NAME=VALUE. A later value of the same name, in any case,
+// replaces an earlier one. The value of a parameter that is not text is written as JSON.
 func (p *Parameters) Set(pair string) error {
 	name, text, ok := strings.Cut(pair, "=")
 	if !ok || name == "" {
@@ -36,8 +36,8 @@ func (p *Parameters) Set(pair string) error {
 	return nil
 }
 
-// Read gives parameters the values of a parameter file: ARM's, or the names and values that az aosm writes.
-// Errors wrap ErrInput.
+// Read sets the parameters of a parameter file: ARM's form, or the names
+// and values that az aosm writes. Errors wrap ErrInput or come from r.
 func (p *Parameters) Read(r io.Reader) error {
 	data, err := document.Read(r)
 	if err != nil {
@@ -68,7 +68,7 @@ func (p *Parameters) readDocument(root *document.Node) error {
 	return p.readMembers(root, false)
 }
 
-// isEntry reports whether a node gives a parameter its value as ARM writes it.
+// isEntry reports whether a node is a parameter's value in ARM's form.
 func isEntry(n *document.Node) bool {
 	if n.Kind != document.Object || (n.Member("value") == nil && n.Member("reference") == nil) {
 		return false
@@ -78,7 +78,7 @@ func isEntry(n *document.Node) bool {
 	})
 }
 
-// readMembers reads the members of an object of parameters. With strict set, each is an entry as ARM writes it.
+// readMembers reads the members of an object of parameters. If strict is set, each must be in ARM's form.
 func (p *Parameters) readMembers(root *document.Node, strict bool) error {
 	for _, m := range root.Items {
 		v := m
@@ -107,7 +107,7 @@ func (p *Parameters) put(g setting) {
 	p.given[arm.Fold(g.name)] = g
 }
 
-// over are the parameters with those of others below them.
+// over returns the parameters with those of others where p has none.
 func (p Parameters) over(others Parameters) Parameters {
 	all := maps.Clone(others.given)
 	if all == nil {
@@ -117,7 +117,7 @@ func (p Parameters) over(others Parameters) Parameters {
 	return Parameters{given: all}
 }
 
-// differs returns the name of a parameter that others give another value.
+// differs returns the name of a parameter that has another value in others.
 func (p Parameters) differs(others Parameters) (string, bool) {
 	for _, name := range others.names() {
 		mine, ok := p.given[name]
@@ -134,10 +134,10 @@ func (p Parameters) differs(others Parameters) (string, bool) {
 	return "", false
 }
 
-// names are the folded names of the parameters that are given, sorted.
+// names returns the folded names of the parameters, sorted.
 func (p *Parameters) names() []string { return slices.Sorted(maps.Keys(p.given)) }
 
-// values are the parameters as a template takes them.
+// values returns the parameters as NewTemplate takes them.
 func (p *Parameters) values(s *template.Session) map[string]template.Value {
 	all := make(map[string]template.Value, len(p.given))
 	for name, g := range p.given {

@@ -12,15 +12,15 @@ import (
 // Resource is one AOSM resource in the input.
 type Resource struct {
 	ID       arm.ID
-	Named    string // the id as it was written, "" where a template has only a name
-	API      string // its API version, "" where it is not known
-	Template bool   // a template has it, not an answer
+	Named    string // the id as written, "" if a template has only a name
+	API      string // its API version, "" if it is not known
+	Template bool   // the resource is in a template, not in an answer
 	Value    template.Value
-	// Also is the same resource elsewhere in the input, with other content.
+	// Also are other contents of the same resource in the input.
 	Also []Resource
 }
 
-// Properties are a resource's own members. The az command line lifts them up to the resource itself.
+// Properties returns a resource's own members. The az command line writes them at the level of the resource.
 func (r Resource) Properties() template.Value {
 	if p := r.Value.Get("properties"); p.There() {
 		if p, err := p.Resolve(); err == nil {
@@ -30,14 +30,14 @@ func (r Resource) Properties() template.Value {
 	return r.Value
 }
 
-// Options are what the documents do not say of themselves.
+// Options are what the documents do not say.
 type Options struct {
-	// Parameters of templates, beyond the defaults that these have.
+	// Parameters are the values of the templates' parameters, in place of their defaults.
 	Parameters Parameters
-	// APIVersion is the one that answers are of, which do not say it; "" where it is not known.
+	// APIVersion is the API version of answers, which do not contain it; "" if it is not known.
 	APIVersion string
-	// APIVersions are those of a store's manifests by STORE or PUBLISHER/STORE, or of one manifest by
-	// PUBLISHER/STORE/MANIFEST, in lower case. They go before APIVersion.
+	// APIVersions are the API versions of a store's manifests by STORE or PUBLISHER/STORE, or
+	// of one manifest by PUBLISHER/STORE/MANIFEST, in lower case. They override APIVersion.
 	APIVersions map[string]string
 }
 
@@ -48,29 +48,29 @@ type collector struct {
 	options Options
 
 	found []Resource
-	// byKey has where in found the resource of a key is.
+	// byKey has the index in found of the resource with a key.
 	byKey map[string]int
-	// apis are the API versions given that a resource took.
+	// apis are the given API versions that a resource has used.
 	apis  map[string]bool
-	stray bool // the document that is read was found in a directory
+	stray bool // the document being read was found in a directory
 }
 
-// Collect finds the resources of all documents, templates and answers alike. It returns them, each once, with the
-// API versions given that one of them took.
+// Collect finds the resources of all documents, templates and answers alike. It
+// returns each resource once, and the given API versions that a resource has used.
 func Collect(documents []*Document, o Options, s *template.Session, r *finding.Report) (found []Resource, apis map[string]bool) {
 	c := &collector{Report: r, session: s, options: o, byKey: map[string]int{}, apis: map[string]bool{}}
 	c.readDocuments(documents)
 	return c.found, c.apis
 }
 
-// addAnswer notes a resource of an answer.
+// addAnswer adds a resource of an answer.
 func (c *collector) addAnswer(r Resource) {
 	c.setAPI(&r)
 	c.addResource(r)
 }
 
-// addResource notes a resource. The same one again is the same, or the other of an answer and a template, or a
-// contradiction. What is taken does not depend on the order.
+// addResource adds a resource. If the input has the resource already, the two have the same content, are
+// an answer and a template, or contradict each other. Which content is taken does not depend on the order.
 func (c *collector) addResource(r Resource) {
 	i, again := c.byKey[r.ID.Key()]
 	if !again {
@@ -101,8 +101,8 @@ func (c *collector) addResource(r Resource) {
 	*first = taken
 }
 
-// prefers reports whether one of two contents of a resource is taken: an answer, which is what there is, before
-// a template; else the longer one.
+// prefers reports whether content a is taken rather than b: an answer, which
+// describes an existing resource, before a template; else the longer text.
 func prefers(a Resource, textA string, b Resource, textB string) bool {
 	if a.Template != b.Template {
 		return b.Template
@@ -110,8 +110,7 @@ func prefers(a Resource, textA string, b Resource, textB string) bool {
 	return cmp.Or(cmp.Compare(len(textA), len(textB)), strings.Compare(textA, textB)) > 0
 }
 
-// setAPI is the API version of an answer: that which was given for it, which it says itself, or which was
-// given for all.
+// setAPI sets the API version of an answer: the one given for it, else the one that it contains, else the one given for all.
 func (c *collector) setAPI(r *Resource) {
 	names := []string{}
 	for _, name := range r.ID.Names {

@@ -12,12 +12,12 @@ import (
 
 // Source is one file of an import.
 type Source struct {
-	// Name is how the paths of findings begin; "" for the only one. A parameter file x.parameters.json gives
-	// its values to the template x.json beside it, or to all templates where none exists.
+	// Name begins the paths of findings; "" for an only file. A parameter file x.parameters.json is
+	// for the template x.json in the same folder, or for all templates if that one does not exist.
 	Name string
-	// Data is what the file contains, at most MaxBytes in all files.
+	// Data is the content of the file. All files together have at most MaxBytes.
 	Data []byte
-	// Stray says that the file was found in a directory: it is not a loss if it has nothing of AOSM.
+	// Stray is set for a file found in a directory: such a file without anything of AOSM is only noted.
 	Stray bool
 }
 
@@ -25,14 +25,14 @@ type Source struct {
 type Document struct {
 	*document.Node
 	source string
-	// template says that it is a template, which given are values for.
+	// template is set if the document is a template; given are the values for its parameters.
 	template, stray bool
 
 	given Parameters
 }
 
-// Read reads the documents of all files within the bounds of one input, the templates with the values of the
-// parameter files among them. Errors wrap ErrInput.
+// Read parses the documents of all files within the bounds of one input, and
+// gives the templates the values of the parameter files. Errors wrap ErrInput.
 func Read(sources []Source) ([]*Document, error) {
 	documents, err := readSources(sources)
 	if err != nil {
@@ -47,7 +47,7 @@ func Read(sources []Source) ([]*Document, error) {
 	return documents, nil
 }
 
-// readSources reads the documents of all files within the bounds of one input. Errors wrap ErrInput.
+// readSources parses the documents of all files within the bounds of one input. Errors wrap ErrInput.
 func readSources(sources []Source) ([]*Document, error) {
 	var all []*Document
 	size, values := 0, 0
@@ -80,8 +80,8 @@ func readSources(sources []Source) ([]*Document, error) {
 	return all, nil
 }
 
-// unwrapped is a template, which can be in what `az group export`, the request of a deployment or a template
-// spec has around it, with the values that are given there; or any other document as it is.
+// unwrapped returns the document of a node. A template may be wrapped by `az group export`, the request of a
+// deployment, or a template spec; unwrapped removes the wrapping, and keeps the values for parameters in it.
 func unwrapped(n *document.Node, source string) *Document {
 	d := &Document{Node: n, source: source, template: isTemplate(n)}
 	if d.template {
@@ -95,7 +95,7 @@ func unwrapped(n *document.Node, source string) *Document {
 			}
 			d.Node, d.template = inner, true
 			if given := around.Member("parameters"); given != nil && given.Kind == document.Object {
-				_ = d.given.readMembers(given, true) // one without a value is reported where it matters
+				_ = d.given.readMembers(given, true) // a missing value is reported at the parameter's use
 			}
 			return d
 		}
@@ -103,7 +103,7 @@ func unwrapped(n *document.Node, source string) *Document {
 	return d
 }
 
-// isParameterFile reports whether a document gives parameters values.
+// isParameterFile reports whether a document has values for parameters.
 func isParameterFile(d *Document) bool {
 	if d.Kind != document.Object || d.template {
 		return false
@@ -117,8 +117,8 @@ func isParameterFile(d *Document) bool {
 
 const parametersFile = ".parameters.json"
 
-// giveParameters takes the parameter files out of the documents, and gives their values to the templates.
-// Without a template they stay, and are reported.
+// giveParameters removes the parameter files from the documents, and gives their values to
+// the templates. If the input has no template, the parameter files remain, and are reported.
 func giveParameters(documents []*Document) ([]*Document, error) {
 	if !slices.ContainsFunc(documents, func(d *Document) bool { return d.template }) {
 		return documents, nil
@@ -131,7 +131,7 @@ func giveParameters(documents []*Document) ([]*Document, error) {
 			others = append(others, d)
 		}
 	}
-	for _, own := range []bool{true, false} { // what is for one template alone counts more
+	for _, own := range []bool{true, false} { // a template's own file overrides the others
 		if err := giveValues(files, others, own); err != nil {
 			return nil, err
 		}
@@ -139,8 +139,8 @@ func giveParameters(documents []*Document) ([]*Document, error) {
 	return others, nil
 }
 
-// giveValues gives templates the values of their own files, or of those that are for all. Two files that
-// contradict each other are an error: their order says nothing.
+// giveValues gives templates the values of their own files, or of those for all templates. Two
+// files that contradict each other are an error, because the order of files has no meaning.
 func giveValues(files, documents []*Document, own bool) error {
 	given := map[*Document]Parameters{}
 	for _, f := range files {
@@ -165,7 +165,7 @@ func giveValues(files, documents []*Document, own bool) error {
 	return nil
 }
 
-// partners are the templates that a parameter file is for: its own, beside it, or all.
+// partners returns the templates that a parameter file is for: its own in the same folder, or all.
 func partners(file *Document, documents []*Document) (templates []*Document, paired bool) {
 	dir, base := filepath.Dir(file.source), arm.Fold(filepath.Base(file.source))
 	base, named := strings.CutSuffix(base, parametersFile)

@@ -9,14 +9,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-// readTemplate finds the resources of a template. Its expressions are evaluated in the value's scope;
-// to says what it is deployed to.
+// readTemplate finds the resources of a template. Their expressions are evaluated in
+// the value's scope; to has the subscription and resource group of the deployment.
 func (c *collector) readTemplate(v template.Value, to *template.Template) {
 	v.Open()
 	c.readChildren(v, arm.ID{}, to)
 }
 
-// readChildren reads the resources of a template, or those in another resource: a list, or by symbolic name.
+// readChildren reads the resources of a template or of another resource, in a list or by symbolic name.
 func (c *collector) readChildren(v template.Value, parent arm.ID, to *template.Template) {
 	resources, err := v.Get("resources").Resolve()
 	switch {
@@ -37,7 +37,7 @@ func (c *collector) readChildren(v template.Value, parent arm.ID, to *template.T
 	}
 }
 
-// readTurns reads a resource of a template as often as its loop says.
+// readTurns reads a resource of a template once for each iteration of its loop.
 func (c *collector) readTurns(v template.Value, parent arm.ID, to *template.Template) {
 	turns := v.Get("copy")
 	if !turns.There() {
@@ -65,7 +65,7 @@ func (c *collector) readResource(v template.Value, parent arm.ID, to *template.T
 		return
 	}
 	if existing, err := v.Get("existing").Resolve(); err == nil && existing.There() && existing.Text == "true" {
-		v.Close() // named only; anyone who uses it names it by its id
+		v.Close() // it is only declared; references to it have its id
 		c.Tell(finding.Note, v.Node, "the template names it as existing, and does not make it")
 		return
 	}
@@ -103,7 +103,7 @@ func (c *collector) readResource(v template.Value, parent arm.ID, to *template.T
 	c.readChildren(v, id, to)
 }
 
-// deployed reports whether a resource's condition holds.
+// deployed reports whether a resource's condition is true or absent.
 func (c *collector) deployed(v template.Value) bool {
 	condition := v.Get("condition")
 	if !condition.There() {
@@ -125,7 +125,7 @@ func (c *collector) deployed(v template.Value) bool {
 	return yes
 }
 
-// readNested reads the template that a deployment within a template deploys.
+// readNested reads the template of a nested deployment.
 func (c *collector) readNested(v template.Value, to *template.Template) {
 	m, err := template.NewModule(v, to)
 	switch {

@@ -1,5 +1,5 @@
-// Package mention finds the definitions that the values of a template name.
+// Package mention finds references to definitions in the parameter values of a template.
 //
-// Contract: [Mentions.Scan] takes whole ids alone for names. A text that seems to name a definition and is not a whole id is
-// the reason that [Mentions.Unread] returns: nothing is guessed.
+// Contract: [Mentions.Scan] accepts only whole ids as references. For a text that seems to refer
+// to a definition but is not a whole id, [Mentions.Unread] returns the reason: nothing is guessed.
 package mention

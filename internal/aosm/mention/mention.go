@@ -11,17 +11,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// Mentions are the definitions that values name.
+// Mentions are the definitions that values refer to.
 type Mentions struct {
 	// IDs are whole ids of definitions, each once.
 	IDs  []arm.ID
 	seen map[string]bool
-	// path and name say of the first text that is meant as a whole id, and of the first that only seems to
-	// name a definition, why they are none.
+	// path is why the first text that is meant as a whole id is not one. name is why
+	// the first other text or member that seems to refer to a definition does not.
 	path, name error
 }
 
-// Unread says why something that names a definition cannot be read; a name alone matters where no whole id is.
+// Unread returns why a reference to a definition cannot be read. A text
+// that is not meant as a whole id matters only if there is no whole id.
 func (m *Mentions) Unread() error {
 	if m.path != nil || len(m.IDs) > 0 {
 		return m.path
@@ -30,16 +31,16 @@ func (m *Mentions) Unread() error {
 }
 
 var (
-	// mention is what a member that names a definition is called, or contains.
+	// mention matches the name of a member that refers to a definition.
 	mention = regexp.MustCompile(`(?i)networkfunctiondefinition|nfdv|nfd_?version|nfdg|nfd_?group`)
-	// path is what a text that is meant as a whole id contains.
+	// path matches a text that is meant as a whole id.
 	path = regexp.MustCompile(`(?i)/networkfunctiondefinition`)
 )
 
-// maxTexts is how deep JSON is read that lies as a text in JSON.
+// maxTexts is how many levels of JSON within texts of JSON are read.
 const maxTexts = 4
 
-// Scan reads a text of JSON, or of members alone as in some public examples.
+// Scan reads a text that is JSON, or members without an object, as in some public examples.
 func (m *Mentions) Scan(s string) {
 	documents, err := document.Parse([]byte(s))
 	if err != nil || (len(documents) > 1 && documents[0].Kind == document.Text) {
@@ -54,7 +55,7 @@ func (m *Mentions) Scan(s string) {
 	}
 }
 
-// doubt notes a text, or the name of a member, that cannot be read.
+// doubt records a text, or the name of a member, that cannot be read.
 func (m *Mentions) doubt(s string, err error) {
 	if into := &m.name; mention.MatchString(s) {
 		if path.MatchString(s) {
@@ -64,7 +65,7 @@ func (m *Mentions) doubt(s string, err error) {
 	}
 }
 
-// walk finds the ids among the texts of a node, and returns whether there is one.
+// walk finds the ids among the texts of a node, and reports whether there is one.
 func (m *Mentions) walk(n *document.Node, depth int) bool {
 	if n.Kind == document.Text {
 		return m.read(n.Text, depth)
@@ -83,7 +84,7 @@ func (m *Mentions) walk(n *document.Node, depth int) bool {
 	return found
 }
 
-// read reads one text, which can be an id, or JSON in its turn.
+// read reads one text, which is an id or JSON, and reports whether it has an id.
 func (m *Mentions) read(s string, depth int) bool {
 	if inner := strings.TrimSpace(s); depth < maxTexts && (strings.HasPrefix(inner, "{") || strings.HasPrefix(inner, "[")) {
 		if documents, err := document.Parse([]byte(s)); err == nil && len(documents) == 1 {
@@ -111,7 +112,7 @@ func (m *Mentions) read(s string, depth int) bool {
 	return false
 }
 
-// noID says why a value is not a whole id.
+// noID returns why a value is not a whole id.
 func noID(n *document.Node) error {
 	if n.Kind == document.Text && arm.Placeholders.MatchString(n.Text) {
 		return arm.ErrFilledIn

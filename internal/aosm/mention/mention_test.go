@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
-// TestScan: whole ids alone are names, and what only seems to be one is said.
+// TestScan checks that only whole ids are taken as references, and that other mentions of definitions give a reason.
 func TestScan(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/"

@@ -8,22 +8,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// Module is a deployment within a template: the template that it deploys, and in which scope its expressions
-// are evaluated.
+// Module is a deployment within a template: the template that it deploys,
+// and the scope in which that template's expressions are evaluated.
 type Module struct {
 	name, symbol string
-	// symbolic is true where the template's resources have symbolic names.
+	// symbolic is set if the template's resources have symbolic names.
 	symbolic bool
 	Body     *document.Node
 	Scope    *Scope
-	// To is where it deploys to.
+	// To has the subscription and resource group to which it deploys.
 	To *Template
 }
 
-// ErrNotInInput is the reason for a deployment whose template is elsewhere.
+// ErrNotInInput is the error for a deployment whose template is not in the input.
 var ErrNotInInput = errors.New("the template that it deploys is not in the input; import it, too")
 
-// called is what reference() takes: the symbolic name where the template has such, and else the name.
+// called returns the name that reference() takes: the symbolic name if the template has symbolic names, else the name.
 func (m *Module) called() string {
 	if m.symbolic {
 		return m.symbol
@@ -31,7 +31,8 @@ func (m *Module) called() string {
 	return m.name
 }
 
-// NewModule reads a deployment that is deployed to what a template is deployed to, unless it says otherwise.
+// NewModule reads a nested deployment. It deploys to the same subscription
+// and resource group as the outer template, unless it has its own.
 func NewModule(v Value, to *Template) (*Module, error) {
 	p, err := v.Get("properties").Resolve()
 	if err != nil {
@@ -62,13 +63,13 @@ func NewModule(v Value, to *Template) (*Module, error) {
 		}
 	}
 	d := &Module{Body: inner.Node, To: t, Scope: v.Scope}
-	if arm.Fold(options.Get("scope").AsText()) == "inner" { // ARM's default: its expressions are the outer template's
+	if arm.Fold(options.Get("scope").AsText()) == "inner" { // by ARM's default, expressions have the outer template's scope
 		d.Scope = &Scope{Session: v.Scope.Session, Template: t}
 	}
 	return d, nil
 }
 
-// givenIn are the values that a nested deployment gives its template's parameters.
+// givenIn returns the values that a nested deployment gives its template's parameters.
 func givenIn(parameters Value) map[string]Value {
 	given := map[string]Value{}
 	parameters.Close()
@@ -84,10 +85,10 @@ func givenIn(parameters Value) map[string]Value {
 	return given
 }
 
-// FindModule finds a deployment in the template by its id, or by what it is called.
+// FindModule finds a deployment in the template by its id, symbolic name or name.
 func (s *Scope) FindModule(word string) (*Module, error) {
 	elsewhere := errors.New("what reference() says is known at deployment only; import what `az ... show` prints after the deployment")
-	id, _, notID := arm.SplitID(word) // its name can contain what only the deployment knows, the same in both places
+	id, _, notID := arm.SplitID(word) // its name can have a part that only a deployment knows
 	if notID == nil && id.Type() != arm.TypeDeployment {
 		return nil, elsewhere
 	}
@@ -118,7 +119,7 @@ func (s *Scope) FindModule(word string) (*Module, error) {
 	return found, nil
 }
 
-// modulesOf reads the deployments of the template, once.
+// modulesOf returns the deployments of the template, which it reads once.
 func (s *Scope) modulesOf() ([]*Module, error) {
 	t := s.Template
 	if t.modules != nil {
@@ -132,7 +133,7 @@ func (s *Scope) modulesOf() ([]*Module, error) {
 	all := []*Module{}
 	err := t.EachResource(func(symbol string, v Value) error {
 		if typ, err := v.Get("type").Resolve(); err != nil || arm.Fold(typ.AsText()) != arm.TypeDeployment {
-			return nil // it is reported where it is read
+			return nil // reported where the resource is read
 		}
 		name, err := v.Get("name").Resolve()
 		if err != nil {
@@ -150,8 +151,8 @@ func (s *Scope) modulesOf() ([]*Module, error) {
 	return all, err
 }
 
-// EachResource calls a function for each resource of a template, as often as its loop turns, with its
-// symbolic name.
+// EachResource calls a function for each resource of a template,
+// once for each iteration of its loop, with its symbolic name.
 func (t *Template) EachResource(do func(symbol string, v Value) error) error {
 	if t.resources.Node == nil {
 		return nil
@@ -167,7 +168,7 @@ func (t *Template) EachResource(do func(symbol string, v Value) error) error {
 	return nil
 }
 
-// eachTurn calls a function for each turn of a resource.
+// eachTurn calls a function for each iteration of a resource's loop.
 func eachTurn(symbol string, v Value, do func(symbol string, v Value) error) error {
 	turns := v.Get("copy")
 	if !turns.There() {
@@ -176,7 +177,7 @@ func eachTurn(symbol string, v Value, do func(symbol string, v Value) error) err
 	count, err := turns.Count()
 	name, nameErr := turns.Get("name").Resolve()
 	if err != nil || nameErr != nil {
-		return nil // it is reported where it is read
+		return nil // reported where the resource is read
 	}
 	for i := range count {
 		if err := do(fmt.Sprintf("%s[%d]", symbol, i), Value{Node: v.Node, Scope: v.Scope.Turn(Loop{Name: name.AsText(), Index: i, Resource: true})}); err != nil {
@@ -186,7 +187,7 @@ func eachTurn(symbol string, v Value, do func(symbol string, v Value) error) err
 	return nil
 }
 
-// Outputs is an object of the outputs of a deployment, each with its value.
+// Outputs returns an object of the outputs of a deployment, each with its value.
 func (m *Module) Outputs(s *Scope, at *document.Node) (Value, error) {
 	members, err := Value{Node: m.Body.Member("outputs"), Scope: m.Scope}.Members()
 	if err != nil {
@@ -207,7 +208,7 @@ func (m *Module) Outputs(s *Scope, at *document.Node) (Value, error) {
 	return s.MakeObject(at, all)
 }
 
-// Identified is the type, the name and the id of a resource of the template.
+// Identified returns the type, the name and the id of a resource of the template.
 func (s *Scope) Identified(v Value) (typ, name string, id arm.ID, err error) {
 	t, errType := v.Get("type").Resolve()
 	n, errName := v.Get("name").Resolve()

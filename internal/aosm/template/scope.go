@@ -7,19 +7,19 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// Scope is where a value's expressions look up what they name.
+// Scope is where the expressions of a value look up names.
 type Scope struct {
 	*Session
-	Template *Template // nil where no text is an expression
+	Template *Template // nil if texts are not expressions
 	Loop     *Loop
 	bound    *binding
 }
 
-// Loop is one turn of a copy loop.
+// Loop is one iteration of a copy loop.
 type Loop struct {
 	Name  string
 	Index int
-	// Resource is true for the loop of a resource, not of a property, variable or output.
+	// Resource is set for the loop of a resource, not of a property, variable or output.
 	Resource bool
 	outer    *Loop
 }
@@ -31,7 +31,7 @@ type binding struct {
 	outer *binding
 }
 
-// Turn is the scope of one turn of a loop.
+// Turn returns the scope of one iteration of a loop.
 func (s *Scope) Turn(l Loop) *Scope {
 	c := *s
 	l.outer = s.Loop
@@ -39,14 +39,15 @@ func (s *Scope) Turn(l Loop) *Scope {
 	return &c
 }
 
-// Bind is the scope with a variable of a lambda.
+// Bind returns the scope with a variable of a lambda.
 func (s *Scope) Bind(name string, v Value) *Scope {
 	c := *s
 	c.bound = &binding{name, v, s.bound}
 	return &c
 }
 
-// Named is the innermost loop of a name. Without a name it is the innermost of a resource, or else the innermost.
+// Named returns the innermost loop with a name. Without a name it
+// returns the innermost loop of a resource, or else the innermost loop.
 func (l *Loop) Named(name string) *Loop {
 	for o := l; o != nil; o = o.outer {
 		if name == "" && o.Resource || name != "" && arm.Fold(o.Name) == arm.Fold(name) {
@@ -59,7 +60,7 @@ func (l *Loop) Named(name string) *Loop {
 	return nil
 }
 
-// Variable is the innermost variable of a lambda by its name, in any case.
+// Variable returns the innermost variable of a lambda with a name, in any case.
 func (s *Scope) Variable(name string) (Value, bool) {
 	for b := s.bound; b != nil; b = b.outer {
 		if arm.Fold(b.name) == arm.Fold(name) {
@@ -69,7 +70,7 @@ func (s *Scope) Variable(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// Make makes a value in the place of a node. Nothing in it is an expression.
+// Make makes a value at the position of a node. Nothing in the value is an expression.
 func (s *Scope) Make(at *document.Node, k document.Kind, content string) (Value, error) {
 	n := &document.Node{Kind: k, Text: content, Parent: at.Parent, Key: at.Key, Index: at.Index, State: document.Opened}
 	return Value{Node: n, Scope: &Scope{Session: s.Session}}, s.Spend(1, len(content))
@@ -87,7 +88,7 @@ func (s *Scope) MakeArray(at *document.Node, items []Value) (Value, error) {
 	return v, err
 }
 
-// MakeObject makes an object of members. Of those of the same name the last one counts.
+// MakeObject makes an object of members. Of members with the same name the last one is used.
 func (s *Scope) MakeObject(at *document.Node, members []Field) (Value, error) {
 	if err := s.Spend(len(members), 200*len(members)); err != nil { // before it is made
 		return Value{}, err
@@ -107,12 +108,12 @@ func (s *Scope) MakeObject(at *document.Node, members []Field) (Value, error) {
 	return v, err
 }
 
-// Number makes a number in the place of a node.
+// Number makes a number at the position of a node.
 func (s *Scope) Number(at *document.Node, n int) (Value, error) {
 	return s.Make(at, document.Number, strconv.Itoa(n))
 }
 
-// Texts makes an object of texts. What else the object has at a deployment is not there.
+// Texts makes an object of texts. It lacks the other members that the object has at a deployment.
 func (s *Scope) Texts(at *document.Node, pairs ...string) (Value, error) {
 	var all []Field
 	for i := 0; i < len(pairs); i += 2 {
@@ -125,7 +126,7 @@ func (s *Scope) Texts(at *document.Node, pairs ...string) (Value, error) {
 	return s.MakeObject(at, all)
 }
 
-// place is a copy of a value's node in something that an expression makes. It keeps its scope.
+// place returns a copy of a value's node, in the value's scope, as a part of a value that an expression makes.
 func (s *Scope) place(v Value, parent *document.Node, key string, index int) *document.Node {
 	n := &document.Node{Kind: document.Null, Scope: &Scope{Session: s.Session}}
 	if v.Node != nil {

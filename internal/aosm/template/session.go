@@ -8,37 +8,37 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// The bounds of what a template's expressions make.
+// The bounds on what the expressions of an import make.
 const (
-	maxSteps = 8_000_000 // terms evaluated, values looked at and 64 bytes of text read, in one import
+	maxSteps = 8_000_000 // terms evaluated, values read and each 64 bytes of text read, in one import
 	maxMade  = 64 << 20  // bytes of text and of items made in one import
-	maxChain = 200       // parameters and variables that refer to others in turn
-	maxLoop  = 800       // turns of one loop, which is ARM's own bound
+	maxChain = 200       // depth of parameters and variables that refer to others
+	maxLoop  = 800       // iterations of one loop, which is ARM's own bound
 )
 
-// Evaluation evaluates an expression, without its brackets, in the place of a node.
+// Evaluation evaluates an expression, without its brackets, at the position of a node.
 type Evaluation func(s *Scope, expression string, at *document.Node) (Value, error)
 
-// Session is what one import has used of its bounds, and what became of its expressions.
+// Session counts what one import has used of its bounds, and keeps the results of its expressions.
 type Session struct {
 	steps, made, chain int
 	evaluate           Evaluation
-	// became has, by the node of an expression, the arrays and objects that it turned out to be.
+	// became has, by the node of an expression, the arrays and objects that resulted from it.
 	became map[*document.Node][]*document.Node
-	// resolved has the arrays and objects that expressions turned out to be, so that each is made once.
+	// resolved has the arrays and objects that resulted from expressions, so that each is made once.
 	resolved map[Value]Value
-	// Unknowns are the characters that stand for results of functions that only a deployment can call.
+	// Unknowns are the characters for results of functions that only a deployment can evaluate.
 	Unknowns arm.Unknowns
-	// Fatal is the first thing that makes the input unusable.
+	// Fatal is the first error that makes the input unusable.
 	Fatal error
 }
 
-// NewSession is the session of one import, whose expressions evaluate evaluates.
+// NewSession returns the session of one import, which evaluates expressions with evaluate.
 func NewSession(evaluate Evaluation) *Session {
 	return &Session{evaluate: evaluate, became: map[*document.Node][]*document.Node{}, resolved: map[Value]Value{}, Unknowns: arm.Unknowns{}}
 }
 
-// Spend counts steps, and bytes that are made. It fails, with ErrInput, beyond a bound.
+// Spend counts steps, and bytes that are made. It fails with ErrInput beyond a bound.
 func (s *Session) Spend(steps, made int) error {
 	s.steps += steps
 	s.made += made
@@ -48,7 +48,7 @@ func (s *Session) Spend(steps, made int) error {
 	return nil
 }
 
-// Fail keeps the first error that makes the input unusable, and reports whether err is one.
+// Fail reports whether an error makes the input unusable, and keeps the first one.
 func (s *Session) Fail(err error) bool {
 	if !errors.Is(err, document.ErrInput) {
 		return false
@@ -59,8 +59,7 @@ func (s *Session) Fail(err error) bool {
 	return true
 }
 
-// Deeper counts one level of values that refer to others. The caller calls the function that it returns
-// when it is done.
+// Deeper counts one level of values that refer to others. The caller calls the returned function at the end of the level.
 func (s *Session) Deeper() (func(), error) {
 	if s.chain++; s.chain > maxChain {
 		s.chain--
@@ -69,5 +68,5 @@ func (s *Session) Deeper() (func(), error) {
 	return func() { s.chain-- }, nil
 }
 
-// MadeOf are the arrays and objects that an expression turned out to be.
+// MadeOf returns the arrays and objects that resulted from an expression.
 func (s *Session) MadeOf(n *document.Node) []*document.Node { return s.became[n] }

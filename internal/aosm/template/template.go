@@ -8,18 +8,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// Template is one deployment template: what the expressions in it can name.
+// Template is one deployment template, with the names that its expressions can use.
 type Template struct {
-	// declared, variables and functions are its sections; types are those that it defines for parameters;
-	// given are the parameters' values, by folded name.
+	// declared (the parameters), variables, functions, types (the definitions) and resources
+	// are the template's sections. given are the parameters' values by folded name.
 	declared, variables, functions, types, resources Value
 
 	given map[string]Value
 	known map[string]outcome
 	busy  map[string]bool
-	// modules are the deployments in it; nil until one is looked up.
+	// modules are the deployments in the template; nil until one is looked up.
 	modules []*Module
-	// Subscription and group are what it is deployed to, unknown where it cannot know.
+	// Subscription and Group are where the template is deployed, or the characters for its own unknown scope.
 	Subscription, Group string
 }
 
@@ -28,7 +28,7 @@ type outcome struct {
 	err   error
 }
 
-// NewTemplate is the template that a node is, with its own parameters and variables.
+// NewTemplate returns the template of a node, with values for its parameters.
 func NewTemplate(s *Session, n *document.Node, given map[string]Value) *Template {
 	t := &Template{given: given, known: map[string]outcome{}, busy: map[string]bool{}, Subscription: arm.OwnSubscription, Group: arm.OwnGroup}
 	own := &Scope{Session: s, Template: t}
@@ -40,7 +40,7 @@ func NewTemplate(s *Session, n *document.Node, given map[string]Value) *Template
 	return t
 }
 
-// once evaluates a parameter or variable, and remembers what it is.
+// once evaluates a parameter or variable once, and keeps the result.
 func (t *Template) once(key string, what func() (Value, error)) (Value, error) {
 	if t.busy[key] {
 		return Value{}, fmt.Errorf("the %s refers to itself", arm.Clip(key))
@@ -55,7 +55,7 @@ func (t *Template) once(key string, what func() (Value, error)) (Value, error) {
 	return o.value, o.err
 }
 
-// Parameter is the value of a parameter: the one that is given, or else its default.
+// Parameter returns the value of a parameter: the given one, or else its default.
 func (t *Template) Parameter(name string) (Value, error) {
 	return t.once("parameter "+arm.Fold(name), func() (Value, error) {
 		declared := t.declared.Get(name)
@@ -75,19 +75,19 @@ func (t *Template) Parameter(name string) (Value, error) {
 	})
 }
 
-// typeOf is the type of a parameter, directly or through a type that the template defines.
+// typeOf returns the type of a parameter, directly or through a type that the template defines.
 func (t *Template) typeOf(declared Value) Value {
 	for range 8 {
 		name, ok := definitionName(declared.Get("$ref").AsText())
 		if !ok {
 			break
 		}
-		declared = Value{Node: t.types.Member(name), Scope: t.types.Scope} // not opened: types mean nothing else here
+		declared = Value{Node: t.types.Member(name), Scope: t.types.Scope} // not opened: definitions have no other use
 	}
 	return declared.Get("type")
 }
 
-// Variable is the value of a variable.
+// Variable returns the value of a variable.
 func (t *Template) Variable(name string) (Value, error) {
 	return t.once("variable "+arm.Fold(name), func() (Value, error) {
 		v := t.variables.Get(name)
@@ -101,10 +101,10 @@ func (t *Template) Variable(name string) (Value, error) {
 	})
 }
 
-// definitionName is the name of a type that a template defines, in a reference to it.
+// definitionName returns the name in a reference to a type that the template defines.
 func definitionName(ref string) (string, bool) { return strings.CutPrefix(ref, "#/definitions/") }
 
-// UserFunction is a function that the template itself declares, by its folded name with its namespace.
+// UserFunction returns a function that the template declares, by its folded name with its namespace.
 func (s *Scope) UserFunction(name string) (Value, bool) {
 	namespace, member, ok := strings.Cut(name, ".")
 	if !ok {
@@ -121,8 +121,8 @@ func (s *Scope) UserFunction(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// CallUser evaluates what a function that the template declares returns. It sees its own parameters, and
-// the other functions.
+// CallUser returns the output of a function that the template declares.
+// The function can use only its own parameters, and the other functions.
 func (s *Scope) CallUser(name string, own Value, args []Value) (Value, error) {
 	parameters := own.Get("parameters").Items()
 	if len(parameters) != len(args) {
@@ -150,7 +150,7 @@ func (s *Scope) CallUser(name string, own Value, args []Value) (Value, error) {
 	return Value{Node: out.Node, Scope: inner}.Resolve()
 }
 
-// NewText is a text that was given for a parameter.
+// NewText returns a text that was given for a parameter.
 func NewText(s string) *document.Node {
 	return &document.Node{Kind: document.Text, Text: s, Key: "--parameters"}
 }

@@ -37,7 +37,7 @@ const sections = `{
 	"value": "placeholder"
 }`
 
-// made is a template of sections, with values that are given for parameters, and the session that it is evaluated in.
+// made returns a template of sections with values for its parameters, the session that evaluates it, and its root.
 func made(t *testing.T, sections string, given map[string]string) (*template.Template, *template.Session, *document.Node) {
 	t.Helper()
 	documents, err := document.Parse([]byte(sections))
@@ -52,7 +52,7 @@ func made(t *testing.T, sections string, given map[string]string) (*template.Tem
 	return template.NewTemplate(s, documents[0], values), s, documents[0]
 }
 
-// evaluated is what an expression is in the template.
+// evaluated returns the value of an expression in the template.
 func evaluated(t *testing.T, text string) (string, error) {
 	t.Helper()
 	of, s, root := made(t, sections, map[string]string{"count": "3", "list": `["a", 1]`, "referred": "7"})
@@ -61,7 +61,7 @@ func evaluated(t *testing.T, text string) (string, error) {
 	return template.Value{Node: n, Scope: &template.Scope{Session: s, Template: of}}.Rendered()
 }
 
-// TestValues: what parameters, variables, loops and functions of a template are.
+// TestValues checks the values of parameters, variables, loops and functions.
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ expression, want, fails string }{
@@ -104,7 +104,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// A value that is given as a text must be of the type that is declared.
+// A value that is given as a text must match the declared type.
 func TestGivenValuesAreTyped(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{"3": "3", "[1]": "", "x": "", "1 2": "", "{": ""} {
@@ -126,7 +126,8 @@ func TestGivenValuesAreTyped(t *testing.T) {
 	}
 }
 
-// deploys is a template that deploys others: one by name, two of a loop, and one whose template is elsewhere.
+// deploys returns a template with nested deployments: one by name,
+// two of a loop, and one whose template is not in the input.
 func deploys(symbolic bool) string {
 	const inner = `"properties": {"mode": "Incremental", "expressionEvaluationOptions": {"scope": "inner"}, "parameters": {"v": {"value": "1.0.0"}, "s": {"reference": {"keyVault": {}}}},
 		"template": {"parameters": {"v": {"type": "string"}, "s": {"type": "string"}}, "resources": [], "outputs": {
@@ -201,7 +202,7 @@ func TestSeveralModulesOfOneName(t *testing.T) {
 	}
 }
 
-// TestEachResource: a resource is there as often as its loop turns, and knows what it is.
+// TestEachResource checks that a resource is visited once for each iteration of its loop, with its identity.
 func TestEachResource(t *testing.T) {
 	t.Parallel()
 	of, session, _ := made(t, deploys(true), nil)
@@ -226,7 +227,7 @@ func TestEachResource(t *testing.T) {
 	}
 }
 
-// TestBounds: what an import uses is counted together, and beyond a bound its input is unusable.
+// TestBounds checks that the use of all parts of an import is added up, and that the input is unusable beyond a bound.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	_, s, _ := made(t, "{}", nil)
@@ -261,7 +262,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestScopes: what the innermost loop, and the innermost variable of a lambda, of a name is.
+// TestScopes checks that the innermost loop, or variable of a lambda, of a name is used.
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	of, session, root := made(t, "{}", nil)
@@ -295,7 +296,7 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// TestSame: what only a deployment knows is equal to itself alone, and neither null nor empty.
+// TestSame checks that a value that only a deployment knows equals only itself, and is neither null nor empty.
 func TestSame(t *testing.T) {
 	t.Parallel()
 	of, session, root := made(t, "{}", nil)
@@ -326,7 +327,7 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestKinds: a value of another kind than is needed says so, and one that is absent is of no kind.
+// TestKinds checks the errors for a value of another kind than needed, and that an absent value has no kind.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	of, session, root := made(t, `{"a": "x", "b": true, "n": 1, "float": 1.5, "list": ["[concat('a', 'b')]"], "nothing": null, "A": 1}`, nil)
@@ -360,7 +361,7 @@ func TestKinds(t *testing.T) {
 	if v.Get("nothing").There() || v.Get("none").There() || v.Get("list").Item(-1).There() {
 		t.Error("what is absent is there")
 	}
-	// The first of two names that differ in case only makes the input unusable.
+	// Two names that differ only in case make the input unusable once the first is read.
 	if v.Get("a"); session.Fatal == nil || !strings.Contains(session.Fatal.Error(), "differ in case only") {
 		t.Errorf("the session says %v", session.Fatal)
 	}

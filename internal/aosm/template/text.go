@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// AsText is the text of a text, "" of anything else.
+// AsText returns the content of a text, "" for any other value.
 func (v Value) AsText() string {
 	if v.Node == nil || v.Kind != document.Text {
 		return ""
@@ -19,7 +19,7 @@ func (v Value) AsText() string {
 	return v.Text
 }
 
-// Word is the text of a text, a number or a boolean.
+// Word returns the content of a text, a number or a boolean.
 func (v Value) Word() (string, error) {
 	if v.Node == nil || v.Kind == document.Null || v.Kind == document.Array || v.Kind == document.Object {
 		return "", errors.New("a text is needed, and something else is there")
@@ -27,7 +27,7 @@ func (v Value) Word() (string, error) {
 	return v.Text, nil
 }
 
-// Truth is a boolean's value.
+// Truth returns the value of a boolean.
 func (v Value) Truth() (bool, error) {
 	if v.Node == nil || v.Kind != document.Boolean {
 		return false, errors.New("a condition is neither true nor false")
@@ -35,7 +35,7 @@ func (v Value) Truth() (bool, error) {
 	return v.Text == "true", nil
 }
 
-// Charge counts the reading of a text.
+// Charge counts the reading of a text against the bounds.
 func (v Value) Charge() error {
 	if v.Node == nil || v.Kind != document.Text {
 		return nil
@@ -43,7 +43,7 @@ func (v Value) Charge() error {
 	return v.Scope.Spend(len(v.Text)/64, 0)
 }
 
-// Numbered is an item of an array by its number.
+// Numbered returns an item of an array by its index, evaluated.
 func (v Value) Numbered(index string) (Value, error) {
 	i, err := strconv.Atoi(index)
 	item := v.Item(i)
@@ -53,7 +53,7 @@ func (v Value) Numbered(index string) (Value, error) {
 	return item.Resolve()
 }
 
-// Integer is the value of a number.
+// Integer returns the value of a number.
 func (v Value) Integer() (int, error) {
 	if v.Node == nil || v.Kind != document.Number {
 		return 0, errors.New("a number is needed, and something else is there")
@@ -68,7 +68,7 @@ func (v Value) Integer() (int, error) {
 // IsArray reports whether a value is an array.
 func (v Value) IsArray() bool { return v.Node != nil && v.Kind == document.Array }
 
-// as is a given value as the type that the template declares: what is not text can be given as JSON.
+// as converts a given value to the type that the template declares: values other than texts can be given as JSON.
 func (v Value) as(typ Value) (Value, error) {
 	v, err := v.Resolve()
 	if err != nil || v.Node == nil || v.Kind != document.Text || !typ.There() {
@@ -90,7 +90,7 @@ func (v Value) as(typ Value) (Value, error) {
 	return Value{Node: documents[0], Scope: &Scope{Session: v.Scope.Session}}, v.Scope.Spend(1, len(v.Text))
 }
 
-// Rendered is a value as JSON.
+// Rendered returns a value as JSON.
 func (v Value) Rendered() (string, error) {
 	var b strings.Builder
 	err := v.Render(&b)
@@ -166,7 +166,7 @@ func (v Value) renderText(b *strings.Builder, s string) error {
 	return v.Scope.Spend(1, len(quoted))
 }
 
-// Same reports whether two values are equal, which what only a deployment knows is with itself alone.
+// Same reports whether two values are equal. It fails if that depends on the deployment.
 func Same(a, b Value) (bool, error) {
 	x, errA := a.Rendered()
 	y, errB := b.Rendered()
@@ -175,13 +175,13 @@ func Same(a, b Value) (bool, error) {
 		return false, err
 	case x == y:
 		return true, nil
-	case a.There() != b.There() || x == `""` || y == `""`: // what a deployment knows is neither null nor empty
+	case a.There() != b.There() || x == `""` || y == `""`: // a deployment's value is neither null nor empty
 		return false, nil
 	}
 	return false, arm.Known(x, y)
 }
 
-// Needed is a member that has to be a text, evaluated.
+// Needed returns a required member, evaluated, as a text.
 func (v Value) Needed(name string) (string, error) {
 	m, err := v.Get(name).Resolve()
 	if err != nil {

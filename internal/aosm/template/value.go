@@ -10,17 +10,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 )
 
-// Value is a node as its scope makes it: an expression in it is evaluated when it is looked at. The
-// zero value is absent.
+// Value is a node in a scope: an expression in it is evaluated when it is used. The zero Value is absent.
 type Value struct {
 	*document.Node
 	Scope *Scope
 }
 
-// There reports whether there is a value; null is not one.
+// There reports whether a value exists and is not null.
 func (v Value) There() bool { return v.Node != nil && v.Kind != document.Null }
 
-// Of is a node in a value as a value: what an expression made of several places has a scope of its own.
+// Of returns a node within a value as a value. A node that an expression made from several places has its own scope.
 func (v Value) Of(n *document.Node) Value {
 	if s, ok := n.Scope.(*Scope); ok && s != nil {
 		return Value{Node: n, Scope: s}
@@ -28,7 +27,7 @@ func (v Value) Of(n *document.Node) Value {
 	return Value{Node: n, Scope: v.Scope}
 }
 
-// Get returns a member of an object, opening both.
+// Get returns a member of an object, and opens both.
 func (v Value) Get(name string) Value {
 	v.Open()
 	if m := v.Member(name); m != nil {
@@ -47,7 +46,7 @@ func (v Value) Get(name string) Value {
 	return Value{}
 }
 
-// copies are the entries of an object's copy, each of which makes a member.
+// copies returns the entries of an object's copy member, each of which makes a member.
 func (v Value) copies() []Value {
 	if v.Node == nil || v.Kind != document.Object || v.Scope.Template == nil {
 		return nil
@@ -65,7 +64,7 @@ type Field struct {
 	Value Value
 }
 
-// Members are the members of an object in order, with those that its copy makes. None is opened.
+// Members returns the members of an object in order, with those that its copy makes. It opens none.
 func (v Value) Members() ([]Field, error) {
 	if v.Node == nil || v.Kind != document.Object {
 		return nil, nil
@@ -88,8 +87,8 @@ func (v Value) Members() ([]Field, error) {
 	return all, v.Scope.Spend(len(all), 0)
 }
 
-// loop is the array that an entry of an object's copy makes. Where it cannot be made, it is the entry
-// itself, which is not an array.
+// loop returns the array that an entry of an object's copy makes. If the
+// array cannot be made, it returns the entry itself, which is not an array.
 func (v Value) loop(name string) Value {
 	count, err := v.Count()
 	if err != nil {
@@ -111,7 +110,7 @@ func (v Value) loop(name string) Value {
 	return out
 }
 
-// Count is how many turns a loop has.
+// Count returns the number of iterations of a loop.
 func (v Value) Count() (int, error) {
 	c, err := v.Get("count").Resolve()
 	if err != nil {
@@ -127,13 +126,13 @@ func (v Value) Count() (int, error) {
 	return n, v.Scope.Spend(n, n*100)
 }
 
-// Items returns the items of an array; nil of anything else.
+// Items returns the items of an array; nil for any other value.
 func (v Value) Items() []Value {
 	if v.Node == nil || v.Kind != document.Array {
 		return nil
 	}
 	v.Open()
-	v.Scope.steps += v.Size() // the next to spend finds out
+	v.Scope.steps += v.Size() // checked by the next call of Spend
 	all := make([]Value, 0, len(v.Node.Items))
 	for _, n := range v.Node.Items {
 		n.Open()
@@ -142,10 +141,10 @@ func (v Value) Items() []Value {
 	return all
 }
 
-// Size is how many items an array has, or members an object.
+// Size returns the number of items of an array, or members of an object.
 func (v Value) Size() int { return len(v.Node.Items) }
 
-// Item returns an item of an array; the zero value where none exists.
+// Item returns an item of an array; the zero Value if it does not exist.
 func (v Value) Item(i int) Value {
 	if v.Node == nil || v.Kind != document.Array || i < 0 || i >= v.Size() {
 		return Value{}
@@ -156,8 +155,7 @@ func (v Value) Item(i int) Value {
 	return v.Of(n)
 }
 
-// Resolve evaluates a value that is an expression. What is in an array or object is evaluated when
-// it is looked at in its turn.
+// Resolve evaluates a value that is an expression. Values in an array or object are evaluated when they are used.
 func (v Value) Resolve() (Value, error) {
 	if v.Node == nil || v.Kind != document.Text || v.Scope.Template == nil {
 		return v, nil
@@ -191,8 +189,8 @@ func (v Value) Resolve() (Value, error) {
 	return out, err
 }
 
-// expressionOf returns the expression that a text of a template is; ok is false when the text means
-// itself, which is then in literal. ARM writes a literal [ at the beginning as [[.
+// expressionOf returns the expression in a text of a template. ok is false if the text
+// is not an expression; then literal is the text, in which ARM writes a first [ as [[.
 func expressionOf(s string) (expression, literal string, ok bool) {
 	switch {
 	case !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]"):

@@ -1,4 +1,4 @@
-// Package charttest makes charts for tests.
+// Package charttest creates charts for tests.
 package charttest
 
 import (
@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Pack packs the files of a chart of a name, as `helm package` does. The same files are the same bytes.
+// Pack packs the files of a chart with a name, as `helm package` does. The same files give the same bytes.
 func Pack(name string, files map[string]string) []byte {
 	var packed bytes.Buffer
 	zipped := gzip.NewWriter(&packed)
@@ -18,7 +18,7 @@ func Pack(name string, files map[string]string) []byte {
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		err := archive.WriteHeader(&tar.Header{Name: name + "/" + file, Mode: 0o644, Size: int64(len(files[file]))})
 		if _, writeErr := archive.Write([]byte(files[file])); err != nil || writeErr != nil {
-			panic(errors.Join(err, writeErr)) // in memory only names that tar cannot hold fail
+			panic(errors.Join(err, writeErr)) // a write to memory fails only for names that tar cannot contain
 		}
 	}
 	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {

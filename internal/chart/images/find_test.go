@@ -12,7 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// found are the images of one rendered file, as one list: whose they are, why they are needed and where they are named.
+// found returns the images of one rendered file as one list: their
+// origin, why they are needed and where they are referenced.
 func found(t *testing.T, file string) (list []string) {
 	t.Helper()
 	got, problems := images.Find(render.Rendering{Files: map[string]string{"app/templates/a.yaml": file}})
@@ -142,7 +143,7 @@ data: {run: ` + secret + `}
 	}
 }
 
-// A document that cannot be decoded hides no image of the store, and does not stop the rest.
+// A document that cannot be decoded hides no image of the store, and does not stop the others.
 func TestI1WhatCannotBeDecodedIsSearchedAsText(t *testing.T) {
 	t.Parallel()
 	file := "{ " + images.Registry + "/acme/broken:1\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: \"a:1\"}]}\n"
@@ -164,7 +165,8 @@ func pod(name, image string) string {
 	return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec: {containers: [{name: a, image: \"" + image + "\"}]}\n"
 }
 
-// What values, templates and dependencies name is one image, with the reason that counts most.
+// References to the same image in values, templates and dependencies
+// become one image, with the reason of the highest priority.
 func TestFoundIsOneList(t *testing.T) {
 	t.Parallel()
 	files := func(of map[string]string) []images.Finding {
@@ -204,7 +206,8 @@ func TestFoundIsOneList(t *testing.T) {
 	}
 }
 
-// A text without a tag may mean any version of an image that is named elsewhere, or a path to several.
+// A text without a tag may mean any version of an image that is referenced
+// elsewhere, or a path to several images. It adds no image then.
 func TestATextWithoutATagIsNoImageMore(t *testing.T) {
 	t.Parallel()
 	got := found(t, `
@@ -222,7 +225,7 @@ spec: {containers: [{name: a, image: "`+images.Registry+`/acme/upf:1", args: ["`
 	}
 }
 
-// A reference that no runtime takes is an error of what needs it, and none of a file that failed or of a test.
+// A reference that no runtime accepts is an error of a deployed object, but not in a file that failed or in a test.
 func TestUnreadableReferences(t *testing.T) {
 	t.Parallel()
 	hook := strings.Replace(pod("p", "NOT AN IMAGE"), "{name: p}", "{name: p, annotations: {helm.sh/hook: test}}", 1)
@@ -257,7 +260,7 @@ func TestUnreadableReferences(t *testing.T) {
 				var all images.Found
 				problems := add(&all)
 				if optional && name == "Test" {
-					continue // of a dependency it is known by its template alone
+					continue // dependencies are recognised by the template alone
 				}
 				if (tc.says != "") != (len(problems) == 1) || tc.says != "" && (!errors.Is(problems[0], images.ErrImage) || !strings.Contains(problems[0].Error(), tc.says)) {
 					t.Errorf("%s, optional %t: %v, want one that says %q", tc.reason, optional, problems, tc.says)
@@ -317,7 +320,7 @@ data: {run: "docker run oci://quay.io/acme/job:2. Not quay.io/acme alone, nor a/
 	}
 }
 
-// Texts of other programs are often JSON, and that can be in JSON again, each time with more backslashes.
+// Texts for other programs are often JSON, which can itself be in JSON, each time with more backslashes.
 func TestI14ReferencesInEscapedTexts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

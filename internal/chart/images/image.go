@@ -26,7 +26,7 @@ func ParseImage(s string) (Parts, error) {
 	return p, nil
 }
 
-// latest is the tag that runtimes assume where a reference names neither tag nor digest.
+// latest returns p with the tag latest if it has neither tag nor digest, as runtimes assume.
 func (p Parts) latest() Parts {
 	if p.Tag == "" && p.Digest == "" {
 		p.Tag = "latest"
@@ -34,12 +34,12 @@ func (p Parts) latest() Parts {
 	return p
 }
 
-// covers reports whether q may be what p, found in values, stands for: values may leave out the host
-// and the tag.
+// covers reports whether p, a reference in values, may stand for
+// q: references in values may leave out the host and the tag.
 func (p Parts) covers(q Parts) bool {
 	short := func(repository string) string { return strings.TrimPrefix(repository, "library/") }
 	sameVersion := (p.Tag == "" || p.Tag == q.Tag) && (p.Digest == "" || p.Digest == q.Digest)
-	sameDigest := p.Digest != "" && p.Digest == q.Digest // whatever the tag, which only people read then
+	sameDigest := p.Digest != "" && p.Digest == q.Digest // runtimes ignore the tag then
 	return short(p.Repository) == short(q.Repository) && (sameVersion || sameDigest)
 }
 

@@ -10,31 +10,31 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// MaxSources bounds the places of all images together.
+// MaxSources bounds the number of sources of all images together.
 const MaxSources = 4096
 
-// foundAt is a reference at a place in what a chart renders. Objects are the same one in two renderings if they
-// have a file, kind and name in common.
+// foundAt is a reference and its place in a rendered chart. Objects in
+// two renderings count as the same if file, kind and name are equal.
 type foundAt struct{ template, kind, name, field, reference string }
 
 func (f Finding) at() foundAt {
 	return foundAt{f.source.Template, f.source.Kind, f.source.Name, f.source.Field, f.reference}
 }
 
-// placedImage is an image at a place, judged.
+// placedImage is a Finding with its parsed reference and its origin.
 type placedImage struct {
 	Finding
 	parts  Parts
 	origin Origin
 }
 
-// Found collects what the stages of reading a chart find.
+// Found collects the images that the stages of reading a chart find.
 type Found struct {
 	rendered []placedImage
-	// deployed is what the chart renders as it is deployed.
+	// deployed has the references that the chart renders as it is deployed.
 	deployed map[foundAt]bool
 	values   []placedImage
-	// Joined are the places where registry and name are joined in another way than by a slash.
+	// Joined has errors about places where the registry and the name are not joined by a slash.
 	Joined []error
 }
 
@@ -62,8 +62,8 @@ func judge(f Finding, registry string) (placedImage, error) {
 	return image, err
 }
 
-// Need adds what the chart renders as it is deployed. A reference that cannot be parsed is kept, and
-// an error too; but not of a file that fails, in which the required part of it may be what is missing.
+// Need adds the references that the chart renders as it is deployed. A reference that cannot be parsed is kept, and
+// reported as an error. In a file that fails it is ignored, because the missing part may be a value that is required.
 func (c *Found) Need(found []Finding, registry string, failed map[string]error) (problems []error) {
 	c.deployed = map[foundAt]bool{}
 	for _, f := range found {
@@ -88,7 +88,7 @@ func (c *Found) Need(found []Finding, registry string, failed map[string]error) 
 	return problems
 }
 
-// AddOptional adds what the chart renders with all its dependencies.
+// AddOptional adds the references that the chart renders with all its dependencies.
 func (c *Found) AddOptional(found []Finding, registry string, failed map[string]error) (problems []error) {
 	for _, f := range found {
 		f.source.Why = WhyDependency
@@ -108,17 +108,18 @@ func atPlace(f Finding, err error) error {
 	return fmt.Errorf("in %s, %s %s: %w", f.source.Template, f.source.Kind, f.source.Name, err)
 }
 
-// AddValues adds what values name.
+// AddValues adds the references in values.
 func (c *Found) AddValues(found []Finding) {
 	for _, f := range found {
 		f.source.Why = WhyValues
-		if image, err := judge(f, Registry); err == nil { // else it looked like an image, no more
+		if image, err := judge(f, Registry); err == nil { // otherwise it only looked like an image
 			c.values = append(c.values, image)
 		}
 	}
 }
 
-// List merges what was found. What values and templates name both is one image.
+// List merges the references into images. A reference in values
+// becomes a source of the images in templates for which it may stand.
 func (c *Found) List() ([]Image, error) {
 	var err error
 	if n := len(c.rendered) + len(c.values); n > MaxSources {
@@ -140,8 +141,8 @@ func (c *Found) List() ([]Image, error) {
 	return l.sorted(), err
 }
 
-// merge adds images of which each may be one that is there, or several. With paths, one that is a path to others is
-// left out.
+// merge adds references, each of which may stand for one or several of the images in the list. With paths, a reference
+// is left out if it is a path to images in the list.
 func (l *imageList) merge(images []placedImage, paths bool) {
 	there := len(l.images)
 	for _, p := range images {
@@ -159,16 +160,16 @@ func (l *imageList) merge(images []placedImage, paths bool) {
 	}
 }
 
-// imageIdentity is what makes two places name one image.
+// imageIdentity is equal for two references to the same image.
 type imageIdentity struct {
-	raw    string // of what cannot be parsed
+	raw    string // the reference, if it cannot be parsed
 	parts  Parts
 	origin Origin
 }
 
 type imageList struct {
 	images  []Image
-	parts   []Parts // of the images
+	parts   []Parts // the parts of each image
 	at      map[imageIdentity]int
 	sources int
 }
@@ -194,7 +195,7 @@ func (l *imageList) put(p placedImage) {
 	l.name(i, p)
 }
 
-// name adds a source to an image. Each has one at least, of the reason that counts.
+// name adds a source to an image. Each image has at least one source, with the reason of the highest priority.
 func (l *imageList) name(i int, p placedImage) {
 	image := &l.images[i]
 	more := p.source.Why.rank() < image.Why.rank()
@@ -215,7 +216,7 @@ func (l *imageList) sorted() []Image {
 			return cmp.Or(cmp.Compare(a.Why.rank(), b.Why.rank()), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Kind, b.Kind),
 				cmp.Compare(a.Name, b.Name), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Values, b.Values))
 		})
-		image.Sources = slices.Compact(image.Sources) // a text can name it twice
+		image.Sources = slices.Compact(image.Sources) // a text can contain a reference twice
 	}
 	slices.SortFunc(l.images, func(a, b Image) int {
 		return cmp.Or(cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Origin, b.Origin))

@@ -18,27 +18,27 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// maxEmbedded is how deep YAML is read in texts in YAML.
+// maxEmbedded is the maximum depth at which YAML in the texts of YAML is read.
 const maxEmbedded = 3
 
-// documentStart is where Helm cuts a rendered file.
+// documentStart matches where Helm splits a rendered file into documents.
 var documentStart = regexp.MustCompile(`(?:^|\s*\n)---\s*`)
 
-// Finding is a reference at a place.
+// Finding is a reference and its place.
 type Finding struct {
 	reference string
-	// guessed is true where an image is what it looks like, not what Kubernetes takes it for.
+	// guessed is true if the field only looks like an image, and is not one by the API of Kubernetes.
 	guessed bool
 	source  Source
 }
 
-// FileProblem is an error of one file.
+// FileProblem is an error about one file.
 type FileProblem struct {
 	File string
 	Err  error
 }
 
-// Find finds the images in rendered files. What cannot be read does not stop the rest.
+// Find finds the images in rendered files. A document that cannot be read does not stop it.
 func Find(out render.Rendering) (found []Finding, problems []FileProblem) {
 	for _, file := range slices.Sorted(maps.Keys(out.Files)) {
 		for i, document := range documentStart.Split(out.Files[file], -1) {
@@ -56,7 +56,7 @@ func Find(out render.Rendering) (found []Finding, problems []FileProblem) {
 	return found, problems
 }
 
-// decodeObject decodes a document. Numbers stay as they are written.
+// decodeObject decodes a document. Numbers keep the digits as they are written.
 func decodeObject(document string) (object map[string]any, err error) {
 	return object, yaml.Unmarshal([]byte(document), &object, keepNumbers)
 }
@@ -66,8 +66,8 @@ func keepNumbers(d *json.Decoder) *json.Decoder {
 	return d
 }
 
-// IsManifest reports whether a file of templates/ is for the API server. Helm takes all but notes for it, and then
-// refuses the chart; such a file hides no image.
+// IsManifest reports whether a file of templates/ is meant for the API server. Helm applies all files except notes, and
+// so refuses a chart with other files; these hide no images.
 func IsManifest(file string) bool {
 	switch path.Ext(file) {
 	case ".txt", ".md":
@@ -77,28 +77,28 @@ func IsManifest(file string) bool {
 }
 
 var (
-	// kindOfObject is where an object of a template says its kind, and what else has one: an indented object, an item of a
-	// List, and a reference.
+	// kindOfObject matches the kind field of an object in a template. It also matches those of an indented object, of an
+	// item of a List, and of a reference to an object.
 	kindOfObject = regexp.MustCompile(`\bkind["']?\s*:`)
-	// testOnly is the annotation of an object that is a test and nothing else.
+	// testOnly matches the annotation of an object that is a test and nothing else.
 	testOnly = regexp.MustCompile(`(?m)helm\.sh/hook["']?\s*:\s*(?:"test(?:-success|-failure)?"|'test(?:-success|-failure)?'|test(?:-success|-failure)?\s*(?:[}#]|$))`)
-	// silentAction is an action of a template that writes nothing itself, with the space that is trimmed after it.
+	// silentAction matches an action of a template that writes nothing itself, with the space that is trimmed after it.
 	silentAction = regexp.MustCompile(`\{\{-?\s*(?:/\*(?s:.*?)\*/|(?:(?:if|else|end|range|with|define|break|continue|fail)\b|\$\w*\s*:?=)(?s:.*?))\s*(?:-\}\}\s*|\}\}[ \t]*)`)
-	// lineAction is an action that writes at the start of a line.
+	// lineAction matches an action that writes at the start of a line.
 	lineAction = regexp.MustCompile(`(?m)^\{\{(?s:.*?)\}\}`)
-	// indented is the end of an action whose text is part of the object around it.
+	// indented matches an action that indents its text, which is therefore part of the object around it.
 	indented = regexp.MustCompile(`\bn?indent\s+[1-9]`)
 )
 
-// OnlyTests reports whether a template, which cannot be rendered, certainly has nothing but tests: each of its objects
-// says so, and no action may write an object of its own. It is false when in doubt.
+// OnlyTests reports whether a template that cannot be rendered certainly has only tests: each of its objects has the
+// annotation of a test, and no action may write another object. If in doubt, it returns false.
 func OnlyTests(source string) bool {
 	tests := len(testOnly.FindAllString(source, -1))
 	return tests > 0 && tests >= len(kindOfObject.FindAllString(source, -1)) && !writesObjects(source)
 }
 
-// writesObjects reports whether an action of a template may write an object: it is in a document without a kind, or at
-// the start of a line and not indented.
+// writesObjects reports whether an action of a template may write an object: the action is in a document without a
+// kind, or at the start of a line and not indented.
 func writesObjects(source string) bool {
 	for _, document := range documentStart.Split(silentAction.ReplaceAllString(source, ""), -1) {
 		if !kindOfObject.MatchString(document) && strings.Contains(document, "{{") {
@@ -113,7 +113,7 @@ func writesObjects(source string) bool {
 	return false
 }
 
-// isTest reports whether an object with that annotation helm.sh/hook is applied by `helm test` only.
+// isTest reports whether an object with this value of the annotation helm.sh/hook is applied only by `helm test`.
 func isTest(hook string) bool {
 	if hook == "" {
 		return false
@@ -128,18 +128,18 @@ func isTest(hook string) bool {
 	return true
 }
 
-// objectWalk finds the images of one object. It looks for what a pod has, wherever it is: every kind
-// that makes pods has it, known or not. In kinds that are not Kubernetes' own it also takes
-// fields that look like an image, for their operators make pods of these. In any text it takes what names the registry.
+// objectWalk finds the images of one object. It looks for the fields of pods anywhere in the object, because every kind
+// that creates pods has these fields, known or not. In kinds outside of Kubernetes it also takes fields that look like
+// an image, because operators create pods from them. In any text it takes references that begin with Registry.
 type objectWalk struct {
 	found  *[]Finding
 	source Source
 	custom bool
-	// depth is how often YAML may still be read in a text.
+	// depth is the number of levels of YAML in texts that may still be read.
 	depth int
-	// encoded is true where texts are in base64.
+	// encoded is true if texts are in base64.
 	encoded bool
-	// texts is true if a text is searched for images of any registry.
+	// texts is true if texts are searched for images of any registry.
 	texts bool
 }
 
@@ -167,8 +167,8 @@ func (w objectWalk) object(o map[string]any) {
 	}
 }
 
-// walk goes through a value. in is the name of the list that the value is a member of; images is true below a key
-// that lists images.
+// walk visits a value. in is the name of the list that contains
+// the value; images is true below a key that lists images.
 func (w objectWalk) walk(value any, at []string, in string, images bool) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -206,7 +206,7 @@ func memberName(member any, i int) string {
 	return strconv.Itoa(i)
 }
 
-// field takes the image that a field is. taken is true if its text is all of a reference, or its end.
+// field adds the image in a field. taken is true if the text of the field is the whole reference, or its end.
 func (w objectWalk) field(parent map[string]any, key string, at []string, in string, images bool) (taken bool) {
 	switch v := parent[key].(type) {
 	case string:
@@ -217,7 +217,7 @@ func (w objectWalk) field(parent map[string]any, key string, at []string, in str
 		if w.custom {
 			reference = besides(key, parent, images).String()
 		}
-		if _, err := ParseImage(reference); err == nil { // else it can be a text with more in it
+		if _, err := ParseImage(reference); err == nil { // otherwise it can be a text that contains a reference
 			return w.add(reference, at, true)
 		}
 	case map[string]any:
@@ -239,7 +239,7 @@ func (w objectWalk) add(reference string, at []string, guessed bool) (added bool
 	return true
 }
 
-// text takes the images of the registry in a text, or in the YAML or JSON that it is.
+// text adds the images of Registry in a text, and in the YAML or JSON that the text may be.
 func (w objectWalk) text(text string, at []string) {
 	if w.encoded {
 		if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
@@ -267,7 +267,7 @@ func (w objectWalk) text(text string, at []string) {
 	}
 }
 
-// embedded takes the images of the registry that stand in tables of a text: {registry, repository, tag}.
+// embedded adds the images of Registry in tables of a text: {registry, repository, tag}.
 func (w objectWalk) embedded(value any, at []string) {
 	w.depth--
 	inner := objectWalk{found: &[]Finding{}, source: w.source, custom: true, depth: w.depth}

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// InManifest returns the images that the objects of a rendered manifest name, each once, in the order of the manifest:
-// those of pods wherever they are, those in fields that look like an image of custom resources, and references with a
-// host and a tag or digest in any text, such as an argument. What is not a reference of at most MaxReference bytes is
-// left out. An error says which document cannot be decoded: it may name more images.
+// InManifest returns the images that the objects of a rendered manifest reference, each once, in the order of the
+// manifest. It finds the images of pods anywhere, fields of custom resources that look like an image, and references
+// with a host and a tag or digest in any text, such as an argument. It leaves out invalid references and those longer
+// than MaxReference bytes. An error says which document cannot be decoded; that document may reference more images.
 func InManifest(manifest string) (references []string, err error) {
 	var found []Finding
 	for i, document := range documentStart.Split(manifest, -1) {
@@ -33,14 +33,15 @@ func InManifest(manifest string) (references []string, err error) {
 }
 
 var (
-	// betweenReferences is what separates a reference from the rest of a text. JSON in JSON escapes its quotes and newlines,
-	// once more in each JSON around it; the letter of an escape belongs to it, and not to the name that follows.
+	// betweenReferences matches what separates a reference from the rest of a text. JSON
+	// inside JSON escapes its quotes and newlines, with more backslashes at each level. The
+	// letter of an escape belongs to the separator and not to the name that follows.
 	betweenReferences = regexp.MustCompile("(?:[\\s\"'`,;=<>(){}\\[\\]|]|\\\\+(?:u[0-9A-Fa-f]{4}|[" + escapes + "])?)+")
-	// escapedSlash is a slash as some programs write it in JSON.
+	// escapedSlash matches a slash as some programs write it in JSON.
 	escapedSlash = regexp.MustCompile(`\\+/`)
 )
 
-// anyRegistry takes what looks like an image of any registry: a whole reference that begins with a host.
+// anyRegistry adds what looks like an image of any registry: a whole reference that begins with a host.
 func (w objectWalk) anyRegistry(text string, at []string) {
 	if !strings.Contains(text, "/") {
 		return

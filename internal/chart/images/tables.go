@@ -9,36 +9,35 @@ import (
 	"strings"
 )
 
-// looksLikeImage reports whether a key is one that charts and operators use for images: image,
-// sidecarImage, imageName, image_name.
+// looksLikeImage reports whether charts and operators use a key
+// for an image: image, sidecarImage, imageName, image_name.
 func looksLikeImage(key string) bool {
 	key = plainKey(key)
 	return strings.HasSuffix(key, "image") || strings.HasSuffix(key, "imagename")
 }
 
-// plainKey is a key in small letters, without what separates words.
+// plainKey returns a key in lower case, without separators of words.
 func plainKey(key string) string {
 	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
 }
 
-// isImage reports whether a key is the image of its table.
+// isImage reports whether a key stands for the image of its table.
 func isImage(key string) bool {
 	key = plainKey(key)
 	return key == "image" || key == "imagename"
 }
 
-// listsImages reports whether a key is one under which charts and operators list images: images, sidecarImages,
-// imageList.
+// listsImages reports whether charts and operators use a key for a list of images: images, sidecarImages, imageList.
 func listsImages(key string) bool {
 	key = plainKey(key)
 	return strings.HasSuffix(key, "images") || strings.HasSuffix(key, "imagelist")
 }
 
-// wholeReference is a text that can hardly be anything but an image: a path with a tag or digest.
+// wholeReference matches a text that is almost certainly an image: a path with a tag or digest.
 var wholeReference = regexp.MustCompile(`^[A-Za-z0-9][^\s/]*/[^\s]*[^\s/:@](:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{64})$`)
 
-// plausible reports whether a text under a key may be a reference. Only a key that is just image
-// makes one of a single word. Under images, and under keys such as imageProxy, it must be a whole one.
+// plausible reports whether the text of a key may be a reference. Only under the key image or imageName may it be a
+// single word. Under images, and under keys such as imageProxy, it must be a whole reference.
 func plausible(key, text string, images bool) bool {
 	switch {
 	case isImage(key):
@@ -51,15 +50,15 @@ func plausible(key, text string, images bool) bool {
 	return false
 }
 
-// imageTable is an image whose parts stand in a table.
+// imageTable is an image whose parts are fields of a table.
 type imageTable struct {
 	registry, namespace, repository, tag, digest string
-	// word: the repository is the name of something, which may be no image.
+	// word is true if the repository is only the name of the table, which may not be an image.
 	word bool
 }
 
-// imageOfTable reads the usual forms of an image as a table: {registry, repository, tag, digest}. Tables with an
-// image in one of their fields are read by besides.
+// imageOfTable reads the common forms of an image in a table: {registry, repository, tag, digest}. It ignores tables
+// with an image in one of their fields, which besides reads.
 func imageOfTable(key string, table map[string]any) imageTable {
 	if scalar(table, "image", "imageName") != "" {
 		return imageTable{}
@@ -77,7 +76,7 @@ func imageOfTable(key string, table map[string]any) imageTable {
 		t.word = !strings.ContainsAny(t.repository, "/:@")
 	}
 	if !named && t == (imageTable{repository: t.repository}) && table["pullPolicy"] == nil {
-		return imageTable{} // the repository of something else
+		return imageTable{} // the table may be about another kind of repository
 	}
 	if named && t.tag == "" {
 		t.tag = scalar(table, "version")
@@ -85,8 +84,8 @@ func imageOfTable(key string, table map[string]any) imageTable {
 	return t.ordered()
 }
 
-// besides is an image in one text, under a key of a table. Its registry, its path, tag and digest may stand beside
-// it: {repository: quay.io/acme, image: driver, version: "1"}.
+// besides reads an image from the text of a key in a table. The registry, path, tag and digest may be in fields beside
+// the key: {repository: quay.io/acme, image: driver, version: "1"}.
 func besides(key string, table map[string]any, images bool) imageTable {
 	image, _ := table[key].(string)
 	if image == "" || !plausible(key, image, images) {
@@ -114,7 +113,7 @@ func besides(key string, table map[string]any, images bool) imageTable {
 	return t.ordered()
 }
 
-// ordered is the table with a digest that stands for a tag in its place.
+// ordered moves a digest in the field for the tag to the field for the digest.
 func (t imageTable) ordered() imageTable {
 	if strings.HasPrefix(t.tag, "sha256:") {
 		t.tag, t.digest = "", cmp.Or(t.digest, t.tag)
@@ -122,10 +121,10 @@ func (t imageTable) ordered() imageTable {
 	return t
 }
 
-// hostAlone is a registry's host, with its port: no image has such a name.
+// hostAlone matches a registry's host with a port. No image has such a name.
 var hostAlone = regexp.MustCompile(`^([^/:@]*\.[^/:@]*|localhost):[0-9]+$`)
 
-// String is the reference, "" without a repository.
+// String returns the reference, "" if there is no repository.
 func (t imageTable) String() string {
 	s := t.repository
 	if s == "" || s == Registry || hostAlone.MatchString(s) {
@@ -151,8 +150,8 @@ func (t imageTable) String() string {
 	return s
 }
 
-// scalar is the first of a table's fields that has a text or a number. Numbers are as people write them: a template
-// that prints a large one otherwise, such as 2.0240101e+07, names no image.
+// scalar returns the first of the fields with a text or a number. Numbers are formatted as people write them. If a
+// template prints a large number in another form, such as 2.0240101e+07, the result is no valid tag of an image.
 func scalar(table map[string]any, keys ...string) string {
 	for _, key := range keys {
 		switch v := table[key].(type) {

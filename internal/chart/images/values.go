@@ -10,15 +10,15 @@ import (
 
 // valuesWalk finds the images in values.
 type valuesWalk struct {
-	// global is the registry that the chart's globals put before every image, "" for none.
+	// global is the registry that the chart's global values put before every image, "" if there is none.
 	global string
-	// fallback are the parts of images that leave them out.
+	// fallback has the parts for images that leave them out.
 	fallback imageTable
 	found    []Finding
 }
 
-// FindInValues finds what in a chart's values looks like an image. registry is the one that is
-// set at registryValuesPaths, "" for none: images that name none follow it.
+// FindInValues finds fields in a chart's values that look like an image. registry is the one that is set at
+// registryValuesPaths, "" if there is none; images without a host follow it.
 func FindInValues(values map[string]any, registry string) []Finding {
 	globals, _ := values["global"].(map[string]any)
 	w := &valuesWalk{
@@ -36,7 +36,7 @@ func FindInValues(values map[string]any, registry string) []Finding {
 	return w.found
 }
 
-// walk goes through a table or list. images is true below a key that lists images.
+// walk visits a table or list. images is true below a key that lists images.
 func (w *valuesWalk) walk(value any, at []string, images bool) {
 	switch v := value.(type) {
 	case map[string]any:

@@ -1,8 +1,8 @@
 // Package record decodes the records that Helm keeps of every revision of a release.
 //
-// Contract: [Decode] reads the value of data.release of a Secret, as Helm 3 and Helm 4 write it. It does not import
-// Helm, so that packages that only need the types do not either. A record is written by anyone who may write Secrets:
-// decode one only in a confined process. Its size is bounded, but not what decoding it costs.
+// Contract: [Decode] decodes the value of data.release of a Secret, as Helm 3 and Helm 4 write it. The package does not
+// import Helm, so packages that need only its types do not either. Everybody who may write Secrets can write records:
+// decode them only in a confined process. Decode bounds the size of a record, but not the cost of decoding it.
 package record
 
 import (
@@ -39,11 +39,11 @@ type Release struct {
 	Images []Image
 }
 
-// Image is an image that a release names.
+// Image is an image that a release references.
 type Image struct {
 	// Reference is one that container runtimes can parse, at most 1024 bytes.
 	Reference string
-	// Hook is the first hook that names the image, at most 256 bytes; empty if the manifest names it.
+	// Hook is the first hook that references the image, at most 256 bytes; empty if the manifest references it.
 	Hook string
 }
 
@@ -53,7 +53,7 @@ type Result struct {
 	Err     error
 }
 
-// Record is a decoded record. Fields that name no image are left out.
+// Record is a decoded record. It has only the fields that can contain images, and those that identify the revision.
 type Record struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"`

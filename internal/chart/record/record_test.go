@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// packed is a record as Helm stores it.
+// packed returns a record as Helm stores it.
 func packed(t *testing.T, text string) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -25,7 +25,7 @@ func packed(t *testing.T, text string) []byte {
 
 func plain(text string) []byte { return base64.StdEncoding.AppendEncode(nil, []byte(text)) }
 
-// Anyone who may write Secrets writes records: each is read, or refused with one of two errors.
+// Everybody who may write Secrets can write records: each is decoded, or refused with one of two errors.
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	const text = `{"name":"upf","version":3,"info":{"status":"deployed"},"manifest":"kind: Pod","hooks":[{"name":"test","manifest":"kind: Job"}],"chart":{"big":true}}`

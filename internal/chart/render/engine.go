@@ -13,44 +13,44 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// Why a file fails.
+// The reasons why a file fails.
 var (
 	// ErrTooLarge: the chart renders more than MaxBytes.
 	ErrTooLarge = errors.New("the chart is too large")
 	// ErrFailed: the file cannot be parsed or executed.
 	ErrFailed = errors.New("the chart cannot be rendered")
-	// ErrRefused is in every error of the functions required and fail which is all that failed in its file.
+	// ErrRefused is wrapped if only the functions required and fail made the file fail.
 	ErrRefused = errors.New("refused by the chart")
 )
 
 const (
-	// MaxBytes bounds what a chart renders, all files together.
+	// MaxBytes bounds the text that a chart renders, in bytes, over all files.
 	MaxBytes = 16 << 20
-	// maxInclude is how deep a template may include itself, as in Helm.
+	// maxInclude is the maximum depth at which a template includes itself, as in Helm.
 	maxInclude = 1000
-	// NotesSuffix ends the names of the files that Helm shows to people and applies nothing of.
+	// NotesSuffix is the end of the names of notes, which Helm shows to the user and does not apply.
 	NotesSuffix = "NOTES.txt"
 )
 
-// Rendering is what the templates of a chart render.
+// Rendering is the result of executing the templates of a chart.
 type Rendering struct {
-	// Files are the texts, by file, such as app/templates/a.yaml.
+	// Files has the rendered texts by file, such as app/templates/a.yaml.
 	Files map[string]string
-	// Failed are the errors of the files that fail, by file, in Helm's words. Of these the texts are what they
-	// render if required and fail let them pass, or the documents before the one that fails.
+	// Failed has the errors of the files that fail, by file, in Helm's words. For such a file, Files has the text that it
+	// renders when required and fail do nothing, or the documents before the one that fails.
 	Failed map[string]error
-	// Sources are the templates themselves.
+	// Sources has the templates themselves.
 	Sources map[string]string
 }
 
-// Chart executes each template of a chart as Helm's engine does, with one difference: a file that cannot be
-// parsed or executed is an error beside what the other files render. Helm stops at the first one. Notes are parsed,
-// since other files can include what they define, and are not executed.
+// Chart executes each template of a chart as Helm's engine does, with one difference: Helm stops at the first file that
+// cannot be parsed or executed, while Chart records the error and renders the other files. Notes are parsed, because
+// other files can include what they define, but not executed.
 func Chart(c *helmchart.Chart, top chartutil.Values) Rendering {
 	e := &engine{out: Rendering{Files: map[string]string{}, Failed: map[string]error{}, Sources: map[string]string{}}, room: MaxBytes}
 	e.root = template.New("gotpl").Option("missingkey=zero")
 	e.root.Funcs(templateFunctions())
-	e.root.Funcs(e.late(e.root, map[string]int{}))
+	e.root.Funcs(e.engineFunctions(e.root, map[string]int{}))
 	templates := map[string]scopedTemplate{}
 	collectTemplates(c, templates, top)
 	files := templateOrder(templates)
@@ -68,13 +68,13 @@ func Chart(c *helmchart.Chart, top chartutil.Values) Rendering {
 type engine struct {
 	root *template.Template
 	out  Rendering
-	// room is how many bytes may still be rendered.
+	// room is the number of bytes that may still be rendered.
 	room int
-	// lenient lets required and fail pass.
+	// lenient makes required and fail do nothing.
 	lenient bool
 }
 
-// parse parses a file. One that cannot be parsed is reported and left out.
+// parse parses a file. It reports a file that cannot be parsed, and returns false.
 func (e *engine) parse(file, text string) (ok bool) {
 	e.out.Sources[file] = text
 	_, err := e.root.New(file).Parse(text)
@@ -92,21 +92,21 @@ func (e *engine) render(file string, t scopedTemplate) {
 		e.out.Failed[file] = asHelmSays(err)
 	}
 	if errors.Is(err, ErrRefused) {
-		// Without what required and fail insist on, there is more to see.
+		// The file may render more if required and fail do nothing.
 		e.lenient = true
 		if text, err = e.execute(file, t.scope); err != nil {
 			e.out.Failed[file] = asHelmSays(err)
 		}
 		e.lenient = false
 	}
-	if err != nil { // the document that fails may be cut anywhere
+	if err != nil { // the document that fails may end anywhere
 		text = text[:max(0, strings.LastIndex(text, "\n---"))]
 	}
 	e.room -= len(text)
 	e.out.Files[file] = strings.ReplaceAll(text, "<no value>", "")
 }
 
-// execute executes a file. With an error the text is what had been rendered before.
+// execute executes a file. If there is an error, the text is what was rendered before it.
 func (e *engine) execute(file string, scope map[string]any) (text string, err error) {
 	out := &boundedText{room: e.room}
 	defer func() {
@@ -118,7 +118,7 @@ func (e *engine) execute(file string, scope map[string]any) (text string, err er
 	return out.text.String(), err
 }
 
-// boundedText is a text of at most that many bytes.
+// boundedText is a text of at most room bytes.
 type boundedText struct {
 	text strings.Builder
 	room int
@@ -141,10 +141,10 @@ type refusal struct{ says string }
 func (r *refusal) Error() string { return r.says }
 func (r *refusal) Unwrap() error { return ErrRefused }
 
-// errorAt takes the place out of an error of text/template: template: file:line:column: ...
+// errorAt matches the position in an error of text/template: template: file:line:column: ...
 var errorAt = regexp.MustCompile(`^template: (.+?:\d+(?::\d+)?): `)
 
-// place splits an error of text/template.
+// place splits an error of text/template into its position and the rest.
 func place(err error) (at, says string) {
 	text := err.Error()
 	m := errorAt.FindStringSubmatch(text)
@@ -154,7 +154,8 @@ func place(err error) (at, says string) {
 	return m[1], text[len(m[0]):]
 }
 
-// asHelmSays words a refusal as Helm does, without the chain of templates that lead to it.
+// asHelmSays returns the error that Helm would report. For a
+// refusal, this leaves out the chain of templates that led to it.
 func asHelmSays(err error) error {
 	var refused *refusal
 	switch {
@@ -167,7 +168,7 @@ func asHelmSays(err error) error {
 	return fmt.Errorf("%w: %w", ErrFailed, err)
 }
 
-// scopedTemplate is a template file and what it is executed with.
+// scopedTemplate is a template file with the data for its execution.
 type scopedTemplate struct {
 	text, base string
 	scope      map[string]any
@@ -203,8 +204,8 @@ func collectTemplates(c *helmchart.Chart, to map[string]scopedTemplate, above ch
 	return scope
 }
 
-// templateOrder is the order in which Helm parses and executes files: the deepest first, so that of two definitions
-// of one name that of the chart above counts.
+// templateOrder returns the files in the order in which Helm parses and executes them: the deepest first, so that if
+// two definitions have the same name, the one of the chart above is used.
 func templateOrder(templates map[string]scopedTemplate) []string {
 	var files []string
 	for file := range templates {

@@ -12,7 +12,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// of is a chart of templates, by their names under templates/.
+// of returns a chart with templates, given by their names under templates/.
 func of(templates map[string]string) *helmchart.Chart {
 	c := &helmchart.Chart{Metadata: &helmchart.Metadata{Name: "app", Version: "1.0.0"}}
 	for name, text := range templates {
@@ -26,7 +26,7 @@ func TestEachFileByItself(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason    string
 		templates map[string]string
-		want      map[string]string // of the files that render something
+		want      map[string]string // by file, of the files that render something
 		failed    []string
 		is        error
 	}{

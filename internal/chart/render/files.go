@@ -9,7 +9,7 @@ import (
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
-// templateFiles are the files of a chart that its templates can read as .Files, as Helm has them.
+// templateFiles are the files of a chart that its templates can read as .Files, as in Helm.
 type templateFiles map[string][]byte
 
 func newTemplateFiles(from []*helmchart.File) templateFiles {
@@ -20,7 +20,7 @@ func newTemplateFiles(from []*helmchart.File) templateFiles {
 	return files
 }
 
-// GetBytes returns a file; one that does not exist is empty.
+// GetBytes returns the content of a file, which is empty if the file does not exist.
 func (f templateFiles) GetBytes(name string) []byte {
 	if data, ok := f[name]; ok {
 		return data
@@ -28,10 +28,10 @@ func (f templateFiles) GetBytes(name string) []byte {
 	return []byte{}
 }
 
-// Get returns a file as a text; one that does not exist is empty.
+// Get returns the content of a file as a string, which is empty if the file does not exist.
 func (f templateFiles) Get(name string) string { return string(f.GetBytes(name)) }
 
-// Glob returns the files whose names match a pattern; all for a pattern that cannot be read.
+// Glob returns the files whose names match a pattern, or all files if the pattern is invalid.
 func (f templateFiles) Glob(pattern string) templateFiles {
 	match, err := glob.Compile(pattern, '/')
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
 )
 
-// templateFunctions are the functions of Helm's engine that do not depend on the templates. Helm does not export
-// them; TestRendersAsHelm compares.
+// templateFunctions returns the functions of Helm's engine that do not depend on the
+// templates. Helm does not export them; TestRendersAsHelm compares both.
 func templateFunctions() template.FuncMap {
 	all := sprig.TxtFuncMap()
 	delete(all, "env")
@@ -30,8 +30,8 @@ func templateFunctions() template.FuncMap {
 	return all
 }
 
-// late are the functions that execute templates, and those that refuse values.
-func (e *engine) late(t *template.Template, depth map[string]int) template.FuncMap {
+// engineFunctions returns the functions that execute templates, and those that refuse values.
+func (e *engine) engineFunctions(t *template.Template, depth map[string]int) template.FuncMap {
 	return template.FuncMap{
 		"include":  include(t, depth),
 		"tpl":      e.tpl(t, depth),
@@ -55,7 +55,7 @@ func (e *engine) required(says string, value any) (any, error) {
 	return value, &refusal{says}
 }
 
-// include executes a template by its name.
+// include returns the function that executes a template by its name.
 func include(t *template.Template, depth map[string]int) func(string, any) (string, error) {
 	return func(name string, data any) (string, error) {
 		if depth[name] > maxInclude {
@@ -69,12 +69,12 @@ func include(t *template.Template, depth map[string]int) func(string, any) (stri
 	}
 }
 
-// maxParsedTexts is how many texts are kept parsed, for each template that executes some.
+// maxParsedTexts is the number of parsed texts that are kept, for each template that executes texts.
 const maxParsedTexts = 32
 
-// tpl executes a text as a template that sees the others. A text is parsed into a copy of all templates, which is what
-// costs most of the time in charts that do so for each of their values: so one without actions is not parsed, and the
-// first texts are parsed once.
+// tpl returns the function that executes a text as a template that sees the others. Parsing a text needs a copy of all
+// templates, which takes most of the time in charts that call tpl for each of their values. Therefore a text without
+// actions is not parsed, and the first texts are parsed only once.
 func (e *engine) tpl(parent *template.Template, depth map[string]int) func(string, any) (string, error) {
 	parsed := map[string]*template.Template{}
 	return func(text string, data any) (string, error) {
@@ -104,7 +104,7 @@ func (e *engine) parseText(parent *template.Template, text string, depth map[str
 	if err != nil {
 		return nil, fmt.Errorf("cannot clone template: %w", err)
 	}
-	t.Option("missingkey=zero") // a clone does not have it
+	t.Option("missingkey=zero") // Clone does not copy this option
 	t.Funcs(template.FuncMap{"include": include(t, depth), "tpl": e.tpl(t, depth)})
 	if t, err = t.New(parent.Name()).Parse(text); err != nil {
 		return nil, fmt.Errorf("cannot parse template %q: %w", text, err)
@@ -130,7 +130,7 @@ func toYAMLPretty(v any) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// decodeTable is what a function returns for a text that should be a table: with an error, one that holds it.
+// decodeTable returns the decoded table. If the text cannot be decoded, the table has the error.
 func decodeTable(text string, decode func([]byte, any) error) map[string]any {
 	m := map[string]any{}
 	if err := decode([]byte(text), &m); err != nil {
@@ -139,7 +139,7 @@ func decodeTable(text string, decode func([]byte, any) error) map[string]any {
 	return m
 }
 
-// decodeList is the same for a list.
+// decodeList does the same for a list.
 func decodeList(text string, decode func([]byte, any) error) []any {
 	l := []any{}
 	if err := decode([]byte(text), &l); err != nil {

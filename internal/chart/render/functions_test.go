@@ -9,7 +9,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// rendered is what the file a of a chart renders, beside a file of definitions, with a value and files.
+// rendered returns what the template a renders in a chart that also has a file of definitions, a value and files.
 func rendered(t *testing.T, text string) (string, error) {
 	t.Helper()
 	c := of(map[string]string{"a": text, "_defs": `{{ define "hello" }}hello {{ . }}{{ end }}{{ define "loop" }}{{ include "loop" . }}{{ end }}`})
@@ -20,7 +20,7 @@ func rendered(t *testing.T, text string) (string, error) {
 	return got.Files["app/templates/a"], got.Failed["app/templates/a"]
 }
 
-// TestFunctions: what the functions of Helm that are written anew render.
+// TestFunctions checks the functions of Helm that this package has copies of.
 func TestFunctions(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ text, want, fails string }{
@@ -70,7 +70,8 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
-// TestDependencies: a dependency sees its own values, and of two definitions of one name that of the chart above counts.
+// TestDependencies checks that a dependency sees its own values, and that of
+// two definitions with the same name the one of the chart above is used.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	parent := of(map[string]string{"_defs": `{{ define "name" }}parent{{ end }}`, "a": `{{ include "name" . }} {{ .Values.sub.x }} {{ (index .Subcharts "sub").Values.x }}`})

@@ -12,36 +12,36 @@ import (
 )
 
 const (
-	// goodFor is how long a positive answer of the API server counts, from before it was asked.
+	// goodFor is how long a positive answer of the API server counts, measured from just before the question.
 	goodFor = 10 * time.Second
-	// badFor is how long a negative answer or an error counts. It is short, so that a right that has just been
-	// granted counts soon.
+	// badFor is how long a negative answer or an error counts. It
+	// is short, so that a newly granted right takes effect soon.
 	badFor = 2 * time.Second
-	// maxGood and maxBad bound how many answers of each kind are kept. They are kept apart, so that wrong tokens
-	// cannot displace right ones.
+	// maxGood and maxBad bound how many answers of each kind are cached. They
+	// have separate caches, so that wrong tokens cannot displace valid ones.
 	maxGood, maxBad = 4096, 1024
-	// maxAtOnce bounds the questions that are at the API server at the same time.
+	// maxAtOnce bounds the concurrent questions to the API server.
 	maxAtOnce = 16
-	// maxWaiting bounds the questions that wait for their turn or an answer.
+	// maxWaiting bounds the questions that wait for a turn or an answer.
 	maxWaiting = 256
-	// askLimit bounds one question, and how long it waits for its turn.
+	// askLimit bounds how long a question waits for its turn, and then how long it waits for its answer.
 	askLimit = 5 * time.Second
-	// knownFor is how long something is known after its last good answer has expired. More questions about what is known
-	// are asked and wait beside all others, so that wrong tokens do not keep right ones from being asked about.
+	// knownFor is how long a key stays known after its last positive answer has expired. Questions about known keys
+	// have additional turns and waiting places, so that wrong tokens do not prevent questions about valid ones.
 	knownFor                        = 10 * time.Minute
 	maxKnownAtOnce, maxKnownWaiting = 4, 64
 )
 
-// errBusy means that too many questions wait already.
+// errBusy means that too many questions are waiting already.
 var errBusy = fmt.Errorf("more than %d questions wait for the API server", maxWaiting)
 
-// answers asks the API server, keeps its answers for a short time, and asks the same question once at a time. It is
-// safe for concurrent use.
+// answers asks the API server, caches its answers for a short time, and asks
+// the same question only once at a time. It is safe for concurrent use.
 type answers[K comparable, V any] struct {
 	clock clock.PassiveClock
 	limit time.Duration
 	turns chan struct{}
-	// known are turns that only what is known may take.
+	// known has additional turns for questions about known keys.
 	known chan struct{}
 
 	mu        sync.Mutex
@@ -68,8 +68,8 @@ func newAnswers[K comparable, V any](c clock.PassiveClock) *answers[K, V] {
 	}
 }
 
-// get returns a kept answer, or asks. ask says whether its answer is a positive one. Errors are those of ask, errBusy,
-// and ctx's when the caller gives up.
+// get returns a cached answer, or asks. ask reports whether its answer is positive. Errors are those of ask, errBusy,
+// or the error of ctx if the caller gives up.
 func (a *answers[K, V]) get(ctx context.Context, key K, ask func(context.Context) (value V, good bool, err error)) (V, error) {
 	q, err := a.join(ctx, key, ask)
 	if err != nil {
@@ -85,7 +85,7 @@ func (a *answers[K, V]) get(ctx context.Context, key K, ask func(context.Context
 	}
 }
 
-// join finds a kept answer or the same question, or begins to ask.
+// join returns a cached answer or a running question with the same key, or starts a question.
 func (a *answers[K, V]) join(ctx context.Context, key K, ask func(context.Context) (V, bool, error)) (*question[V], error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -108,7 +108,7 @@ func (a *answers[K, V]) join(ctx context.Context, key K, ask func(context.Contex
 	return q, nil
 }
 
-// kept returns an answer that still counts.
+// kept returns a cached answer that has not expired.
 func (a *answers[K, V]) kept(key K) (answer[V], bool) {
 	now := a.clock.Now()
 	for _, of := range []*simplelru.LRU[K, answer[V]]{a.good, a.bad} {
@@ -124,7 +124,7 @@ func (a *answers[K, V]) isKnown(key K) bool {
 	return ok && a.clock.Now().Before(last.until.Add(knownFor))
 }
 
-// isNew reports whether get would ask about something that is not known.
+// isNew reports whether get would ask about a key that is not known.
 func (a *answers[K, V]) isNew(key K) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,8 +132,8 @@ func (a *answers[K, V]) isNew(key K) bool {
 	return !kept && !a.isKnown(key)
 }
 
-// ask waits for its turn, asks, and keeps the answer. It does not end with the request that began it, because others
-// may wait for the same answer.
+// ask waits for its turn, asks, and caches the answer. It does not end with the
+// request that started it, because other requests may wait for the same answer.
 func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], known chan struct{}, ask func(context.Context) (V, bool, error)) {
 	began, good := a.clock.Now(), false
 	q.err = a.turn(ctx, known, func() (err error) {
@@ -156,7 +156,7 @@ func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], known ch
 	close(q.done)
 }
 
-// turn runs do when fewer than maxAtOnce others run, or when one of the turns for what is known is free.
+// turn runs do when fewer than maxAtOnce others run, or when an additional turn for known keys is free.
 func (a *answers[K, V]) turn(ctx context.Context, known chan struct{}, do func() error) error {
 	waiting, cancel := context.WithTimeout(ctx, a.limit)
 	defer cancel()
@@ -164,7 +164,7 @@ func (a *answers[K, V]) turn(ctx context.Context, known chan struct{}, do func()
 	case a.turns <- struct{}{}:
 		defer func() { <-a.turns }()
 		return do()
-	case known <- struct{}{}: // never, for what is not
+	case known <- struct{}{}: // never ready if known is nil
 		defer func() { <-known }()
 		return do()
 	case <-waiting.Done():
@@ -174,9 +174,9 @@ func (a *answers[K, V]) turn(ctx context.Context, known chan struct{}, do func()
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// newRecent keeps the answers that were used last, at most so many, which is at least 1.
-func newRecent[K comparable, V any](most int) *simplelru.LRU[K, V] {
-	kept, err := simplelru.NewLRU[K, V](most, nil)
+// newRecent returns an LRU cache with at most size entries. It panics if size is not positive.
+func newRecent[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	kept, err := simplelru.NewLRU[K, V](size, nil)
 	if err != nil {
 		panic(err)
 	}

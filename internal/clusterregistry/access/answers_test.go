@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// An answer counts for 10 seconds, and a refusal for 2, by the clock.
+// A positive answer must count for 10 seconds, and a negative one for 2 seconds, by the clock.
 func TestAnswersExpire(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, objects()...)
@@ -48,7 +48,7 @@ func TestAnswersExpire(t *testing.T) {
 	push("and ends with its account", http.StatusUnauthorized)
 }
 
-// While the API server does not answer, nodes pull, and all others wait with a clear answer.
+// While the API server does not answer, nodes must be able to pull, and other clients must get a clear answer.
 func TestTheAPIServerIsAway(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(*server){
@@ -85,7 +85,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 			}
 			s.down.Store(false)
 			s.hang.Store(false)
-			c.tokens.limit, c.rights.limit = tokens, rights // a machine may take longer to answer
+			c.tokens.limit, c.rights.limit = tokens, rights // the test machine may be slow
 			s.clock.Step(badFor)
 			if resp, says := r.ask("ci", push, ""); resp.StatusCode != http.StatusAccepted {
 				t.Errorf("when it is back, the answer is %d %s", resp.StatusCode, says)
@@ -94,7 +94,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	}
 }
 
-// One thousand wrong tokens at once are not one thousand questions, nor do they displace what is known of right ones.
+// One thousand wrong tokens at once must neither cause one thousand questions nor displace valid tokens from the cache.
 func TestWrongTokensAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, objects()...)
@@ -115,13 +115,13 @@ func TestWrongTokensAreBounded(t *testing.T) {
 			got[resp.StatusCode]++
 		})
 	}
-	for range maxAtOnce { // all turns are taken
+	for range maxAtOnce { // until all turns are taken
 		<-s.waitFor
 	}
 	if resp, _ := r.ask("ci", "GET ", ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("while others try wrong tokens, a known one is answered with %d", resp.StatusCode)
 	}
-	for waiting := 0; waiting < maxWaiting; { // no more questions may wait
+	for waiting := 0; waiting < maxWaiting; { // until no more questions may wait
 		c.tokens.mu.Lock()
 		waiting = len(c.tokens.asking)
 		c.tokens.mu.Unlock()
@@ -139,7 +139,7 @@ func TestWrongTokensAreBounded(t *testing.T) {
 		expired <- got
 	}
 	go func() {
-		for range s.waitFor { // the later ones
+		for range s.waitFor { // receive the remaining questions
 		}
 	}()
 	close(s.mayProceed)
@@ -161,12 +161,13 @@ func TestWrongTokensAreBounded(t *testing.T) {
 	}
 }
 
-// from gives a request the address that it comes from.
+// from returns a function that sets the address of a request.
 func from(address string) func(*http.Request) {
 	return func(r *http.Request) { r.RemoteAddr = address }
 }
 
-// One address that tries wrong tokens has few questions at a time, and a new token from another one is asked about.
+// An address that tries wrong tokens may have only a few questions at
+// a time, so that a new token from another address can be asked about.
 func TestOneAddressHasFewQuestionsAtATime(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, objects()...)
@@ -192,7 +193,7 @@ func TestOneAddressHasFewQuestionsAtATime(t *testing.T) {
 	<-s.waitFor
 	close(s.mayProceed)
 	go func() {
-		for range s.waitFor { // the later ones
+		for range s.waitFor { // receive the remaining questions
 		}
 	}()
 	if got := <-other; got != http.StatusOK {
@@ -256,7 +257,7 @@ func TestAddressOf(t *testing.T) {
 	}
 }
 
-// What waits for an answer is bounded.
+// The number of waiting questions must be bounded.
 func TestQuestionsThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -279,7 +280,7 @@ func TestQuestionsThatWaitAreBounded(t *testing.T) {
 	}
 }
 
-// The same question is asked once, however many wait for its answer, and who gives up does not end it.
+// The same question must be asked once for all that wait for its answer, and must not end when one of them gives up.
 func TestOneQuestionForAll(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -311,7 +312,7 @@ func TestOneQuestionForAll(t *testing.T) {
 	all.Wait()
 }
 
-// What was used last is kept.
+// The most recently used answers must be kept.
 func TestRecent(t *testing.T) {
 	t.Parallel()
 	r := newRecent[int, int](3)

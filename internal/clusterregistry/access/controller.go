@@ -20,21 +20,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/backend"
 )
 
-// findLimit bounds looking up a repository in the cache, which waits while it is being filled.
+// findLimit bounds how long a lookup waits for the cache, which blocks until it is filled.
 const findLimit = 5 * time.Second
 
-// Options are what a Controller needs.
+// Options configure a Controller.
 type Options struct {
 	// Reviews creates TokenReviews and SubjectAccessReviews.
 	Reviews client.Writer
 	// Objects reads stores and manifests, with the fields of Index.
 	Objects client.Reader
-	// Operators are user names that may do everything: those of the operator's own ServiceAccounts, as
+	// Operators are the user names that may do everything: the operator's own ServiceAccounts, as
 	// system:serviceaccount:<namespace>:<name>.
 	Operators []string
-	// AnonymousPull lets everybody pull everything. Default: nobody without credentials does anything.
+	// AnonymousPull allows pulls of everything without credentials. Default: nothing is allowed without credentials.
 	AnonymousPull bool
-	// Clock default: the real one.
+	// Clock defaults to the real clock.
 	Clock clock.PassiveClock
 }
 
@@ -43,21 +43,21 @@ type Controller struct {
 	o         Options
 	tokens    *answers[[sha256.Size]byte, *identity]
 	strangers strangers
-	rights    *answers[asked, bool]
+	rights    *answers[rightQuestion, bool]
 }
 
-// New makes a Controller that has asked nothing yet.
+// New creates a Controller with empty caches.
 func New(o Options) *Controller {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
 	return &Controller{
-		o: o, tokens: newAnswers[[sha256.Size]byte, *identity](o.Clock), rights: newAnswers[asked, bool](o.Clock),
+		o: o, tokens: newAnswers[[sha256.Size]byte, *identity](o.Clock), rights: newAnswers[rightQuestion, bool](o.Clock),
 		strangers: newStrangers(),
 	}
 }
 
-// kind is what the controller is called in distribution's configuration, and option its only option.
+// kind is the name of the controller in distribution's configuration. option is the name of its only option.
 const kind, option = "nfo", "controller"
 
 var register = sync.OnceValue(func() error {
@@ -70,17 +70,17 @@ var register = sync.OnceValue(func() error {
 	})
 })
 
-// Configuration is the section auth of distribution's configuration. What serves the app must be behind Handler.
+// Configuration returns the section "auth" of distribution's configuration. The app must be served through Handler.
 func (c *Controller) Configuration() (configuration.Auth, error) {
 	return configuration.Auth{kind: configuration.Parameters{option: c}}, register()
 }
 
-// Authorized decides whether a request may do what distribution says that it does. Errors are a *Refusal.
+// Authorized decides whether a request may do what distribution says it does. Errors are a *Refusal.
 func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.Grant, error) {
 	user, refusal := c.decide(r, access)
 	if refusal != nil {
-		refusal = refusal.toLook(r)
-		leave(r, refusal)
+		refusal = refusal.asNotFound(r)
+		noteRefusal(r, refusal)
 		return nil, refusal
 	}
 	grant := &auth.Grant{User: auth.UserInfo{Name: user}}
@@ -90,7 +90,7 @@ func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.G
 	return grant, nil
 }
 
-// decide returns the name of the user of an admitted request.
+// decide returns the name of the user if the request is admitted.
 func (c *Controller) decide(r *http.Request, access []auth.Access) (user string, refusal *Refusal) {
 	wants, pulls := wanted(r, access)
 	if refusal := misnamed(wants); refusal != nil {
@@ -123,7 +123,7 @@ func (c *Controller) decide(r *http.Request, access []auth.Access) (user string,
 	return who.name, nil
 }
 
-// misnamed refuses names that no repository can have to everyone: one with dots would be a path to another repository.
+// misnamed refuses names that no repository can have: a name with dots would be a path to another repository.
 func misnamed(wants []want) *Refusal {
 	for _, w := range wants {
 		if _, err := reference.WithName(w.repository); w.repository != "" && err != nil {
@@ -133,7 +133,7 @@ func misnamed(wants []want) *Refusal {
 	return nil
 }
 
-// may decides about one repository.
+// may decides about one repository, or about the list of all repositories.
 func (c *Controller) may(r *http.Request, who *identity, w want) *Refusal {
 	ctx := r.Context()
 	switch {
@@ -173,8 +173,8 @@ const (
 	verbPurge = "purge"
 )
 
-// purges reports whether a request is that of a store's purge, which may do everything in the store's repositories.
-// Only who could be one is asked about: ServiceAccounts of the store's namespace, and anyone who deletes.
+// purges reports whether a request comes from the purge of the repository's store, which may do everything in the
+// store's repositories. To save questions, it asks only for requests that delete, and for the purge's ServiceAccount.
 func (c *Controller) purges(ctx context.Context, who *identity, p *place, w want) (bool, error) {
 	if p.store == nil || !w.deletes && who.name != purger(p.store) {
 		return false, nil
@@ -182,11 +182,11 @@ func (c *Controller) purges(ctx context.Context, who *identity, p *place, w want
 	return c.has(ctx, who, right{verbPurge, resourceStores, p.store.Namespace, p.store.Name})
 }
 
-// catalog is where the names of all repositories are.
+// catalog is the path of the list of all repositories.
 const catalog = "/v2/_catalog"
 
-// mayList lets the mirror's purge know the names of all repositories: in the mirror are those of Artifacts that nobody
-// could name any more. The mirror is the operator's own, and so is its purge.
+// mayList allows the mirror's purge to list all repositories, because the mirror can contain repositories that no
+// Artifact refers to any more. The mirror, and therefore its purge, belongs to the operator.
 func (c *Controller) mayList(r *http.Request, who *identity) *Refusal {
 	limited, cancel := context.WithTimeout(r.Context(), findLimit)
 	defer cancel()
@@ -209,7 +209,7 @@ func (c *Controller) mayList(r *http.Request, who *identity) *Refusal {
 	return denied("user %q may not list all repositories: only the operator's own accounts may, and the purge of the mirror", who.name)
 }
 
-// mayPull needs the verb pull or push on any manifest that lists the repository.
+// mayPull requires the verb pull or push on any manifest that lists the repository.
 func (c *Controller) mayPull(ctx context.Context, who *identity, p *place) *Refusal {
 	names := p.names()
 	for _, name := range names {
@@ -226,7 +226,7 @@ func (c *Controller) mayPull(ctx context.Context, who *identity, p *place) *Refu
 	return lacks(who, right{verbPull, resourceManifests, p.store.Namespace, names[0]})
 }
 
-// mayPush needs the verb push on a manifest that takes the push.
+// mayPush requires the verb push on a manifest that accepts the push.
 func (c *Controller) mayPush(r *http.Request, who *identity, p *place, w want) *Refusal {
 	names, has := p.names(), map[string]bool{}
 	for _, name := range names {
@@ -247,7 +247,7 @@ func (c *Controller) mayPush(r *http.Request, who *identity, p *place, w want) *
 	refusal := unlisted(p)
 	for i := range p.manifests {
 		if m := &p.manifests[i]; has[m.Name] {
-			if refusal = p.takes(m, w, r); refusal == nil {
+			if refusal = p.checkPush(m, w, r); refusal == nil {
 				return nil
 			}
 		}

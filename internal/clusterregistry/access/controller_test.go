@@ -16,7 +16,8 @@ const (
 	someone   = "sha256:" + "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-// admitted are answers of the app itself: it has looked at the request, and found what is asked for or not.
+// admitted reports whether a status is an answer of the app itself,
+// which may or may not have found what the request asks for.
 func admitted(status int) bool {
 	return status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusServiceUnavailable
 }
@@ -28,7 +29,7 @@ func TestR4WhoMayDoWhat(t *testing.T) {
 		reason, token, request string
 		as                     func(*http.Request)
 		status                 int      // 0: admitted
-		says                   []string // parts of the text
+		says                   []string // parts of the message
 	}{
 		"Anonymous":    {"without credentials the client is asked for them", "", "GET ", nil, 401, []string{"UNAUTHORIZED", "kubectl create token", "--audience nfo-registry"}},
 		"Login":        {"`docker login` asks for the base alone", "ci", "GET ", nil, 200, nil},
@@ -147,8 +148,7 @@ func TestR4WhoMayDoWhat(t *testing.T) {
 	}
 }
 
-// What a later distribution may ask for is not admitted unseen.
-// Turns are shared by user, and by namespace for accounts, however many tokens there are.
+// All tokens of a user, and all ServiceAccounts of a namespace, must share one limit of requests.
 func TestClientsAreUsersAndNamespaces(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, objects()...)
@@ -182,7 +182,7 @@ func TestClientsAreUsersAndNamespaces(t *testing.T) {
 	}
 }
 
-// An upload that its owner has begun and cancelled has gone.
+// A user who may push must be able to cancel an upload, which is then missing.
 func TestUploadsAreCancelled(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, newServer(t, objects()...).controller())
@@ -191,13 +191,14 @@ func TestUploadsAreCancelled(t *testing.T) {
 	if resp.StatusCode != http.StatusAccepted || upload == "" {
 		t.Fatal(resp.StatusCode, says)
 	}
-	for _, want := range []int{http.StatusNoContent, http.StatusNotFound} { // the second time it has gone
+	for _, want := range []int{http.StatusNoContent, http.StatusNotFound} { // the second request finds no upload
 		if resp, says := r.ask("ci", "DELETE "+upload, ""); resp.StatusCode != want {
 			t.Errorf("the answer is %d %s, want %d", resp.StatusCode, says, want)
 		}
 	}
 }
 
+// An action that only a later version of distribution knows must be refused.
 func TestAnUnknownActionIsRefused(t *testing.T) {
 	t.Parallel()
 	c := newServer(t, objects()...).controller()
@@ -214,7 +215,7 @@ func TestAnUnknownActionIsRefused(t *testing.T) {
 	}
 }
 
-// A name that leads to another repository is refused to everyone, also to who may pull everything.
+// A name that leads to another repository must be refused to everyone, even to clients that may pull everything.
 func TestANameThatIsAPathIsRefused(t *testing.T) {
 	t.Parallel()
 	c := newServer(t, objects()...).controller(func(o *Options) { o.AnonymousPull = true })
@@ -257,7 +258,7 @@ func TestAnonymousPull(t *testing.T) {
 	}
 }
 
-// A layer can be taken from a repository only by who may pull from it. Else the client uploads it.
+// Only a client that may pull from a repository may mount a layer from it. Other clients must upload the layer.
 func TestMount(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, newServer(t, objects()...).controller())
@@ -279,7 +280,7 @@ func TestMount(t *testing.T) {
 	}
 }
 
-// What was sealed and is missing can be pushed again, byte for byte, and nothing else.
+// Only a sealed artifact that is missing may be pushed again, byte for byte.
 func TestADamagedArtifactIsPushedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, newServer(t, objects()...).controller())

@@ -5,13 +5,13 @@ import (
 	"net/http"
 )
 
-// note is where a Controller leaves a refusal for Handler. It belongs to one request.
+// note is where a Controller stores the refusal of one request for Handler.
 type note struct{ refusal *Refusal }
 
 type noteKey struct{}
 
-// Handler serves distribution's app, and answers a refusal of the Controller in full. Distribution itself has only one
-// answer to a refusal: 401 with a fixed text.
+// Handler serves distribution's app, and writes the Controller's refusals as
+// answers. Distribution itself answers every refusal with 401 and a fixed text.
 func Handler(app http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := &note{}
@@ -27,10 +27,10 @@ type writer struct {
 	refused bool
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface that http.ResponseController uses.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush sends what has been written of the app's answer.
+// Flush flushes what the app has written.
 func (w *writer) Flush() {
 	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
 		flusher.Flush()
@@ -49,7 +49,7 @@ func (w *writer) WriteHeader(status int) {
 	}
 }
 
-// Write writes the body of the app's answer, of which a refused request gets nothing.
+// Write writes the body of the app's answer, and discards it for a refused request.
 func (w *writer) Write(body []byte) (int, error) {
 	if w.note.refusal == nil {
 		return w.ResponseWriter.Write(body)

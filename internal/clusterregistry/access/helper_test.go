@@ -46,19 +46,19 @@ const (
 	operator = "system:serviceaccount:nfo-system:nfo-manager"
 )
 
-// sealedManifest is what the damaged manifest "broken" is sealed at.
+// sealedManifest is the sealed content of tag 1 of the damaged ArtifactManifest "broken".
 var sealedManifest = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"` + digest.FromString("{}").String() + `"},"layers":[]}`
 
-// server stands for the API server: whose a token is, who has which right, and how it fails.
+// server is a fake API server: it knows the users of tokens and their rights, and can fail.
 type server struct {
 	client.Client
 	users  map[string]authenticationv1.TokenReviewStatus // by token
 	rights map[string][]string                           // by user: verb resource/namespace/name
 	clock  *clocktesting.FakeClock
 
-	tokens, accesses atomic.Int64 // questions
+	tokens, accesses atomic.Int64 // numbers of questions
 	down             atomic.Bool
-	hang             atomic.Bool // until the question's time is over
+	hang             atomic.Bool // until the question times out
 
 	mu                  sync.Mutex
 	asking, mostAtOnce  int
@@ -152,7 +152,7 @@ func (s *server) controller(change ...func(*Options)) *Controller {
 	return New(o)
 }
 
-// store is in the cluster's registry, and works unless ready is another reason.
+// store returns a store in the cluster registry. ready is the reason of its condition Ready, or "" for none.
 func store(name, prefix, ready string) *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: name, UID: types.UID(name)}}
 	s.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{Prefix: prefix}
@@ -162,7 +162,7 @@ func store(name, prefix, ready string) *v1alpha1.ArtifactStore {
 	return s
 }
 
-// manifest lists artifacts, given as name:version.
+// manifest returns a manifest that lists artifacts, given as name:version.
 func manifest(name, store string, change func(*v1alpha1.ArtifactManifest), artifacts ...string) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: name}}
 	m.Spec.ArtifactStoreRef.Name, m.Spec.UploadPath = store, v1alpha1.ManifestScoped
@@ -217,7 +217,7 @@ func objects() []client.Object {
 	}
 }
 
-// registry is distribution's app with the controller, and what asks it.
+// registry is distribution's app with the controller, and a client of it.
 type registry struct {
 	http.Handler
 	t testing.TB
@@ -237,7 +237,8 @@ func newRegistry(t testing.TB, c *Controller) *registry {
 	return &registry{Handler(handlers.NewApp(t.Context(), config)), t}
 }
 
-// agent gives a request the connection of an agent; verified is false for a certificate that chains to nothing known.
+// agent returns a function that gives a request the connection of an agent.
+// With verified false, no certificate authority has signed the certificate.
 func agent(verified bool, subject pkix.Name) func(*http.Request) {
 	return func(r *http.Request) {
 		cert := &x509.Certificate{Subject: subject}
@@ -250,7 +251,8 @@ func agent(verified bool, subject pkix.Name) func(*http.Request) {
 
 var agentSubject = pkix.Name{CommonName: AgentName, Organization: []string{AgentOrganization}}
 
-// ask sends a request, given as METHOD path, with a token unless it is "", and returns the answer and what it says.
+// ask sends a request, given as "METHOD path", with a token unless it is "".
+// It returns the answer, and its error code and message or else its body.
 func (r *registry) ask(token, request, body string, change ...func(*http.Request)) (*http.Response, string) {
 	r.t.Helper()
 	method, path, _ := strings.Cut(request, " ")

@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	// Audience is whom the tokens must be for that clients log in with.
+	// Audience is the audience that clients' tokens must have.
 	Audience = v1alpha1.ClusterRegistryAudience
 	// AgentOrganization is the organization in the client certificates of the agents on nodes.
 	AgentOrganization = "nfo.dev"
-	// AgentName is their common name.
+	// AgentName is the common name in these certificates.
 	AgentName = "nfo-agent"
 
-	// maxToken is the longest token, in bytes, that the API server is asked about.
+	// maxToken is the maximum length of a token in bytes. The API server is not asked about longer tokens.
 	maxToken = 16 << 10
-	// accountPrefix is what the user names of ServiceAccounts begin with.
+	// accountPrefix is the prefix of the user names of ServiceAccounts.
 	accountPrefix = "system:serviceaccount:"
 )
 
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
-// identity is a user of Kubernetes. Identities with the same sum have the same rights.
+// identity is a Kubernetes user. Identities with the same sum have the same rights.
 type identity struct {
 	name, uid string
 	groups    []string
@@ -41,7 +41,7 @@ type identity struct {
 	sum       [sha256.Size]byte
 }
 
-// errToken means that the API server does not take a token.
+// errToken means that the API server does not accept a token.
 type errToken struct{ why string }
 
 func (e *errToken) Error() string { return e.why }
@@ -56,7 +56,7 @@ func isAgent(r *http.Request) bool {
 }
 
 // TokenOf returns the token of a request: the password of Basic authentication, whatever the user name, or a Bearer
-// token. sent is false for a request without credentials. The token is "" where the header has none.
+// token. sent is false if the request has no credentials. token is "" if the credentials contain no token.
 func TokenOf(r *http.Request) (token string, sent bool) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -72,7 +72,8 @@ func TokenOf(r *http.Request) (token string, sent bool) {
 	return "", true
 }
 
-// identify returns whose token a request has. Errors are an *errToken if nobody's, and others if that is unknown.
+// identify returns the user of a token. The error is an *errToken if
+// the token is not valid. Other errors mean that this is unknown.
 func (c *Controller) identify(r *http.Request, token string) (*identity, error) {
 	switch {
 	case token == "":
@@ -89,7 +90,7 @@ func (c *Controller) identify(r *http.Request, token string) (*identity, error) 
 			return nil, err
 		}
 		defer leave()
-		// A client that gives up keeps its turn as long as its question is asked.
+		// A client that gives up keeps its turn until its question is answered.
 		ctx = context.WithoutCancel(ctx)
 	}
 	return c.tokens.get(ctx, key, func(ctx context.Context) (*identity, bool, error) {
@@ -130,9 +131,9 @@ func newIdentity(u authenticationv1.UserInfo) (*identity, error) {
 	return who, nil
 }
 
-// Client returns whom the registry's turns are shared with for a request: a user, or the namespace of a ServiceAccount,
-// because its users can make any number of accounts and tokens in it. It is "" for a request without a token that
-// the API server accepts, and where that is unknown.
+// Client returns the name that shares one limit of requests: a user, or the namespace of a ServiceAccount, because
+// users of a namespace can create any number of accounts and tokens in it. It is "" for a request without a token that
+// the API server accepts, and if that is unknown.
 func (c *Controller) Client(r *http.Request) string {
 	token, sent := TokenOf(r)
 	if !sent {
@@ -150,23 +151,23 @@ func (c *Controller) Client(r *http.Request) string {
 	return accountPrefix + namespace
 }
 
-// right is a verb on one object of nfo.
+// right is a verb on an object of nfo.
 type right struct{ verb, resource, namespace, name string }
 
-// String names the right in refusals.
+// String returns the right as text for refusals.
 func (r right) String() string {
 	return fmt.Sprintf("the verb %q on %s/%s/%s", r.verb, r.resource, r.namespace, r.name)
 }
 
-// asked is a question about a right.
-type asked struct {
+// rightQuestion is the key of a question about a right.
+type rightQuestion struct {
 	who [sha256.Size]byte
 	right
 }
 
-// has reports whether somebody has a right. Errors mean that it is unknown.
+// has reports whether a user has a right. Errors mean that this is unknown.
 func (c *Controller) has(ctx context.Context, who *identity, r right) (bool, error) {
-	return c.rights.get(ctx, asked{who.sum, r}, func(ctx context.Context) (bool, bool, error) {
+	return c.rights.get(ctx, rightQuestion{who.sum, r}, func(ctx context.Context) (bool, bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: who.name, UID: who.uid, Groups: who.groups, Extra: who.extra,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{

@@ -7,17 +7,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// loaderRole is the ClusterRole that has push and pull on the mirror, in config/rbac/tenants.yaml.
+// loaderRole is the ClusterRole with the verbs push and pull on the mirror, in config/rbac/tenants.yaml.
 const loaderRole = "nfo-mirror-publisher"
 
-// isMirror reports whether a repository is in the mirror, where no manifest lists what there is.
+// isMirror reports whether a repository is in the mirror, where no manifest lists the content.
 func (p *place) isMirror() bool {
 	l, err := p.store.Location()
 	return err == nil && p.store.Spec.Mirror != nil && p.store.Name == v1alpha1.MirrorName && l.Prefix == v1alpha1.MirrorPrefix
 }
 
-// mayUseMirror decides about a repository of the mirror. What is pushed there is what an image's name stands for in all
-// namespaces, and what is pulled may be any namespace's: it takes a right on the store of the mirror itself.
+// mayUseMirror decides about a repository of the mirror. It requires a right on the mirror's store, because a push
+// changes what all namespaces get for the image's name, and a pull can read any namespace's images.
 func (c *Controller) mayUseMirror(ctx context.Context, who *identity, p *place, w want) *Refusal {
 	verbs := []string{verbPull, verbPush}
 	if w.pushes {
@@ -29,7 +29,7 @@ func (c *Controller) mayUseMirror(ctx context.Context, who *identity, p *place, 
 		case err != nil:
 			return unavailable(err)
 		case allowed && w.pushes:
-			return p.takesImage(w)
+			return p.checkImagePush(w)
 		case allowed:
 			return nil
 		}
@@ -39,8 +39,8 @@ func (c *Controller) mayUseMirror(ctx context.Context, who *identity, p *place, 
 		who.name, r, p.store.Namespace, loaderRole, subject(who))
 }
 
-// takesImage refuses to push what no node would ask for.
-func (p *place) takesImage(w want) *Refusal {
+// checkImagePush refuses a push to a path that no node would pull from.
+func (p *place) checkImagePush(w want) *Refusal {
 	if refusal := closedStore(p); refusal != nil {
 		return refusal
 	}

@@ -17,26 +17,26 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// Operator is whom a request of an operator or of a purge comes from.
+// Operator says what an operator or a purge may see and delete.
 type Operator struct {
-	// Everything is set for an operator, who may also know the names of all repositories.
+	// Everything is set for an operator, who may also see the names of all repositories.
 	Everything bool
-	// prefix is where the repositories of the purge's store are; "" if that is not a store's of its own.
+	// prefix is the prefix of the repositories of the purge's store. It is "" if the store has no repositories.
 	prefix string
 }
 
-// May reports whether the operator may know and delete what is in a repository.
+// May reports whether the operator or purge may see and delete what is in a repository.
 func (o Operator) May(repository string) bool {
 	return o.Everything || o.prefix != "" && (repository == o.prefix || strings.HasPrefix(repository, o.prefix+"/"))
 }
 
-// Operates decides whether a request may see how full the registry is and ask for a collection: operators may, and
-// anyone who has the verb purge on a store in this registry. The request names the store as namespace/name; "" for none.
-// Errors are a *Refusal.
+// Operates decides whether a request may read the usage of the registry and request a
+// collection. Operators may, and users with the verb purge on a store in this registry.
+// store is the store's namespace/name, or "" for none. Errors are a *Refusal.
 func (c *Controller) Operates(r *http.Request, store string) (Operator, error) {
 	o, refusal := c.operates(r, store)
 	if refusal != nil {
-		leave(r, refusal)
+		noteRefusal(r, refusal)
 		return Operator{}, refusal
 	}
 	return o, nil
@@ -67,8 +67,8 @@ func (c *Controller) operates(r *http.Request, store string) (Operator, *Refusal
 	return c.ofStore(r, key)
 }
 
-// ofStore refuses a store that is not in this registry. It is asked only for users who have a right on the store. One
-// that does nothing, because its prefix is another one's, has no repositories.
+// ofStore refuses a store that is not in this registry. It is called only for users with a right on the store. A store
+// that is inert, for example because its prefix belongs to another store, has no repositories.
 func (c *Controller) ofStore(r *http.Request, key client.ObjectKey) (Operator, *Refusal) {
 	limited, cancel := context.WithTimeout(r.Context(), findLimit)
 	defer cancel()
@@ -87,13 +87,13 @@ func (c *Controller) ofStore(r *http.Request, key client.ObjectKey) (Operator, *
 	return Operator{prefix: l.Prefix}, nil
 }
 
-// storeKey splits namespace/name. ok is false for what no store can be called.
+// storeKey splits namespace/name. ok is false if no store can have this name.
 func storeKey(store string) (key client.ObjectKey, ok bool) {
 	key.Namespace, key.Name, _ = strings.Cut(store, "/")
 	return key, len(validation.IsDNS1123Label(key.Namespace)) == 0 && len(validation.IsDNS1123Subdomain(key.Name)) == 0
 }
 
-// login returns who sent a request, by its token.
+// login returns the user of a request, by its token.
 func (c *Controller) login(r *http.Request) (*identity, *Refusal) {
 	token, sent := TokenOf(r)
 	if !sent {
@@ -109,8 +109,8 @@ func (c *Controller) login(r *http.Request) (*identity, *Refusal) {
 	return who, nil
 }
 
-// leave leaves a refusal for Handler.
-func leave(r *http.Request, refusal *Refusal) {
+// noteRefusal stores a refusal for Handler.
+func noteRefusal(r *http.Request, refusal *Refusal) {
 	if at, ok := r.Context().Value(noteKey{}).(*note); ok {
 		at.refusal = refusal
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// operate is an app that does for anyone who may what an operator does, and says whether everything is to be known.
+// operate is an app that answers "everything" to operators, and "numbers" to purges.
 func operate(t *testing.T, c *Controller) *registry {
 	t.Helper()
 	return &registry{Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -18,7 +18,7 @@ func operate(t *testing.T, c *Controller) *registry {
 		case err != nil && !errors.As(err, &refusal):
 			t.Errorf("the error is %T, want *Refusal", err)
 		case err != nil:
-			w.WriteHeader(http.StatusTeapot) // which the refusal replaces
+			w.WriteHeader(http.StatusTeapot) // Handler replaces this answer
 		case operator.Everything:
 			_, _ = w.Write([]byte("everything"))
 		default:
@@ -64,7 +64,7 @@ func TestWhoMayOperate(t *testing.T) {
 	}
 }
 
-// A purge that polls does not ask the API server each time, and a right that was withdrawn ends.
+// A purge that polls must not cause a question each time, and a withdrawn right must end.
 func TestOperatingIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, objects()...)
@@ -90,7 +90,7 @@ func TestOperatingIsAskedOnce(t *testing.T) {
 	}
 }
 
-// Without Handler the error alone says why.
+// Without Handler, the error must say why the request was refused.
 func TestOperatesWithoutHandler(t *testing.T) {
 	t.Parallel()
 	c := newServer(t).controller()

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// storeByPrefix is the field index of the stores in the cluster's registry by their prefix.
+	// storeByPrefix is the field index of the stores in the cluster registry by their prefix.
 	storeByPrefix = "spec.registry.clusterRegistry.prefix"
 	// manifestByRepository is the field index of manifests by <store>/<repository below the store's prefix>.
 	manifestByRepository = "spec.artifacts.repository"
@@ -21,7 +21,7 @@ const (
 
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests,verbs=list;watch
 
-// Index tells a cache to keep what the controller looks up.
+// Index adds to a cache the field indexes that the controller uses.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return errors.Join(
 		indexer.IndexField(ctx, &v1alpha1.ArtifactStore{}, storeByPrefix, prefixes),
@@ -41,7 +41,8 @@ func prefixes(o client.Object) []string {
 	return []string{l.Prefix}
 }
 
-// repositories are where a manifest's artifacts are or were below the prefix of its store.
+// repositories returns the index keys of a manifest: where its
+// artifacts are, or were before, below the prefix of its store.
 func repositories(o client.Object) []string {
 	m, ok := o.(*v1alpha1.ArtifactManifest)
 	if !ok {
@@ -59,7 +60,7 @@ func repositories(o client.Object) []string {
 	for _, a := range m.Spec.Artifacts {
 		add(m.Spec.UploadPath, a.ArtifactName)
 	}
-	for _, a := range m.Status.Artifacts { // of which the spec may have lost an entry
+	for _, a := range m.Status.Artifacts { // may include entries that were removed from the spec
 		add(m.Spec.UploadPath, a.ArtifactName)
 		if m.Status.UpgradingFrom != "" {
 			add(m.Status.UpgradingFrom, a.ArtifactName)
@@ -68,20 +69,20 @@ func repositories(o client.Object) []string {
 	return keys
 }
 
-// place is what a repository belongs to.
+// place is the store and the manifests that a repository belongs to.
 type place struct {
 	repository string
-	// store is nil if no store has the repository.
+	// store is nil if the repository belongs to no store.
 	store *v1alpha1.ArtifactStore
 	at    v1alpha1.RegistryLocation
-	// below is the repository's name below the prefix of the store.
+	// below is the repository's name relative to the prefix of the store.
 	below string
-	// manifests list the repository, or have not released it yet. They are only read.
+	// manifests list the repository, or have not released it yet. They are read-only.
 	manifests []v1alpha1.ArtifactManifest
 }
 
-// find looks up a repository. A store that does nothing, because its prefix is another one's, has none, unless no other
-// store is found: then it explains why.
+// find looks up a repository. An inert store, for example one whose prefix belongs to another store, is returned only
+// if no active store has the repository, so that the refusal can say why it is inert. Its manifests are not looked up.
 func (c *Controller) find(ctx context.Context, repository string) (*place, error) {
 	found := &place{repository: repository}
 	if len(repository) > v1alpha1.MaxRepositoryName {
@@ -120,12 +121,12 @@ func (c *Controller) list(ctx context.Context, p *place) (err error) {
 	return nil
 }
 
-// maxManifests is the most manifests of one repository that rights are asked on. More than one list it only in the form
-// before AOSM's 2025-03-30 API.
+// maxManifests bounds for how many manifests of one repository rights are checked. Several manifests can list one
+// repository only with the upload path StoreScoped, which AOSM used before its API version 2025-03-30.
 const maxManifests = 64
 
-// names are the manifests that a right on the repository may come from: those that list it or, if none does, the one
-// whose name is in its path. "" stands for all manifests of the namespace.
+// names returns the manifests on which a right for the repository may exist: those that list the repository or, if none
+// does, the manifest whose name is in the path. "" means all manifests of the namespace.
 func (p *place) names() []string {
 	var names []string
 	for i := range min(len(p.manifests), maxManifests) {
@@ -141,7 +142,7 @@ func (p *place) names() []string {
 	return []string{manifest}
 }
 
-// tags are the tags that a manifest lists in the repository.
+// tags returns the tags that a manifest lists in the repository.
 func (p *place) tags(m *v1alpha1.ArtifactManifest) []string {
 	var tags []string
 	for _, a := range m.Spec.Artifacts {

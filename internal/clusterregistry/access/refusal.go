@@ -22,27 +22,27 @@ const (
 	resourceManifests = "artifactmanifests"
 	resourceStores    = "artifactstores"
 
-	// realm is what clients show when they ask for a login.
+	// realm is the text that clients show when they ask for a login.
 	realm = "nfo registry"
-	// retryAfter is when a client may ask again that could not be answered.
+	// retryAfter is the value of the header Retry-After if the registry cannot answer.
 	retryAfter = badFor
-	// maxReason bounds, in bytes, what a refusal repeats of others.
+	// maxReason bounds the text of others that a refusal repeats, in bytes.
 	maxReason = 200
-	// publisherRole is the ClusterRole that has push and pull, in config/rbac/tenants.yaml.
+	// publisherRole is the ClusterRole with the verbs push and pull, in config/rbac/tenants.yaml.
 	publisherRole = "nfo-publisher"
 )
 
-// Refusal is why a request is not admitted. It implements auth.Challenge of distribution.
+// Refusal says why a request is not admitted. It implements auth.Challenge of distribution.
 type Refusal struct {
-	// Status is 401, 403 or 503, or 404 instead of 403 for a request that asks only if a blob is there.
+	// Status is 401, 403 or 503. It is 404 instead of 403 for a HEAD of a blob.
 	Status int
-	// Text says what is missing and how to get it. It is for the client.
+	// Text says what is missing and how to get it. It is sent to the client.
 	Text string
-	// cause is for the log alone; nil for none.
+	// cause is only logged. It may be nil.
 	cause error
 }
 
-// Error says why, for the log.
+// Error returns the text and the cause, for the log.
 func (r *Refusal) Error() string {
 	if r.cause != nil {
 		return r.Text + ": " + r.cause.Error()
@@ -50,20 +50,21 @@ func (r *Refusal) Error() string {
 	return r.Text
 }
 
-// Unwrap returns what it was caused by; nil for nothing.
+// Unwrap returns the cause, or nil.
 func (r *Refusal) Unwrap() error { return r.cause }
 
-// toLook is a refusal of a request that may be a client's look before it pushes. The answer to a look has no text, and a
-// client that is refused does not go on to a request whose answer has one. So nobody gets a blob who has no
-// right, as there would be none in a repository of others.
-func (r *Refusal) toLook(request *http.Request) *Refusal {
+// asNotFound changes a 403 for a HEAD of a blob, which clients send before a push, into a 404. The answer to a HEAD has no
+// body, and a client that gets a 403 does not continue to the request whose answer says why. A client without a right
+// still gets no blob, as if the blob were missing.
+func (r *Refusal) asNotFound(request *http.Request) *Refusal {
 	if r.Status != http.StatusForbidden || request.Method != http.MethodHead || !strings.Contains(request.URL.Path, "/blobs/") {
 		return r
 	}
 	return &Refusal{Status: http.StatusNotFound, Text: r.Text, cause: r.cause}
 }
 
-// SetHeaders sets the headers of the answer. A warning is the only text that clients show of an answer without a body.
+// SetHeaders sets the headers of the answer. The header Warning is
+// the only text that clients show for an answer without a body.
 func (r *Refusal) SetHeaders(_ *http.Request, w http.ResponseWriter) {
 	w.Header().Set("Warning", "299 - "+strconv.QuoteToASCII(r.Text))
 	switch r.Status {
@@ -74,7 +75,7 @@ func (r *Refusal) SetHeaders(_ *http.Request, w http.ResponseWriter) {
 	}
 }
 
-// answer writes the answer.
+// answer writes the refusal as the answer.
 func (r *Refusal) answer(w http.ResponseWriter) {
 	code := map[int]errcode.ErrorCode{
 		http.StatusUnauthorized: errcode.ErrorCodeUnauthorized, http.StatusForbidden: errcode.ErrorCodeDenied,
@@ -84,7 +85,7 @@ func (r *Refusal) answer(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(r.Status)
-	_ = json.NewEncoder(w).Encode(errcode.Errors{code.WithMessage(r.Text)}) // the client may have gone
+	_ = json.NewEncoder(w).Encode(errcode.Errors{code.WithMessage(r.Text)}) // the client may be gone
 }
 
 func unauthorized(why *errToken) *Refusal {
@@ -103,7 +104,7 @@ func unavailable(err error) *Refusal {
 	return &Refusal{Status: http.StatusServiceUnavailable, Text: text, cause: err}
 }
 
-// lacks says which right somebody needs, and how an administrator grants it.
+// lacks refuses a user who needs a right, and says how an administrator grants it.
 func lacks(who *identity, r right) *Refusal {
 	on := "artifactmanifests/" + r.namespace + "/" + r.name
 	if r.name == "" {
@@ -113,7 +114,7 @@ func lacks(who *identity, r right) *Refusal {
 		who.name, r.verb, on, r.namespace, publisherRole, subject(who))
 }
 
-// subject is how kubectl names somebody in a binding.
+// subject returns the kubectl option that names a user in a binding.
 func subject(who *identity) string {
 	if account, ok := strings.CutPrefix(who.name, accountPrefix); ok {
 		return "--serviceaccount=" + account
@@ -121,7 +122,7 @@ func subject(who *identity) string {
 	return "--user=" + strconv.Quote(who.name)
 }
 
-// closedStore refuses pushes into a store that does nothing.
+// closedStore refuses pushes into a store that is inert.
 func closedStore(p *place) *Refusal {
 	why := backend.Inert(p.store)
 	switch {
@@ -143,8 +144,8 @@ func unlisted(p *place) *Refusal {
 		p.store.Namespace, p.store.Name, p.repository)
 }
 
-// takes refuses a push that a manifest does not take, by somebody who has the right to push to it.
-func (p *place) takes(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Refusal {
+// checkPush refuses a push that a manifest does not accept. The user has the right to push to the manifest.
+func (p *place) checkPush(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Refusal {
 	on, tags := m.Namespace+"/"+m.Name, p.tags(m)
 	tag := w.tag()
 	switch _, satellite := graph.SatelliteOf(tag); {
@@ -153,7 +154,7 @@ func (p *place) takes(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Re
 	case len(tags) == 0:
 		return unlisted(p)
 	case m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded:
-		return p.repairs(m, w, r)
+		return p.checkRepair(m, w, r)
 	case w.putsManifest && w.tagOrDigest == "":
 		return denied("the request names neither a tag nor a digest")
 	case tag == "" || satellite || slices.Contains(tags, tag):
@@ -163,10 +164,10 @@ func (p *place) takes(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Re
 		on, p.repository, v1alpha1.FirstOf(tags, maxTags), tag, tag)
 }
 
-// maxTags is how many tags a refusal names.
+// maxTags is the maximum number of tags in a refusal.
 const maxTags = 5
 
-// purger is the user name of the ServiceAccount that purges a store.
+// purger returns the user name of the ServiceAccount that purges a store.
 func purger(s *v1alpha1.ArtifactStore) string {
 	return accountPrefix + s.Namespace + ":" + cronjob.ObjectName(s.Name)
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 )
 
-// maxManifest is the most bytes of an image manifest that distribution takes.
+// maxManifest is the maximum size in bytes of an image manifest that distribution accepts.
 const maxManifest = 4 << 20
 
-// repairs refuses a push to a sealed manifest, unless it brings back what was sealed: an artifact of the repository is
-// missing, such as after damage to the disk, and the tag is put at the digest that was sealed. Layers and what is put by
-// digest cannot change what a tag means; what belongs to nothing is collected.
-func (p *place) repairs(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Refusal {
+// checkRepair refuses a push to a sealed manifest, unless it restores a sealed artifact of the repository that is missing,
+// for example after damage to the disk. A tag can only be pushed with its sealed digest. Layers, and manifests that are
+// pushed by digest, cannot change what a tag means; what nothing references is collected.
+func (p *place) checkRepair(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Refusal {
 	on := m.Namespace + "/" + m.Name
 	missing := map[string]string{} // sealed digests by tag
 	for _, e := range inventory.Entries(m, p.at) {
@@ -35,12 +35,12 @@ func (p *place) repairs(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *
 	case !listed:
 		return denied("ArtifactManifest %s is sealed (artifactManifestState Uploaded), and %s:%s is not missing: only what was sealed and is missing can be pushed again", on, p.repository, tag)
 	default:
-		return isSealed(r, on, p.repository+":"+tag, digest.Digest(sealed))
+		return checkSealedDigest(r, on, p.repository+":"+tag, digest.Digest(sealed))
 	}
 }
 
-// isSealed refuses an image manifest of another digest than the sealed one.
-func isSealed(r *http.Request, on, name string, sealed digest.Digest) *Refusal {
+// checkSealedDigest refuses an image manifest whose digest is not the sealed digest.
+func checkSealedDigest(r *http.Request, on, name string, sealed digest.Digest) *Refusal {
 	b, ok := r.Body.(*body)
 	if !ok || sealed.Validate() != nil {
 		return denied("ArtifactManifest %s is sealed (artifactManifestState Uploaded): nothing can be pushed to it any more", on)
@@ -55,10 +55,10 @@ func isSealed(r *http.Request, on, name string, sealed digest.Digest) *Refusal {
 	return nil
 }
 
-// body is a request's body that can be looked at before it is used.
+// body is a request's body whose digest can be computed before the body is used.
 type body struct{ io.ReadCloser }
 
-// digest reads the body, at most maxManifest bytes. Anyone who reads it afterwards gets all of it.
+// digest reads the body, at most maxManifest bytes, and computes its digest. The body can be read again afterwards.
 func (b *body) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 	data, err := io.ReadAll(io.LimitReader(b.ReadCloser, maxManifest+1))
 	if err != nil {

@@ -9,22 +9,22 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// want is what a request wants of one repository; of the list of all repositories where repository is "".
+// want is what a request wants to do with one repository, or with the list of all repositories if repository is "".
 type want struct {
 	repository   string
 	pushes       bool
 	deletes      bool
 	putsManifest bool
-	tagOrDigest  string // of the manifest that is put
-	unknown      bool   // an action that is not known here
+	tagOrDigest  string // of the manifest that is pushed
+	unknown      bool   // an action that this package does not know
 }
 
 func (w want) pullsOnly() bool {
 	return w.repository != "" && !w.pushes && !w.deletes && !w.unknown
 }
 
-// wanted sorts what distribution says that a request does by repository, the request's own first. pulls is true if it
-// only pulls, or does nothing but ask whether the registry is there.
+// wanted groups what distribution says a request does by repository, beginning with the request's own repository. pulls
+// is true if the request only pulls, or only checks whether the registry exists.
 func wanted(r *http.Request, access []auth.Access) (all []want, pulls bool) {
 	for _, a := range access {
 		name := a.Name
@@ -54,8 +54,8 @@ func wanted(r *http.Request, access []auth.Access) (all []want, pulls bool) {
 	return all, !slices.ContainsFunc(all, func(w want) bool { return !w.pullsOnly() })
 }
 
-// actionOf is what distribution says that a request does, but for the end of an upload that has not ended: who may push may
-// cancel it, since it deletes nothing that was pushed.
+// actionOf returns the action that distribution states, except for cancelling an upload: a client that may push may
+// cancel it, because this deletes nothing that was pushed.
 func actionOf(r *http.Request, a auth.Access) string {
 	if a.Action == "delete" && strings.HasPrefix(r.URL.Path, "/v2/"+a.Name+"/blobs/uploads/") {
 		return "push"
@@ -63,7 +63,7 @@ func actionOf(r *http.Request, a auth.Access) string {
 	return a.Action
 }
 
-// tag is the tag that is put; "" for a digest, and where no manifest is put.
+// tag returns the tag that is pushed, or "" for a digest and if no manifest is pushed.
 func (w want) tag() string {
 	if digest.Digest(w.tagOrDigest).Validate() == nil {
 		return ""
@@ -71,8 +71,8 @@ func (w want) tag() string {
 	return w.tagOrDigest
 }
 
-// withoutMount makes an ordinary upload of one that would take a blob from another repository, as registries do where
-// that cannot be done. Distribution has parsed the form already, and reads it again later.
+// withoutMount turns an upload that would mount a blob from another repository into an ordinary upload, as registries
+// do if they cannot mount. Distribution has already parsed the form, and reads it again later.
 func withoutMount(r *http.Request) {
 	r.Form.Del("mount")
 	r.Form.Del("from")

@@ -8,11 +8,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/share"
 )
 
-// maxStranger bounds the questions of one address about tokens that were not good lately.
+// maxStranger bounds the concurrent questions of one address about tokens that are not known.
 const maxStranger = 8
 
-// strangers has those who send tokens that were not good lately take turns by address, before the API server is asked:
-// anybody can make up any number of tokens.
+// strangers bounds questions about unknown tokens by address, before the
+// API server is asked, because anyone can invent any number of tokens.
 type strangers struct {
 	at *share.Shares[netip.Prefix, chan struct{}]
 }
@@ -21,7 +21,7 @@ func newStrangers() strangers {
 	return strangers{share.New[netip.Prefix](func() chan struct{} { return make(chan struct{}, maxStranger) })}
 }
 
-// enter waits for a turn of an address until ctx ends. The caller must leave.
+// enter waits for a turn of an address until ctx ends. The caller must call leave.
 func (s strangers) enter(ctx context.Context, address netip.Prefix) (leave func(), err error) {
 	turns, done := s.at.Take(address)
 	select {
@@ -33,8 +33,8 @@ func (s strangers) enter(ctx context.Context, address netip.Prefix) (leave func(
 	}
 }
 
-// addressOf is where a request comes from: a host, and of IPv6 a /64, which one host can have all of. It is the zero value
-// if that is unknown.
+// addressOf returns the address of a request: a host, or for IPv6 a /64, because one host can have all its addresses.
+// It returns the zero value if the address is unknown.
 func addressOf(r *http.Request) netip.Prefix {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// each calls act for each path, as many at a time as there are workers, until one fails or ctx ends.
+// each calls act for each path, with at most Options.Workers calls at a time, until one fails or ctx ends.
 func (c *collector) each(ctx context.Context, files iter.Seq[string], act func(ctx context.Context, file string) error) error {
 	all, within := errgroup.WithContext(ctx)
 	all.SetLimit(c.options.Workers)
@@ -42,7 +42,7 @@ func (c *collector) each(ctx context.Context, files iter.Seq[string], act func(c
 	return context.Cause(ctx)
 }
 
-// hide hides a candidate. What was published just before is young, and is given back at once.
+// hide hides a candidate. It restores a file at once that was published just before, and is therefore young.
 func (c *collector) hide(ctx context.Context, file string) error {
 	hidden, err := c.hideOld(ctx, file, c.oldest)
 	if err != nil || !hidden {
@@ -52,7 +52,7 @@ func (c *collector) hide(ctx context.Context, file string) error {
 	return nil
 }
 
-// hideOld hides a file if it is older than a time, and reports whether it is hidden now.
+// hideOld hides a file if it is older than oldest, and reports whether it is hidden now.
 func (c *collector) hideOld(ctx context.Context, file string, oldest time.Time) (bool, error) {
 	if err := c.limit.Wait(ctx); err != nil {
 		return false, err
@@ -64,7 +64,7 @@ func (c *collector) hideOld(ctx context.Context, file string, oldest time.Time) 
 		return false, err
 	}
 	info, err := c.volume.Stat(volume.HiddenPath(c.cycle, file))
-	if volume.Missing(err) { // Somebody has taken it back.
+	if volume.Missing(err) { // A reader has restored it.
 		return false, nil
 	}
 	if err != nil || info.ModTime().Before(oldest) {
@@ -73,7 +73,7 @@ func (c *collector) hideOld(ctx context.Context, file string, oldest time.Time) 
 	return false, c.giveBack(c.cycle, file)
 }
 
-// giveBack gives a file back that a cycle has hidden, if it is still hidden.
+// giveBack restores a file that a cycle has hidden, if it is still hidden.
 func (c *collector) giveBack(cycle, file string) error {
 	c.hook("giving back", file)
 	back, err := c.volume.GiveBack(cycle, file)
@@ -89,15 +89,15 @@ func (c *collector) giveBack(cycle, file string) error {
 	return nil
 }
 
-// giveAllBack gives everything back that a cycle has hidden: blobs first, then layer links, then revisions, which is
-// the order of their names. A file that is at its place again is not needed in the trash.
+// giveAllBack restores everything that a cycle has hidden in the order of the paths: blobs, then layer links, then
+// revisions. If a file's place is taken, the hidden file may be deleted.
 func (c *collector) giveAllBack(ctx context.Context, cycle string) error {
 	err := c.volume.Hidden(cycle, func(file string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// Neither a file in the trash itself was hidden by a cycle, nor what a client of NFS leaves of a file that was
-		// removed while somebody read it.
+		// Files directly in the trash, and files that an NFS client keeps
+		// for readers of a removed file, were not hidden by a cycle.
 		if file == "" || strings.HasPrefix(path.Base(file), ".nfs") {
 			return nil
 		}
@@ -114,8 +114,8 @@ func (c *collector) giveAllBack(ctx context.Context, cycle string) error {
 	return nil
 }
 
-// discardDouble discards a hidden file whose place has a file of the same size. No cycle hides a file twice, so that
-// the hidden one cannot be the one that was at the place a moment ago.
+// discardDouble deletes a hidden file if its place has a file of the same size. This is safe because a cycle hides a
+// file at most once: the hidden file cannot be the one that was just seen in the place.
 func (c *collector) discardDouble(cycle, file string) error {
 	hidden, err := c.volume.Stat(volume.HiddenPath(cycle, file))
 	if volume.Missing(err) {
@@ -141,7 +141,7 @@ func (c *collector) drop(cycle, file string) error {
 	return err
 }
 
-// discard deletes a file that this cycle has hidden, and the folders that are empty without it.
+// discard deletes a file that this cycle has hidden, and the folders that become empty.
 func (c *collector) discard(ctx context.Context, file string) error {
 	info, err := c.volume.Stat(volume.HiddenPath(c.cycle, file))
 	if volume.Missing(err) {
@@ -170,15 +170,15 @@ func (c *collector) discard(ctx context.Context, file string) error {
 	return nil
 }
 
-// removeEmpty removes a folder and those above it that are empty, but not the last one.
+// removeEmpty removes a folder and those above it that are empty, up to but excluding upTo.
 func (c *collector) removeEmpty(folder, upTo string) {
 	c.hook("removing", folder)
 	c.volume.RemoveEmpty(folder, upTo)
 	c.hook("removed", folder)
 }
 
-// undo gives back what this cycle has hidden, after an error and before the return. If ctx has ended, or ends, it has
-// a little time of its own; what is hidden after that is given back by the next cycle, or to anyone who asks for it.
+// undo restores what this cycle has hidden after an error. If ctx ends, it continues for at most undoTime. What is
+// still hidden after that is restored by the next cycle, or by a reader that needs it.
 func (c *collector) undo(ctx context.Context, cause error) error {
 	err := c.giveAllBack(ctx, c.cycle)
 	if ctx.Err() != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// undoTime bounds giving back after the context has ended. A pod has 30 seconds to end.
+	// undoTime bounds restoring after the context has ended. A pod has 30 seconds to terminate.
 	undoTime = 20 * time.Second
 	// progressTime is the time between two calls of Options.Progress in a phase.
 	progressTime = time.Second
@@ -26,9 +26,9 @@ const (
 	beatTime = 30 * time.Second
 )
 
-// Run runs one cycle on a volume. It is safe to run at the same time as any number of writers that keep to the
-// protocol, and of other cycles. An error says what stopped the cycle and what to do; unless it says otherwise,
-// everything that the cycle had hidden was given back. The report is valid after an error, too.
+// Run runs one cycle on a volume. It is safe to run at the same time as other cycles and any number of writers that
+// follow the protocol. An error says what stopped the cycle and what to do; unless it says otherwise, everything that
+// the cycle had hidden was restored. The report is also valid after an error.
 func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	if err := o.validate(); err != nil {
 		return Report{}, err
@@ -36,7 +36,7 @@ func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	return run(ctx, v, o, func(string, string) {})
 }
 
-// run is Run, with a function that is called before and after each change to the volume, and in C3.
+// run is Run with a hook, which is called before and after each change to the volume, and in C3.
 func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file string)) (Report, error) {
 	o = o.withDefaults(v)
 	now, err := v.Now()
@@ -73,7 +73,7 @@ func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file 
 	return c.ledger.copy(), err
 }
 
-// cycleAt is a name for a cycle: unique, and in the order of time.
+// cycleAt returns a unique name for a cycle. The names sort by time.
 func cycleAt(now time.Time) (string, error) {
 	var random [4]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -87,15 +87,15 @@ type collector struct {
 	volume  *volume.Volume
 	reader  *mark.Reader
 	options Options
-	// oldest, oldestUpload and oldestTemporary are the times, by the volume's clock, from which on what the tree has,
-	// uploads and temporary files are kept.
+	// oldest, oldestUpload and oldestTemporary are the times, by the volume's
+	// clock, from which on files of the tree, uploads and temporary files are kept.
 	oldest, oldestUpload, oldestTemporary time.Time
 	cycle                                 string
 	hook                                  func(step, file string)
 	limit                                 *rate.Limiter
 	progress                              *progress
 	ledger                                *ledger
-	// full is why not all candidates could be hidden, if the volume had no room for that.
+	// full is set if the volume had no space to hide all candidates, and says why.
 	full error
 }
 
@@ -128,13 +128,14 @@ func (c *collector) run(ctx context.Context) error {
 	if c.full != nil {
 		return fmt.Errorf("%w: the volume had no room to hide more; what was hidden is deleted, unless it is in use now, and the next collection continues", c.full)
 	}
-	c.answer(found.Deletions())
+	c.removeRequests(found.Deletions())
 	return nil
 }
 
-// answer forgets the deletions that the cycle was asked for, also those of what turned out to be in use: anyone who asked
-// finds that again. One that cannot be forgotten does no harm, for it does not count once its revision is written again.
-func (c *collector) answer(deletions []string) {
+// removeRequests deletes the requests for deletions that the cycle has read, including those for
+// revisions that are in use: the caller finds such a revision again. A request that
+// cannot be deleted does no harm, because it is void once its revision is written again.
+func (c *collector) removeRequests(deletions []string) {
 	for _, file := range deletions {
 		if c.volume.Remove(file) == nil {
 			c.removeEmpty(path.Dir(file), volume.Deletions)
@@ -142,7 +143,7 @@ func (c *collector) answer(deletions []string) {
 	}
 }
 
-// adopt is C0.
+// adopt is C0: it restores what earlier cycles have hidden.
 func (c *collector) adopt(ctx context.Context) error {
 	cycles, err := c.volume.Cycles()
 	if err != nil {
@@ -156,7 +157,7 @@ func (c *collector) adopt(ctx context.Context) error {
 	return nil
 }
 
-// markFirst is C1.
+// markFirst is C1: it marks, and returns the candidates.
 func (c *collector) markFirst(ctx context.Context) (*mark.Plan, error) {
 	m := mark.New(c.reader, c.cycle, c.options.Untagged, nil)
 	defer func() { c.ledger.marked(m.Tally()) }()
@@ -171,19 +172,19 @@ func (c *collector) markFirst(ctx context.Context) (*mark.Plan, error) {
 	return m.Found(), err
 }
 
-// markAgain begins C4.
+// markAgain is the first part of C4: it marks again.
 func (c *collector) markAgain(ctx context.Context, found *mark.Plan) (*mark.Mark, error) {
 	m := mark.New(c.reader, c.cycle, c.options.Untagged, found)
 	defer func() { c.ledger.marked(m.Tally()) }()
 	return m, m.Run(ctx, c.options.Workers, c.progress.done)
 }
 
-// sweep is C2 to C5. The caller gives everything back after an error.
+// sweep is C2 to C5. After an error, the caller restores everything.
 func (c *collector) sweep(ctx context.Context, found *mark.Plan) error {
 	err := c.phase(Hiding, func() error {
 		for _, kind := range mark.Order {
 			err := c.each(ctx, found.Paths(kind), c.hide)
-			if volume.Full(err) { // Without what is hidden there is room for more.
+			if volume.Full(err) { // Deleting what is hidden makes space for more.
 				c.full = fmt.Errorf("hiding what is not in use: %w", err)
 				return nil
 			}
@@ -216,7 +217,7 @@ func (c *collector) sweep(ctx context.Context, found *mark.Plan) error {
 	return c.phase(Deleting, func() error { return c.deleteRest(ctx, found) })
 }
 
-// dwell is C3.
+// dwell is C3: it waits for Options.Dwell.
 func (c *collector) dwell(ctx context.Context) error {
 	c.hook("waiting", "")
 	timer := time.NewTimer(c.options.Dwell)
@@ -229,7 +230,7 @@ func (c *collector) dwell(ctx context.Context) error {
 	}
 }
 
-// giveBackReached ends C4: what the second mark reaches is given back, blobs first.
+// giveBackReached is the second part of C4: it restores what the second mark reaches, blobs first.
 func (c *collector) giveBackReached(ctx context.Context, found *mark.Plan, m *mark.Mark) error {
 	err := c.each(ctx, found.Paths(layout.Blob), func(_ context.Context, file string) error {
 		reached, err := m.ReachedBlob(layout.Parse(file).Digest)
@@ -247,7 +248,7 @@ func (c *collector) giveBackReached(ctx context.Context, found *mark.Plan, m *ma
 	return err
 }
 
-// deleteRest is C5.
+// deleteRest is C5: it deletes what is still hidden.
 func (c *collector) deleteRest(ctx context.Context, found *mark.Plan) error {
 	for _, kind := range mark.Order {
 		if err := c.each(ctx, found.Paths(kind), c.discard); err != nil {
@@ -257,8 +258,8 @@ func (c *collector) deleteRest(ctx context.Context, found *mark.Plan) error {
 	return nil
 }
 
-// end removes the folders of a cycle, if nothing is in them. What a network file system keeps there of a file that
-// somebody is still reading stays until a later cycle.
+// end removes the folders of a cycle if they are empty. A network file system keeps a file there while a process still
+// reads it; its folder stays until a later cycle.
 func (c *collector) end(cycle string) { _ = c.volume.End(cycle) }
 
 // phase runs a phase, reports its beginning and measures it.
@@ -270,7 +271,7 @@ func (c *collector) phase(p Phase, do func() error) error {
 	return err
 }
 
-// progress tells how far a cycle is. It is safe for concurrent use.
+// progress reports how far a cycle has come. It is safe for concurrent use.
 type progress struct {
 	mu       sync.Mutex
 	now      Progress
@@ -286,7 +287,8 @@ func (p *progress) begin(phase Phase) {
 	p.tell(now)
 }
 
-// beat tells that the cycle runs, also while it waits and while one file takes long, until stop returns.
+// beat reports progress regularly until stop returns, so that the
+// cycle is known to run while it waits or one file takes long.
 func (p *progress) beat() (stop func()) {
 	ended := make(chan struct{})
 	var beating sync.WaitGroup

@@ -25,7 +25,7 @@ func (x *tree) unreferenced() *mark.Unreferenced {
 	return u
 }
 
-// list is the whole list below a folder.
+// list returns the complete list below a folder.
 func (x *tree) list(folder string) []mark.Revision {
 	x.T.Helper()
 	found, next, err := x.unreferenced().List(x.T.Context(), folder, "", 100)
@@ -35,7 +35,7 @@ func (x *tree) list(folder string) []mark.Revision {
 	return found
 }
 
-// asks asks for the deletion of everything that nothing references.
+// asks requests the deletion of everything that nothing references.
 func (x *tree) asks() (asked []mark.Revision) {
 	x.T.Helper()
 	asked = x.list("")
@@ -47,7 +47,7 @@ func (x *tree) asks() (asked []mark.Revision) {
 	return asked
 }
 
-// What is asked for goes with the next cycle, and nothing else.
+// The next cycle must delete what was requested, and nothing else.
 func TestADeletionThatWasAskedForIsDone(t *testing.T) {
 	t.Parallel()
 	x, kept, _ := story(t)
@@ -80,12 +80,13 @@ func TestADeletionThatWasAskedForIsDone(t *testing.T) {
 	}
 }
 
-// requests are the files that ask for deletions.
+// requests returns the files that request deletions.
 func (x *tree) requests() []string {
 	return slices.DeleteFunc(x.All(), func(f string) bool { return !strings.HasPrefix(f, volume.Deletions) })
 }
 
-// A request is forgotten long before the grace period is over: the purge that asked may have died before it looked again.
+// A request must expire long before the grace period ends: the purge that requested
+// the deletion may have died before it checked again what needs the revision.
 func TestR2ADeletionThatWasAskedForLongAgoIsNotDone(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -116,7 +117,7 @@ func TestR2ADeletionThatWasAskedForLongAgoIsNotDone(t *testing.T) {
 	}
 }
 
-// What happens between the request and the cycle counts, and the cycle forgets the request.
+// A use between the request and the cycle must keep the revision, and the cycle must forget the request.
 func TestR2ADeletionThatWasAskedForDoesNotTakeWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -149,7 +150,8 @@ func TestR2ADeletionThatWasAskedForDoesNotTakeWhatIsUsed(t *testing.T) {
 	}
 }
 
-// The cycle is killed at each of its steps: nothing that is used is lost, and what was asked for goes in the end.
+// The cycle is killed at each of its steps: nothing that is used
+// must be lost, and what was requested must be deleted in the end.
 func TestR2AnAskedDeletionIsKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	steps := 0
@@ -166,7 +168,7 @@ func TestR2AnAskedDeletionIsKilledAtEachStep(t *testing.T) {
 		}
 		x.collect(quick)
 		x.Must(fmt.Sprintf("killed at step %d, the next cycle", steps), kept, nil)
-		for range 2 { // what a cycle gave back is young, and the request for it is forgotten
+		for range 2 { // what a cycle restored is young, and its request is forgotten
 			x.Age()
 			x.asks()
 			x.collect(quick)
@@ -178,8 +180,8 @@ func TestR2AnAskedDeletionIsKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// An index of what is about to be deleted is pushed by digest at each step of the cycle: once it is acknowledged, its
-// child stays.
+// An index of a manifest that is about to be deleted is pushed by digest at
+// each step of the cycle: if the push is acknowledged, its child must stay.
 func TestR2AnIndexOfWhatIsAskedForIsPushedAtEachStep(t *testing.T) {
 	t.Parallel()
 	acknowledged, refused := 0, 0

@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// pulled reads a manifest and all below it from a registry, and returns what failed.
+// pulled reads a manifest and everything below it from a registry, and returns the first error.
 func pulled(t *testing.T, url, repository, reference string) error {
 	t.Helper()
 	get := func(kind, reference string) ([]byte, error) {
@@ -63,7 +63,7 @@ func pulled(t *testing.T, url, repository, reference string) error {
 	return nil
 }
 
-// A registry of distribution fills the directory, and another one serves what a cycle has left of it.
+// A registry of plain distribution fills the directory, and another one must serve what a cycle has kept.
 func TestR2DistributionServesWhatIsKept(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
@@ -128,14 +128,16 @@ func TestR2DistributionServesWhatIsKept(t *testing.T) {
 			t.Errorf("an upload is left: %s", f)
 		}
 	}
-	// Two images with a config and a layer, one of them in two repositories, two of an index, the index, a signature
-	// with an empty config, and the index of signatures that clients keep where no list of referrers is served.
+	// Two images with a config and a layer each (one is in two repositories), two
+	// such images of an index, the index, a signature with its config and layer, and
+	// the index of signatures that clients write if the registry serves no referrers.
 	if want := 2*3 + 2*3 + 1 + 3 + 1; blobs != want {
 		t.Errorf("%d blobs are left, want %d", blobs, want)
 	}
 }
 
-// scale writes images of four layers, one of which all share, into 100 repositories, every tenth without a tag.
+// scale writes images of four layers, one of which all images
+// share, into 100 repositories. Every tenth image has no tag.
 func scale(t *testing.T, x *tree, images int) {
 	t.Helper()
 	old := time.Now().Add(-48 * time.Hour)
@@ -177,7 +179,7 @@ func scale(t *testing.T, x *tree, images int) {
 	}
 }
 
-// resident is the most memory that the process has had, in MiB, or 0 where nobody says it.
+// resident returns the peak memory of the process in MiB, or 0 if it is unknown.
 func resident() int {
 	status, _ := os.ReadFile("/proc/self/status")
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
@@ -185,8 +187,8 @@ func resident() int {
 	return kilobytes >> 10
 }
 
-// Set NFO_SCALE to a number of manifests for more than 300. Measured on two cores: 10,000 took 1 second to mark and 51 MiB
-// of memory; 100,000 with 500,000 blobs took 95 MiB, the test included.
+// NFO_SCALE sets the number of manifests. Default: 300. Measured on two cores: 10,000 took 1 second to mark and 51 MiB
+// of memory; 100,000 with 500,000 blobs took 95 MiB, including the test.
 func TestScale(t *testing.T) {
 	images := 300
 	if n, err := strconv.Atoi(os.Getenv("NFO_SCALE")); err == nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// A manifest that nobody understands, and that is pushed while the cycle waits, keeps its repository.
+// A manifest that cannot be understood and is pushed while the cycle waits must keep its repository.
 func TestR3DoubtWhileACycleWaitsGivesTheRepositoryBack(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})

@@ -34,7 +34,7 @@ func TestR3WhatCannotBeReadEndsTheCycle(t *testing.T) {
 	} {
 		for _, again := range []bool{false, true} {
 			if again && strings.Contains(tt.part, "referrers") || again && strings.Contains(tt.part, "/blobs/") {
-				continue // The second mark needs only what keeps.
+				continue // The second mark reads only roots and what they reach.
 			}
 			view := &volumetest.Faulty{Part: tt.part}
 			x := newTree(t, volume.Options{View: view})
@@ -59,7 +59,7 @@ func TestR3WhatCannotBeReadEndsTheCycle(t *testing.T) {
 			if hidden := r.Hidden != (Counts{}); hidden != again {
 				t.Errorf("%s, second mark %t: hid %+v", tt.reason, again, r.Hidden)
 			}
-			if again { // What the view does not show is given back by the next cycle.
+			if again { // The next cycle restores the files that the view did not show.
 				x.collect(quick)
 			}
 			x.Same(fmt.Sprintf("%s, second mark %t", tt.reason, again), before)
@@ -93,7 +93,7 @@ func TestR3LinksThatLeadElsewhereEndTheCycle(t *testing.T) {
 	}
 }
 
-// A cycle whose context ends gives everything back, whatever it was doing.
+// A cycle whose context ends must restore everything, in whatever phase it was.
 func TestR2ACancelledCycleGivesEverythingBack(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"hidden", "waiting"} {
@@ -117,7 +117,8 @@ func TestR2ACancelledCycleGivesEverythingBack(t *testing.T) {
 	}
 }
 
-// Whatever a cycle that is cancelled while it deletes has not deleted is given back, and nothing that is needed was.
+// A cycle that is cancelled while it deletes must restore what
+// it has not deleted, and have deleted nothing that is needed.
 func TestR2ACycleThatIsCancelledWhileItDeletes(t *testing.T) {
 	t.Parallel()
 	x, kept, gone := story(t)
@@ -138,8 +139,8 @@ func TestR2ACycleThatIsCancelledWhileItDeletes(t *testing.T) {
 	x.Must("after the next cycle", kept, gone)
 }
 
-// What is at its place when an earlier cycle is adopted stays, and what was hidden of another size stays where it is:
-// one of the two is corrupt.
+// Adopting an earlier cycle must not replace a file in its place. A hidden file
+// of another size must stay in the trash, because one of the two is corrupt.
 func TestR3AdoptionReplacesNothing(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})

@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
 
-// Each file that is hidden takes a folder. A volume that has room for none is collected in steps, each of which makes room
-// for the next: the first by the reserve. What one has no room for stays asked for.
+// Hiding a file needs a folder. A volume without space for one must be collected in steps, each of which makes space
+// for the next, beginning with the reserve. Requests for deletions that a step could not serve must stay.
 func TestAVolumeThatIsFullIsCollectedInSteps(t *testing.T) {
 	root := volumetest.Small(t, "size=16m,nr_inodes=4000")
 	v, err := volume.Open(root, volume.Options{})
@@ -28,7 +28,7 @@ func TestAVolumeThatIsFullIsCollectedInSteps(t *testing.T) {
 		unused = append(unused, x.Files("a", fmt.Sprint(i), asked[i])...)
 	}
 	x.Age()
-	for _, prepare := range []func() error{v.Probe, v.Reserve} { // as a registry does
+	for _, prepare := range []func() error{v.Probe, v.Reserve} { // like a registry
 		if err := prepare(); err != nil {
 			t.Fatal(err)
 		}

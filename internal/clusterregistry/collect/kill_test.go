@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// story is a tree with something of everything, and a tag that a writer makes while the cycle waits.
+// story is a tree with an example of everything that a cycle keeps or deletes.
 func story(t *testing.T) (x *tree, kept, gone []string) {
 	x = newTree(t, volume.Options{})
 	one, two, three := x.Image("a", "", "1", ""), x.Image("a", "t", "2", ""), x.Image("b", "", "3", "")
@@ -35,7 +35,7 @@ func story(t *testing.T) (x *tree, kept, gone []string) {
 
 var errKilled = errors.New("killed")
 
-// killed runs a cycle that dies at its n-th step, and reports whether it had so many.
+// killed runs a cycle that dies at step n, and reports whether the cycle had that many steps.
 func killed(x *tree, n int, at func(step int)) (died bool) {
 	return killedWith(x, Options{Untagged: true}, n, at)
 }
@@ -63,16 +63,17 @@ func killedWith(x *tree, o Options, n int, at func(step int)) (died bool) {
 	return false
 }
 
-// A cycle is killed at each of its steps. What is reachable is there for anyone who looks, and is in its place after the
-// next cycle; what is not goes in the end.
+// A cycle is killed at each of its steps. Reachable files must be found at once, and must be in place after the next
+// cycle. Unreachable files must be deleted in the end.
 func TestR2KilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	steps := 0
-	// Between the end of one change and the beginning of the next, the volume stays as it is.
+	// Between the end of one change and the beginning of the next,
+	// the volume does not change, so every second step suffices.
 	for died := true; died; steps += 2 {
 		x, kept, gone := story(t)
 		died = killed(x, steps, nil)
-		if steps%4 == 0 { // Half of the trees are read before the next cycle.
+		if steps%4 == 0 { // Finding the files restores them, so it is done in only half of the trees.
 			for _, file := range kept {
 				if _, err := x.Find(file); err != nil {
 					t.Errorf("killed at step %d: %v", steps, err)
@@ -96,7 +97,7 @@ func TestR2KilledAtEachStep(t *testing.T) {
 	}
 }
 
-// The same, with a writer that tags a manifest that may be hidden, at each step: it publishes, then looks.
+// The same, with a writer that tags a manifest, which may be hidden, at each step: it publishes the tag, then checks.
 func TestR2TaggedAtEachStep(t *testing.T) {
 	t.Parallel()
 	kept, refused := 0, 0
@@ -142,8 +143,8 @@ func TestR2TaggedAtEachStep(t *testing.T) {
 	}
 }
 
-// Two cycles run at once, for which every file is old, while writers push the same images and move their tags. What
-// was acknowledged last is there.
+// Two cycles, for which every file is old, run while writers push the same
+// images and move their tags. What was acknowledged last must not be lost.
 func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
 	x := newTree(t, volume.Options{})
 	old := x.Files("old", "x", x.Image("old", "t", "x", ""))

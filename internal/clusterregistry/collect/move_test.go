@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// mover is a view that does something once, before the n-th look.
+// mover is a view that calls do once, before the n-th read.
 type mover struct {
 	mu   sync.Mutex
 	left int
@@ -49,16 +49,16 @@ func (m *mover) look() {
 func (m *mover) Lstat(name string) (fs.FileInfo, error)     { m.look(); return os.Lstat(name) }
 func (m *mover) ReadDir(name string) ([]fs.DirEntry, error) { m.look(); return os.ReadDir(name) }
 
-// Another cycle hides a tag, a revision or a layer link, or gives it back, before each look of the second mark. What
-// it keeps is kept, wherever it is.
+// Another cycle hides or restores a tag, a revision or a layer link before each read of the second mark. What the file
+// reaches must be kept, wherever the file is.
 func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		reason string
 		back   bool
-		// root makes something that keeps an image of which everything is hidden, or its layer.
+		// root writes a file that keeps an image of which everything is hidden, or its layer, and returns its path.
 		root func(x *tree, image, layer digest.Digest) (file string)
-		// kept is set if it keeps the image.
+		// kept is set if the file keeps the image.
 		kept bool
 	}{
 		{"it gives a tag back", true, func(x *tree, d, _ digest.Digest) string { x.Tag("a", "t", d); return layout.TagPath("a", "t") }, true},
@@ -127,7 +127,7 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 	}
 }
 
-// hideIn hides a file in the trash of another cycle, and removes the folders of a tag.
+// hideIn hides a file in the trash of another cycle, and removes the folder of a tag.
 func (x *tree) hideIn(cycle, file string) {
 	x.T.Helper()
 	_, err := x.Hide(cycle, file)

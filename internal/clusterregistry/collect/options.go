@@ -10,27 +10,27 @@ import (
 
 // Options configures a cycle. The zero value of each field selects its default.
 type Options struct {
-	// Grace is the age below which a file is never a candidate. Default: 1 hour. Temporary files and empty folders are
-	// kept for a minute at least.
+	// Grace is the age below which a file is never a candidate. Default: 1
+	// hour. Temporary files and empty folders are kept for at least a minute.
 	Grace time.Duration
-	// Dwell is the time between the last rename of C2 and the second mark. Default: 1 second where all processes see
-	// the volume alike, and twice Volume.Stale plus 30 seconds elsewhere. A shorter time than twice Volume.Stale is
-	// not safe.
+	// Dwell is the time between the last rename of C2 and the second mark. Default: 1
+	// second if all processes see the same state of the volume, otherwise twice
+	// Volume.Stale plus 30 seconds. A time shorter than twice Volume.Stale is not safe.
 	Dwell time.Duration
 	// DryRun reports the candidates and changes nothing.
 	DryRun bool
-	// Untagged makes revisions candidates that no tag, no index and no subject keeps. By default every revision is a
-	// root, but for those whose deletion was asked for; see mark.Unreferenced.
+	// Untagged makes revisions candidates if no tag, index or subject keeps them. By default every revision is a root,
+	// except those whose deletion was requested; see mark.Unreferenced.
 	Untagged bool
-	// Rate bounds the files that are hidden or deleted, per second. Default: 0, no bound.
+	// Rate bounds the files that are hidden or deleted, per second. Default: 0, unlimited.
 	Rate int
 	// Workers is how many repositories or files are processed at a time. Default: 8.
 	Workers int
-	// Uploads is the age above which an upload that did not end is deleted, at least a minute: that of what came last of it.
-	// Default: Grace, and at least an hour.
+	// Uploads is the age of its newest file above which an unfinished upload
+	// is deleted, and at least a minute. Default: Grace, and at least an hour.
 	Uploads time.Duration
-	// Progress is called at the beginning of each phase, and from then on, from any goroutine, at least every 30 seconds and
-	// at most once a second.
+	// Progress is called at the beginning of each phase. After that it is called
+	// from any goroutine, at least every 30 seconds and at most once a second.
 	Progress func(Progress)
 }
 
@@ -49,14 +49,15 @@ const (
 	Tidying      Phase = "deleting stale uploads and temporary files"
 )
 
-// Progress says how far a cycle is.
+// Progress says how far a cycle has come.
 type Progress struct {
 	Phase Phase `json:"phase"`
 	// Done counts the repositories or files that this phase has processed.
 	Done int `json:"done"`
 }
 
-// NewUnreferenced finds what nothing on a volume references, by the grace period of the cycles that have these options.
+// NewUnreferenced returns the mark.Unreferenced of a volume,
+// with the grace period of the cycles that have these options.
 func NewUnreferenced(v *volume.Volume, o Options) (*mark.Unreferenced, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -19,15 +19,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// What a writer publishes between two steps of a cycle is kept, also by a writer that looks for nothing afterwards.
+// A cycle must keep what a writer publishes between two of its steps, even if the writer checks nothing afterwards.
 func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		reason, step string
-		// publish is called at the first step of this name, on a tree with the untagged images 1 and 2 in "a", of which
-		// 2 refers to 1, and an index of 1.
+		// publish is called at the first step of this name, on a tree with the
+		// untagged images 1 and 2 in "a", of which 2 refers to 1, and an index of 1.
 		publish func(x *tree, one, two, index digest.Digest)
-		// kept are the images that it keeps, and the index.
+		// one, two and index are set if the cycle keeps that image or the index.
 		one, two, index bool
 		// ageless is set if no file is young for the cycle.
 		ageless bool
@@ -96,7 +96,7 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			// The next cycle gives back what a second one had hidden.
+			// The next cycle restores what a second one had hidden.
 			if r := x.collect(quick); strings.HasPrefix(tt.reason, "a second cycle") != (r.Adopted > 0) {
 				t.Errorf("adopted %d files", r.Adopted)
 			}
@@ -117,7 +117,7 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 	}
 }
 
-// lister is a view that does something once before a folder is listed.
+// lister is a view that calls a function once before a folder is listed.
 type lister struct {
 	folder string
 	before atomic.Pointer[func()]
@@ -134,8 +134,8 @@ func (l *lister) ReadDir(name string) ([]fs.DirEntry, error) {
 	return os.ReadDir(name)
 }
 
-// A push can come between the parts of a mark. An index that a tag points at has a child that was pushed after the
-// revisions were listed, and whose layers are hidden.
+// A push can happen between the parts of a mark: here a tagged index has a child
+// that was pushed after the revisions were listed, and whose layers are hidden.
 func TestR2WhatIsPublishedDuringTheSecondMarkIsKept(t *testing.T) {
 	t.Parallel()
 	view := &lister{folder: layout.TagsOf("a")}
@@ -160,7 +160,7 @@ func TestR2WhatIsPublishedDuringTheSecondMarkIsKept(t *testing.T) {
 	x.Must("", kept, []string{gone})
 }
 
-// A push leases a blob by its layer link, whenever it does so.
+// Making a layer link young at any step of a cycle must keep the blob for the push.
 func TestR2ALeaseDuringACycleKeepsTheBlob(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
@@ -197,7 +197,7 @@ func TestR2ALeaseDuringACycleKeepsTheBlob(t *testing.T) {
 	}
 }
 
-// A repository that is in the trash as a whole is read there.
+// The second mark must read a repository that is only in the trash.
 func TestR2ARepositoryThatIsOnlyInTheTrash(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})

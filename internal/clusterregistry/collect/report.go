@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 )
 
-// Counts counts what a cycle did something with.
+// Counts counts files and their bytes by kind.
 type Counts struct {
 	Repositories int `json:"repositories"`
 	Tags         int `json:"tags"`
@@ -19,7 +19,7 @@ type Counts struct {
 	Layers       int `json:"layers"`
 	Referrers    int `json:"referrers"`
 	Blobs        int `json:"blobs"`
-	// Uploads counts uploads that did not end, and Files temporary files.
+	// Uploads counts unfinished uploads, and Files temporary files.
 	Uploads int `json:"uploads"`
 	Files   int `json:"files"`
 	// Bytes is the size of the blobs, and UploadBytes that of the uploads.
@@ -27,7 +27,7 @@ type Counts struct {
 	UploadBytes int64 `json:"uploadBytes"`
 }
 
-// of is the count of a kind of file.
+// of returns the counter of a kind of file.
 func (c *Counts) of(kind layout.Kind) *int {
 	switch kind {
 	case layout.Blob:
@@ -46,7 +46,7 @@ func (c *Counts) of(kind layout.Kind) *int {
 	return &c.Files
 }
 
-// add adds what a mark has counted.
+// add adds the counts of a mark.
 func (c *Counts) add(more mark.Counts) {
 	c.Repositories += more.Repositories
 	c.Tags += more.Tags
@@ -71,30 +71,30 @@ func (c *Counts) plus(o Counts) {
 	c.UploadBytes += o.UploadBytes
 }
 
-// Report is what a cycle did. After an error it says what was done until then.
+// Report is the result of a cycle. After an error it has what was done until then.
 type Report struct {
-	// Cycle is the name of the cycle: unique, and in the order of time.
+	// Cycle is the unique name of the cycle. The names sort by time.
 	Cycle  string `json:"cycle"`
 	DryRun bool   `json:"dryRun"`
-	// Adopted counts the files of earlier cycles that were given back.
+	// Adopted counts the files of earlier cycles that were restored.
 	Adopted int `json:"adopted"`
-	// Seen is what the first mark read, Candidates what it found that may be deleted. Seen.Blobs counts folders.
+	// Seen is what the first mark read, Candidates what may be deleted of it. Seen.Blobs counts folders.
 	Seen       Counts `json:"seen"`
 	Candidates Counts `json:"candidates"`
-	// Hidden is what was hidden, GivenBack what of it was given back, Deleted what is gone.
+	// Hidden is what was hidden, GivenBack what was restored of it, Deleted what was deleted.
 	Hidden    Counts `json:"hidden"`
 	GivenBack Counts `json:"givenBack"`
 	Deleted   Counts `json:"deleted"`
 	// NotUnderstood are the first 16 references and manifests of the last mark that are missing or cannot be
-	// understood, in order, each with its repository and the reason. Everything in their repository is kept.
+	// understood, sorted, each with its repository and the reason. Everything in their repositories is kept.
 	NotUnderstood []string `json:"notUnderstood,omitempty"`
 	// NotUnderstoodCount counts all of them.
 	NotUnderstoodCount int `json:"notUnderstoodCount"`
-	// Took is how long each phase took, in JSON in nanoseconds.
+	// Took is the duration of each phase, in nanoseconds in JSON.
 	Took map[Phase]time.Duration `json:"took,omitempty"`
 }
 
-// Kept is what the first mark saw and did not find to be a candidate.
+// Kept returns what the first mark saw that is not a candidate.
 func (r Report) Kept() Counts {
 	return Counts{
 		Repositories: r.Seen.Repositories, Tags: r.Seen.Tags,
@@ -122,7 +122,7 @@ func (r Report) Continues(earlier Report) Report {
 	return r
 }
 
-// String is the report in one line.
+// String returns the report in one line.
 func (r Report) String() string {
 	gone, did := r.Deleted, "deleted"
 	if r.DryRun {
@@ -149,7 +149,7 @@ func (r Report) String() string {
 	return line
 }
 
-// ledger is a report that several goroutines write.
+// ledger is a Report that several goroutines update.
 type ledger struct {
 	mu     sync.Mutex
 	report Report
@@ -161,8 +161,8 @@ func (l *ledger) count(change func(r *Report)) {
 	change(&l.report)
 }
 
-// marked takes over what a mark has counted. Only the first has seen anything, and what the last one did not understand is
-// all that counts.
+// marked adds the counts of a mark. Only the first mark counts what it
+// has seen. The last mark's NotUnderstood replaces that of the first.
 func (l *ledger) marked(t mark.Tally) {
 	l.count(func(r *Report) {
 		r.Seen.add(t.Seen)

@@ -46,7 +46,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// The rate bounds how fast files move. Five files at 50 a second need at least 80 ms to hide and as long to delete.
+// The rate bounds how fast files are moved. Hiding five files at
+// 50 a second takes at least 80 ms, and so does deleting them.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
@@ -65,7 +66,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// Whoever reads the state of collections believes after 2 minutes of silence that one has died.
+// A reader of the collection's state assumes after 2 minutes without
+// progress that it has died, so a waiting cycle must report.
 func TestACycleIsHeardOfWhileItWaits(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})

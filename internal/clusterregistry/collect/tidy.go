@@ -14,17 +14,18 @@ import (
 )
 
 const (
-	// uploadDepth and uploadFiles bound what is looked at of one upload. An upload with more is left alone.
+	// uploadDepth and uploadFiles bound what is read of one upload. A folder that exceeds them is left alone.
 	uploadDepth = 4
 	uploadFiles = 10_000
-	// minTemporary is the least age of what is deleted here, whatever the options say: it takes as long to write it.
+	// minTemporary is the minimum age of what is deleted here,
+	// whatever the options say, because writing a file takes time.
 	minTemporary = time.Minute
 )
 
-// errNotAnUpload is a folder that is too deep or too large for an upload.
+// errNotAnUpload means that a folder is too deep or too large for an upload.
 var errNotAnUpload = errors.New("not an upload")
 
-// tidy deletes what pushes and registries left that ended in the middle: uploads, temporary files and empty folders.
+// tidy deletes what interrupted pushes and registries left: uploads, temporary files and empty folders.
 func (c *collector) tidy(ctx context.Context) error {
 	folders, err := c.reader.BlobFolders()
 	if err != nil {
@@ -63,7 +64,7 @@ func (c *collector) tidy(ctx context.Context) error {
 	return nil
 }
 
-// tidyFolder deletes the old files below a folder that are stale by their name, and the old folders that are empty.
+// tidyFolder deletes the old files below a folder whose names are stale, and the old folders that are empty.
 func (c *collector) tidyFolder(ctx context.Context, folder, upTo string, stale func(name string) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (c *collector) tidyFolder(ctx context.Context, folder, upTo string, stale f
 	return err
 }
 
-// stale reports whether there is something at a path that nobody is about to use.
+// stale reports whether a file or folder exists at a path and is old enough that no process is still writing it.
 func (c *collector) stale(at string) (bool, error) {
 	info, err := c.volume.Stat(at)
 	if volume.Missing(err) {
@@ -139,7 +140,7 @@ func (c *collector) tidyUploads(ctx context.Context, folder string) error {
 	return nil
 }
 
-// upload is what there is of an upload that did not end.
+// upload is the remaining content of an unfinished upload.
 type upload struct {
 	files  []string
 	newest time.Time
@@ -174,7 +175,7 @@ func (c *collector) tidyUpload(ctx context.Context, folder string) error {
 	return nil
 }
 
-// hideUpload hides the files of an upload, or none of them if somebody goes on with it.
+// hideUpload hides the files of an upload, or none of them if a client continues the upload.
 func (c *collector) hideUpload(ctx context.Context, files []string) (bool, error) {
 	for i, file := range files {
 		hidden, err := c.hideOld(ctx, file, c.oldestUpload)
@@ -194,7 +195,7 @@ func (c *collector) hideUpload(ctx context.Context, files []string) (bool, error
 	return true, nil
 }
 
-// readUpload reads what is in the folder of an upload.
+// readUpload reads the contents of the folder of an upload.
 func (c *collector) readUpload(folder string, depth int, u *upload) error {
 	if depth == 0 {
 		return errNotAnUpload

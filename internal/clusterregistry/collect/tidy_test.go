@@ -37,7 +37,7 @@ func TestTidy(t *testing.T) {
 		}
 	}
 	o := quick
-	o.Uploads = time.Nanosecond // A minute is the least.
+	o.Uploads = time.Nanosecond // A minute is the minimum.
 	dry := o
 	dry.DryRun = true
 	would := x.collect(dry)
@@ -54,8 +54,8 @@ func TestTidy(t *testing.T) {
 	}
 }
 
-// A repository with too many uploads takes more as soon as those have gone that nobody goes on with: after the grace period,
-// and not before an hour has passed, in which a client can go on.
+// An unfinished upload counts against its repository's limit until it is deleted. That must happen after the grace
+// period, but not within an hour, in which a client can continue.
 func TestTheAgeOfUploads(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -84,7 +84,7 @@ func TestTheAgeOfUploads(t *testing.T) {
 	}
 }
 
-// An upload that somebody goes on with while it is deleted is given back whole.
+// An upload that a client continues while it is deleted must be restored completely.
 func TestAnUploadThatGoesOn(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})

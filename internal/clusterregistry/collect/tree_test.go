@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
 
-// quick are options under which everything but what was written just now is a candidate at once.
+// quick are options with which everything that was not written just now is a candidate.
 var quick = Options{Grace: time.Hour, Dwell: time.Millisecond}
 
 // tree is a volume that a test fills and collects.

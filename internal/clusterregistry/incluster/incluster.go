@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// uploadsKey is the key of the Secret, and uploadsBytes how many random bytes are in it, in hexadecimal.
+	// uploadsKey is the key in the Secret. uploadsBytes is the number of random bytes, which are stored in hexadecimal.
 	uploadsKey   = "secret"
 	uploadsBytes = 32
-	// leastBytes is the shortest secret, in bytes, that is used.
+	// leastBytes is the minimum length of an existing secret, in bytes. A shorter secret is replaced.
 	leastBytes = 16
-	// uploadsTimeout bounds UploadsSecret, and maxTries how often another replica may write first.
+	// uploadsTimeout bounds UploadsSecret. maxTries bounds its attempts while other replicas write.
 	uploadsTimeout = 30 * time.Second
 	maxTries       = 8
 )
@@ -34,10 +34,9 @@ const (
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,resourceNames=nfo-registry-certificate;nfo-registry-uploads;nfo-agent-certificate,verbs=get;update
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=configmaps,resourceNames=nfo-registry-ca,verbs=get;patch
 
-// Keeper returns the keeper of the registry's certificate in a namespace. The certificate is for the Service
-// nfo-registry, for localhost (of use behind a port that is forwarded) and for names, which are DNS names and IP
-// addresses. With agents it also issues the client certificate of the nodes' agents. live reads and writes without a
-// cache.
+// Keeper returns the keeper of the registry's certificate in a namespace. The certificate is valid for the Service
+// nfo-registry, for localhost (for port forwarding) and for names, which are DNS names and IP addresses. With agents it
+// also issues the client certificate of the nodes' agents. live must read and write without a cache.
 func Keeper(live client.Client, namespace string, names []string, agents bool, log logr.Logger) *certificate.Keeper {
 	o := options(live, namespace, log)
 	o.ConfigMap, o.Names = v1alpha1.RegistryBundleName, append([]string{"localhost", "127.0.0.1", "::1"}, names...)
@@ -47,8 +46,8 @@ func Keeper(live client.Client, namespace string, names []string, agents bool, l
 	return certificate.New(o)
 }
 
-// AgentKeeper returns the keeper of the client certificate of the nodes' agents alone, for a registry whose own
-// certificate somebody else makes.
+// AgentKeeper returns a keeper of only the client certificate of the nodes'
+// agents, for a registry whose own certificate comes from elsewhere.
 func AgentKeeper(live client.Client, namespace string, log logr.Logger) *certificate.Keeper {
 	o := options(live, namespace, log)
 	o.ClientSecret, o.ClientSubject = v1alpha1.AgentSecretName, agentSubject()
@@ -65,8 +64,8 @@ func agentSubject() pkix.Name {
 	return pkix.Name{CommonName: access.AgentName, Organization: []string{access.AgentOrganization}}
 }
 
-// UploadsSecret returns the secret that signs the state of uploads, which all replicas in a namespace share. It is
-// random, and written by the replica that comes first. live reads and writes without a cache.
+// UploadsSecret returns the random secret that signs the state of uploads. All replicas in a namespace share it; the
+// first replica writes it. live must read and write without a cache.
 func UploadsSecret(ctx context.Context, live client.Client, namespace string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, uploadsTimeout)
 	defer cancel()
@@ -86,7 +85,7 @@ func UploadsSecret(ctx context.Context, live client.Client, namespace string) (s
 	return "", fmt.Errorf("keeping the secret of uploads in Secret %s: %w", key, errors.Join(errors.New("it changed on every attempt"), err))
 }
 
-// uploadsSecret reads the Secret, or fills it.
+// uploadsSecret reads the Secret, or writes a new secret into it.
 func uploadsSecret(ctx context.Context, live client.Client, key client.ObjectKey) (string, error) {
 	var s corev1.Secret
 	if err := live.Get(ctx, key, &s); client.IgnoreNotFound(err) != nil {
@@ -96,7 +95,7 @@ func uploadsSecret(ctx context.Context, live client.Client, key client.ObjectKey
 		return string(found), nil
 	}
 	random := make([]byte, uploadsBytes)
-	_, _ = rand.Read(random) // it has no error
+	_, _ = rand.Read(random) // Read never returns an error.
 	fresh := hex.EncodeToString(random)
 	if s.Data == nil {
 		s.Data = map[string][]byte{}

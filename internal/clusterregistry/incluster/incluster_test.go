@@ -44,7 +44,7 @@ func TestUploadsSecret(t *testing.T) {
 		reason  string
 		objects []client.Object
 		fails   interceptor.Funcs
-		want    string // "": 64 characters that are new
+		want    string // "": a new secret of 64 characters
 		err     string
 	}{
 		"Missing": {reason: "outside of the chart nobody has created it"},
@@ -83,7 +83,7 @@ func TestUploadsSecret(t *testing.T) {
 	}
 }
 
-// Replicas that start at once use one secret, which no other start draws.
+// Replicas that start at once must share one secret, and each installation must have a different one.
 func TestReplicasShareTheUploadsSecret(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// MaxManifest is how large a manifest may be, in bytes: what the distribution specification asks registries to
-	// take at least, and clients not to exceed.
+	// MaxManifest is the maximum size of a manifest in bytes. The distribution specification asks registries to accept
+	// at least this size, and clients not to exceed it.
 	MaxManifest = 4 << 20
 	// maxDescriptors bounds the descriptors of one manifest.
 	maxDescriptors = 10_000
@@ -21,31 +21,31 @@ const (
 	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 	dockerForeign  = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
-	// ociForeign begins the media types of layers that OCI calls non-distributable.
+	// ociForeign is the prefix of the media types of layers that OCI calls non-distributable.
 	ociForeign = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 )
 
-// ErrNotUnderstood is a manifest from which nobody can say what it needs: it is of an unknown type, too large, not
-// JSON, or says a thing twice, so that two readers could understand it differently.
+// ErrNotUnderstood means that the needs of a manifest are unknown: the manifest is of an unknown type, too large, or
+// not JSON, or it has a field twice, so that two readers could understand it differently.
 var ErrNotUnderstood = errors.New("the manifest cannot be understood")
 
-// Descriptor is what a manifest says of something that it needs.
+// Descriptor is what a manifest says about content that it needs.
 type Descriptor struct {
 	Digest digest.Digest
 	// Size is in bytes.
 	Size int64
 }
 
-// Manifest is what the collection and the check of presence need of one.
+// Manifest is the part of a manifest that the collection and the presence check need.
 type Manifest struct {
 	MediaType    string
 	ArtifactType string
 	Annotations  map[string]string
-	// Manifests are the children of an index; Contents are the config and the layers of an image.
+	// Manifests are the children of an index. Contents are the config and the layers of an image.
 	Manifests, Contents []Descriptor
-	// Foreign are layers that clients may read elsewhere: kept if they are there, missed by nobody.
+	// Foreign are layers that clients may read elsewhere. They are kept if they are present, and are not required.
 	Foreign []Descriptor
-	// Subject is empty for most. It may be missing.
+	// Subject is empty for most manifests. The subject may be missing.
 	Subject digest.Digest
 }
 
@@ -106,7 +106,7 @@ func isIndex(mediaType string, fields map[string]json.RawMessage) (bool, error) 
 	return false, fmt.Errorf("%w: its media type is neither that of an image nor that of an index", ErrNotUnderstood)
 }
 
-// foreign reports whether a layer of this media type need not be in the registry.
+// foreign reports whether a layer of this media type may be missing in the registry.
 func foreign(mediaType string) bool {
 	return mediaType == dockerForeign || strings.HasPrefix(mediaType, ociForeign)
 }
@@ -172,7 +172,8 @@ func (r *reader) descriptor(raw json.RawMessage) (d ocispec.Descriptor) {
 	return d
 }
 
-// object is a JSON object by its names in lower case, as encoding/json matches them, each of which is there once.
+// object parses a JSON object into its fields by their names in lower case,
+// because encoding/json ignores case. It fails if a name occurs twice.
 func object(content []byte) (map[string]json.RawMessage, error) {
 	unlike := func(why string) error { return fmt.Errorf("%w: %s", ErrNotUnderstood, why) }
 	d := json.NewDecoder(bytes.NewReader(content))

@@ -1,15 +1,16 @@
-// Package layout names the files of a registry's directory, and reads what a manifest in it names.
+// Package layout defines the paths of the files in a registry's directory, and reads what a manifest references.
 //
-// Contract: pure; it reads no file. The paths are those of distribution's registry, version 2 of its layout, which
-// version 2.8 and 3 of that program write: a test pushes through it and compares the tree. A path begins with a
-// slash, which is the volume's root.
+// Contract: pure functions; the package reads no file. The paths are those of version 2 of the layout of distribution's
+// registry, which its versions 2.8 and 3 write: a test pushes through that registry and compares the tree. A path
+// begins with a slash, which is the volume's root.
 //
-// A reference is a small file that names a digest: a layer link ("this repository may read this blob"), a revision
-// link ("this repository has this manifest") and a tag. All but a tag can be written again from their own path.
+// A reference is a small file that contains a digest: a layer link ("this repository
+// may read this blob"), a revision link ("this repository has this manifest") or a
+// tag. Layer links and revision links can be rewritten from their own path.
 package layout
 
 import (
-	_ "crypto/sha256" // Digests of both kinds are valid in manifests.
+	_ "crypto/sha256" // Manifests may use digests of both algorithms.
 	_ "crypto/sha512"
 	"path"
 	"strings"
@@ -19,11 +20,11 @@ import (
 
 // The parts of the tree.
 const (
-	// Root is what distribution's files are in.
+	// Root is the folder of distribution's files.
 	Root = "/docker/registry/v2"
-	// Blobs holds the content of all repositories, manifests too, by digest.
+	// Blobs is the folder of the content of all repositories, including manifests, by digest.
 	Blobs = Root + "/blobs"
-	// Repositories holds a folder for each component of a repository's name.
+	// Repositories is the folder that has a folder for each component of a repository's name.
 	Repositories = Root + "/repositories"
 
 	layers    = "_layers"
@@ -37,104 +38,106 @@ const (
 	startedAt = "startedat"
 )
 
-// Kind is what a file is for.
+// Kind is the purpose of a file.
 type Kind int
 
 const (
-	// Other is each file that the rules of collection do not concern.
+	// Other is any file that the collection rules do not concern.
 	Other Kind = iota
-	// Blob is content.
+	// Blob is the content of a digest.
 	Blob
 	// Layer is a layer link.
 	Layer
 	// Revision is a revision link.
 	Revision
-	// Tag is what a tag points at now.
+	// Tag is the digest that a tag points to now.
 	Tag
-	// Referrer is an entry of the list of manifests whose subject a digest is.
+	// Referrer is an entry in the list of manifests that have a digest as their subject.
 	Referrer
-	// Upload is a file of an upload that has not ended.
+	// Upload is a file of an unfinished upload.
 	Upload
 )
 
-// Path is a path of the tree, taken apart. Fields that its kind does not have are empty.
+// Path is a parsed path of the tree. Fields that its kind does not have are empty.
 type Path struct {
 	Kind       Kind
 	Repository string
-	// Digest is the blob's, the layer's or the manifest's own; of a Referrer it is the manifest that refers.
+	// Digest is the digest of the blob, the layer or the manifest.
+	// For a Referrer it is the manifest that refers to Subject.
 	Digest digest.Digest
 	// Subject is the manifest that a Referrer refers to.
 	Subject digest.Digest
-	// Name is the tag of a Tag, and the identity of an Upload.
+	// Name is the tag of a Tag, and the ID of an Upload.
 	Name string
 }
 
-// BlobPath is where the content of a digest lies.
+// BlobPath returns the path of the content of a digest.
 func BlobPath(d digest.Digest) string { return Blobs + "/" + BlobFile(d) }
 
-// BlobFile is where in Blobs the content of a digest lies.
+// BlobFile returns the path of the content of a digest relative to Blobs.
 func BlobFile(d digest.Digest) string {
 	encoded := d.Encoded()
 	return string(d.Algorithm()) + "/" + encoded[:2] + "/" + encoded + "/" + data
 }
 
-// LayerPath is the link by which a repository may read a blob.
+// LayerPath returns the path of the link that allows a repository to read a blob.
 func LayerPath(repository string, d digest.Digest) string {
 	return LayersOf(repository) + "/" + LayerFile(d)
 }
 
-// LayerFile is where in LayersOf the link of a blob lies.
+// LayerFile returns the path of the layer link of a blob relative to LayersOf.
 func LayerFile(d digest.Digest) string { return string(d.Algorithm()) + "/" + d.Encoded() + "/" + link }
 
-// RevisionPath is the link by which a repository has a manifest.
+// RevisionPath returns the path of the link that says that a repository has a manifest.
 func RevisionPath(repository string, d digest.Digest) string {
 	return RevisionsOf(repository) + "/" + string(d.Algorithm()) + "/" + d.Encoded() + "/" + link
 }
 
-// TagPath is the link from a tag to its manifest.
+// TagPath returns the path of the link from a tag to its manifest.
 func TagPath(repository, tag string) string {
 	return path.Join(TagsOf(repository), tag, "current", link)
 }
 
-// TagHistoryOf holds a link for each digest that a tag ever had.
+// TagHistoryOf returns the folder that has a link for each digest that a tag has ever pointed to.
 func TagHistoryOf(repository, tag string) string {
 	return path.Join(TagsOf(repository), tag, "index")
 }
 
-// ReferrerPath is the entry that says that a manifest has the given subject.
+// ReferrerPath returns the path of the entry that says that manifest d has the given subject.
 func ReferrerPath(repository string, subject, d digest.Digest) string {
 	return path.Join(ReferrersOf(repository, subject), string(d.Algorithm()), d.Encoded(), link)
 }
 
-// LayersOf holds a repository's layer links.
+// LayersOf returns the folder of a repository's layer links.
 func LayersOf(repository string) string { return Repositories + "/" + repository + "/" + layers }
 
-// RevisionsOf holds a repository's revision links.
+// RevisionsOf returns the folder of a repository's revision links.
 func RevisionsOf(repository string) string { return Repositories + "/" + repository + "/" + revisions }
 
-// ManifestsOf holds a repository's revisions, tags and lists of referrers.
+// ManifestsOf returns the folder of a repository's revisions, tags and lists of referrers.
 func ManifestsOf(repository string) string { return Repositories + "/" + repository + "/" + manifests }
 
-// TagsOf holds a folder for each tag.
+// TagsOf returns the folder that has a folder for each tag of a repository.
 func TagsOf(repository string) string { return Repositories + "/" + repository + "/" + tags }
 
-// UploadsOf holds a folder for each upload.
+// UploadsOf returns the folder that has a folder for each upload to a repository.
 func UploadsOf(repository string) string { return Repositories + "/" + repository + "/" + uploads }
 
-// StartOf is the file beside the data of an upload that says when it began. Nobody can go on with an upload without it.
+// StartOf returns the path of the file that says when an upload began. It
+// is beside the upload's data. An upload without it cannot be continued.
 func StartOf(data string) string { return path.Join(path.Dir(data), startedAt) }
 
-// AllReferrersOf holds a repository's lists of referrers.
+// AllReferrersOf returns the folder of a repository's lists of referrers.
 func AllReferrersOf(repository string) string {
 	return Repositories + "/" + repository + "/" + referrers
 }
 
-// ReferrersOf holds an entry for each manifest of the repository whose subject is the given one.
+// ReferrersOf returns the folder that has an entry for each manifest of the repository with the given subject.
 func ReferrersOf(repository string, subject digest.Digest) string {
 	return path.Join(AllReferrersOf(repository), string(subject.Algorithm()), subject.Encoded())
 }
 
-// Parse takes a path apart. What it does not know, or whose digest is not valid, is Other.
+// Parse parses a path. An unknown path, or one with an invalid digest, is Other.
 func Parse(p string) Path {
 	if rest, ok := strings.CutPrefix(p, Blobs+"/"); ok {
 		return parseBlob(strings.Split(rest, "/"))
@@ -212,7 +215,7 @@ func digestOf(algorithm, encoded string) (digest.Digest, bool) {
 	return d, d.Validate() == nil
 }
 
-// RepositoryOfTags reports whether a folder holds the tags of a repository, and of which.
+// RepositoryOfTags reports whether a folder is the folder of a repository's tags, and returns the repository.
 func RepositoryOfTags(folder string) (string, bool) {
 	rest, ok := strings.CutPrefix(folder, Repositories+"/")
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// decide adds what is not reached to the plan, or, in the second mark, what of the plan is reached now.
+// decide adds what is not reached to the plan. In the second mark it instead records what of the plan is reached now.
 func (r *repository) decide() error {
 	if r.again != nil {
 		r.decideAgain()
@@ -35,7 +35,7 @@ func (r *repository) decide() error {
 func (r *repository) unreachedLayers(u *unreached, seen *Counts) error {
 	return r.digestsBelow(layout.LayersOf(r.name), func(d digest.Digest) error {
 		seen.Layers++
-		if _, ok := r.layers[keyOf(d)]; ok || r.whole {
+		if _, ok := r.layers[keyOf(d)]; ok || r.keepAll {
 			return nil
 		}
 		old, err := r.oldAt(r.layerPath(d))
@@ -51,7 +51,7 @@ func (r *repository) unreachedReferrers(u *unreached, seen *Counts) error {
 		return r.digestsBelow(layout.ReferrersOf(r.name, subject), func(d digest.Digest) error {
 			seen.Referrers++
 			_, kept := r.kept[keyOf(d)]
-			if kept || r.whole {
+			if kept || r.keepAll {
 				return nil
 			}
 			old, err := r.oldAt(layout.ReferrerPath(r.name, subject, d))
@@ -63,7 +63,7 @@ func (r *repository) unreachedReferrers(u *unreached, seen *Counts) error {
 	}, nil)
 }
 
-// oldAt reports whether there is a file at a path, and it is older than the grace period.
+// oldAt reports whether a file exists at a path and is older than the grace period.
 func (r *Reader) oldAt(file string) (bool, error) {
 	info, err := r.volume.Stat(file)
 	if volume.Missing(err) {
@@ -85,7 +85,7 @@ func (r *repository) decideAgain() {
 		}
 	}
 	for _, e := range planned.referrers {
-		if _, ok := r.kept[keyOf(e.manifest)]; ok || r.whole {
+		if _, ok := r.kept[keyOf(e.manifest)]; ok || r.keepAll {
 			back.referrers = append(back.referrers, e)
 		}
 	}

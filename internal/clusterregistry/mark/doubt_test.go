@@ -23,9 +23,9 @@ func TestR3DoubtKeepsTheRepository(t *testing.T) {
 	one := digest.FromString("1")
 	for _, tt := range []struct {
 		reason, problem string
-		// spoil puts a repository "a", which has an image by the tag t and an untagged one, in doubt.
+		// spoil puts repository "a" in doubt, which has an image with the tag t and an untagged image.
 		spoil func(x *volumetest.Tree, tagged, other digest.Digest)
-		// gone is set if the untagged image goes nevertheless.
+		// gone is set if the untagged image is deleted nevertheless.
 		gone bool
 	}{
 		{reason: "nothing is wrong", gone: true, spoil: func(*volumetest.Tree, digest.Digest, digest.Digest) {}},

@@ -9,7 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// sum stands for a valid digest where two must not be taken for one: its bytes if it is of sha256.
+// sum identifies a valid digest without collisions: for SHA-256 it has the bytes of the digest, otherwise a hash of it.
 type sum [sha256.Size]byte
 
 func sumOf(d digest.Digest) sum {
@@ -22,8 +22,8 @@ func sumOf(d digest.Digest) sum {
 	return sha256.Sum256([]byte(d))
 }
 
-// key stands for a valid digest in sets of what is kept. It has half of the bytes, for there are two sets of all
-// blobs in a cycle: who finds two digests with one key makes a cycle keep what it could delete.
+// key identifies a valid digest in sets of what is kept. It has only half of the bytes, because a cycle has two sets of
+// all blobs. A collision of two digests would only make a cycle keep what it could delete.
 type key [sha256.Size / 2]byte
 
 func keyOf(d digest.Digest) key {
@@ -31,7 +31,7 @@ func keyOf(d digest.Digest) key {
 	return key(s[:len(key{})])
 }
 
-// digests is a list of valid digests that needs 32 bytes for each of sha256.
+// digests is a list of valid digests that takes 32 bytes for each SHA-256 digest.
 type digests struct {
 	short []sum
 	long  []digest.Digest

@@ -14,39 +14,40 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// Mark finds what the roots reach.
+// Mark finds what the roots reach. The embedded Reader reads the volume.
 type Mark struct {
 	*Reader
 	cycle    string
 	untagged bool
-	// again is nil for the first mark. The second has the plan of the first, which says what may be hidden.
+	// again is nil for the first mark. For the second mark it is the
+	// plan of the first, which has everything that may be hidden.
 	again *Plan
 	tally tally
 
-	// blobs are the digests of the blobs that are reached.
+	// blobs are the digests of the reached blobs.
 	blobs set
-	// found is what the first mark does not reach; back is what of the plan the second mark reaches. Neither has
-	// blobs yet when the repositories are read.
+	// found is what the first mark does not reach. back is what the
+	// second mark reaches of the plan. Run adds no blobs to either.
 	found, back *Plan
 }
 
-// New prepares a mark of a cycle. With untagged, of the revisions only young ones are roots. found is nil for the first mark of
-// the cycle, and for the second what the first has found.
+// New prepares a mark of a cycle. With untagged, only young revisions are roots. found is nil for the first mark of the
+// cycle, and the plan of the first mark for the second.
 func New(r *Reader, cycle string, untagged bool, found *Plan) *Mark {
 	return &Mark{Reader: r, cycle: cycle, untagged: untagged, again: found, found: &Plan{}, back: &Plan{}}
 }
 
-// Found is what the first mark does not reach: when Run has returned without its blobs, which UnreachedBlobs adds.
+// Found returns what the first mark does not reach. Run adds everything but blobs, which UnreachedBlobs adds.
 func (m *Mark) Found() *Plan { return m.found }
 
-// Back is what the second mark reaches of what the first had found, when Run has returned. ReachedBlob tells that of a blob.
+// Back returns what the second mark reaches of the plan, after Run has returned. It has no blobs: see ReachedBlob.
 func (m *Mark) Back() *Plan { return m.back }
 
 // Tally returns what the mark has counted so far.
 func (m *Mark) Tally() Tally { return m.tally.copy() }
 
-// Run marks all repositories, so many at a time as there are workers, and calls done after each. It ends with the first
-// error, and says nothing then of what is in use.
+// Run marks all repositories, at most workers at a time, and calls done after each. It ends with the first
+// error. After an error, the mark does not say what is in use.
 func (m *Mark) Run(ctx context.Context, workers int, done func()) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(workers)
@@ -70,7 +71,7 @@ func (m *Mark) Run(ctx context.Context, workers int, done func()) error {
 	return err
 }
 
-// names calls use once for each repository that is on the volume or in the trash of a cycle.
+// names calls use once for each repository on the volume or in the trash of a cycle.
 func (m *Mark) names(ctx context.Context, use func(name string) error) error {
 	known := map[string]struct{}{}
 	return m.everywhere(layout.Repositories, m.again != nil, func(at, _ string) error {
@@ -84,7 +85,7 @@ func (m *Mark) names(ctx context.Context, use func(name string) error) error {
 	})
 }
 
-// Repositories calls use for each repository that is at its place.
+// Repositories calls use for each repository that is in its place, not in a trash.
 func (r *Reader) Repositories(ctx context.Context, use func(name string) error) error {
 	return r.repositoriesBelow(ctx, layout.Repositories, use)
 }
@@ -121,7 +122,7 @@ func (r *Reader) repositoriesBelow(ctx context.Context, top string, use func(nam
 	return ctx.Err()
 }
 
-// BlobFolders are the folders of the blobs whose digests begin alike.
+// BlobFolders returns the folders that each hold the blobs whose digests have the same first two digits.
 func (r *Reader) BlobFolders() (folders []string, err error) {
 	algorithms, err := r.List(layout.Blobs)
 	if err != nil {
@@ -141,8 +142,8 @@ func (r *Reader) BlobFolders() (folders []string, err error) {
 	return folders, nil
 }
 
-// UnreachedBlobs adds the blobs of a folder that are not reached, and older than the grace period, to what is found. It is
-// called after Run, and safe for concurrent use.
+// UnreachedBlobs adds the blobs of a folder that are unreached and older than the grace period to Found. It must be
+// called after Run, and is safe for concurrent use.
 func (m *Mark) UnreachedBlobs(folder string) error {
 	entries, err := m.List(folder)
 	if err != nil {
@@ -178,9 +179,9 @@ func (m *Mark) UnreachedBlobs(folder string) error {
 	return nil
 }
 
-// ReachedBlob reports whether a blob that the cycle may have hidden is reached now, or young: somebody may have
-// written it just before it was hidden, and the volume's view may have been out of date. It is called after Run, and safe
-// for concurrent use.
+// ReachedBlob reports whether a blob that the cycle may have hidden is reached now, or
+// is young: a client may have written it just before it was hidden, while the volume's
+// view was outdated. It must be called after Run, and is safe for concurrent use.
 func (m *Mark) ReachedBlob(d digest.Digest) (bool, error) {
 	if m.blobs.has(d) {
 		return true, nil
@@ -188,7 +189,7 @@ func (m *Mark) ReachedBlob(d digest.Digest) (bool, error) {
 	return m.youngAt(volume.HiddenPath(m.cycle, layout.BlobPath(d)))
 }
 
-// youngAt reports whether there is a file at a path, and it is young.
+// youngAt reports whether a file exists at a path and is young.
 func (r *Reader) youngAt(file string) (bool, error) {
 	info, err := r.volume.Stat(file)
 	if volume.Missing(err) {

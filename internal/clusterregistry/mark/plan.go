@@ -9,22 +9,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// Plan is what may be deleted, or what of that is in use.
+// Plan is a set of files: those that may be deleted, or those of them that are in use.
 type Plan struct {
 	mu           sync.Mutex
 	repositories map[string]*unreached
 	blobs        digests
-	// deletions are the files that ask for the deletion of revisions.
+	// deletions are the files that request the deletion of revisions.
 	deletions []string
 }
 
-// unreached is what of a repository may be deleted.
+// unreached are the files of one repository in a plan.
 type unreached struct {
 	revisions, layers digests
 	referrers         []referrer
 }
 
-// referrer is an entry of the list of manifests that refer to a subject.
+// referrer is an entry in the list of manifests that refer to a subject.
 type referrer struct{ subject, manifest digest.Digest }
 
 func (p *Plan) add(repository string, u *unreached) {
@@ -52,10 +52,10 @@ func (p *Plan) addDeletions(files []string) {
 	p.deletions = append(p.deletions, files...)
 }
 
-// Deletions are the files that ask for the deletion of revisions, each of which the cycle that read them answers.
+// Deletions returns the files that request the deletion of revisions. The cycle that has read them deletes them.
 func (p *Plan) Deletions() []string { return p.deletions }
 
-// of is what of a repository may be deleted. Nobody adds to the plan any more.
+// of returns the files of a repository in the plan. It must not be called while files are added.
 func (p *Plan) of(repository string) *unreached {
 	if u := p.repositories[repository]; u != nil {
 		return u
@@ -63,11 +63,11 @@ func (p *Plan) of(repository string) *unreached {
 	return &unreached{}
 }
 
-// Order is the order in which files are hidden and deleted: what refers before what it refers to. Files are given
-// back in the opposite order.
+// Order is the order in which files are hidden and deleted: each reference
+// before what it refers to. Files are restored in the opposite order.
 var Order = []layout.Kind{layout.Referrer, layout.Revision, layout.Layer, layout.Blob}
 
-// Paths are the paths of the files of one kind.
+// Paths returns the paths of the files of one kind.
 func (p *Plan) Paths(kind layout.Kind) iter.Seq[string] {
 	if kind == layout.Blob {
 		return p.blobPaths

@@ -17,20 +17,21 @@ import (
 )
 
 const (
-	// looks is how often a file is looked for at its place and in the trash, between which it can move.
-	looks = 2
-	// maxLink bounds a link file, in bytes. The longest digest has 135.
+	// searches is how often a file is searched in its place and in the trash, between which it can move.
+	searches = 2
+	// maxLink bounds the size of a link file that is read, in bytes. The longest digest has 135.
 	maxLink = 1024
-	// maxParsed bounds the manifests whose needs are remembered. Each needs about 400 bytes.
+	// maxParsed bounds the cache of manifests' needs. Each entry takes about 400 bytes.
 	maxParsed = 16_384
-	// coarse is the coarsest granularity of a volume's clock, twice.
+	// coarse is twice the coarsest granularity of a volume's clock.
 	coarse = 2 * time.Second
-	// requestLife is how long a request for a deletion counts. Who asked looks right after whether anything outside needs the
-	// revision, and then asks for a cycle: one that died in between leaves nothing standing for long.
+	// requestLife is how long a request for a deletion is valid. After its request,
+	// the caller checks whether anything outside the volume needs the revision, and
+	// then requests a cycle. If the caller dies in between, its request expires soon.
 	requestLife = 15 * time.Minute
 )
 
-// errBroken is a link or manifest that was read, or is missing, and from which nobody can say what it needs.
+// errBroken means that a link or manifest is missing, or was read and its needs are unknown.
 var errBroken = errors.New("its repository keeps everything; push it again or delete it")
 
 // needs is what a manifest reaches.
@@ -39,19 +40,20 @@ type needs struct {
 	subject            digest.Digest
 }
 
-// Reader reads a volume as it is during cycles: at its place, and in the trash. It is safe for concurrent use.
+// Reader reads a volume during cycles: files in their place and in the trash. It is safe for concurrent use.
 type Reader struct {
 	volume *volume.Volume
 	parsed *lru.Cache[sum, needs]
-	// now is when the reader was made, by the volume's clock. A file is surely older than an age if it is that and
-	// slack before now.
+	// now is the volume's time when the reader was made. A file is surely
+	// older than an age if its time is more than age plus slack before now.
 	now   time.Time
 	slack time.Duration
-	// oldest is the time from which on a file is young, standing that from which on a request for a deletion counts.
-	oldest, standing time.Time
+	// oldest is the time from which on a file is young, oldestRequest
+	// the time from which on a request for a deletion is valid.
+	oldest, oldestRequest time.Time
 }
 
-// NewReader makes a reader for one cycle that begins now, by the volume's clock. Files below the age of grace are young.
+// NewReader returns a reader for one cycle. now is the volume's time. Files younger than grace are young.
 func NewReader(v *volume.Volume, now time.Time, grace time.Duration) (*Reader, error) {
 	parsed, err := lru.New[sum, needs](maxParsed)
 	if err != nil {
@@ -61,18 +63,19 @@ func NewReader(v *volume.Volume, now time.Time, grace time.Duration) (*Reader, e
 }
 
 func readerAt(v *volume.Volume, parsed *lru.Cache[sum, needs], now time.Time, grace time.Duration) *Reader {
-	// A grace shorter than that is one of a test, on a finer clock.
+	// Only tests use a grace period shorter than coarse, on a volume with a finer clock.
 	r := &Reader{volume: v, parsed: parsed, now: now, slack: min(coarse, max(grace, 0))}
-	r.oldest, r.standing = r.Before(grace), r.Before(min(grace, requestLife))
+	r.oldest, r.oldestRequest = r.Before(grace), r.Before(min(grace, requestLife))
 	return r
 }
 
-// Before is the time, by the volume's clock, before which a file was written that is surely older than age.
+// Before returns the time, by the volume's clock, before which
+// a file must have been written to be surely older than age.
 func (r *Reader) Before(age time.Duration) time.Time { return r.now.Add(-age - r.slack) }
 
 func (r *Reader) young(info fs.FileInfo) bool { return !info.ModTime().Before(r.oldest) }
 
-// List is Volume.List, and empty where there is no folder.
+// List is Volume.List, and also returns no entries if a file is in place of the folder.
 func (r *Reader) List(folder string) ([]fs.DirEntry, error) {
 	entries, err := r.volume.List(folder)
 	if errors.Is(err, unix.ENOTDIR) {
@@ -81,10 +84,10 @@ func (r *Reader) List(folder string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// anywhere calls read for the place of a file, and for its places in the trash of all cycles, until one is there.
-// It wraps fs.ErrNotExist if none is.
+// anywhere calls read for a file's place, and for its paths in the trash of all
+// cycles, until one of them exists. It wraps fs.ErrNotExist if none exists.
 func (r *Reader) anywhere(file string, read func(at string) error) error {
-	for range looks {
+	for range searches {
 		if err := read(file); !volume.Missing(err) {
 			return err
 		}
@@ -112,16 +115,16 @@ func (r *Reader) exists(file string) (bool, error) {
 	return err == nil, err
 }
 
-func (r *Reader) content(file string, most int64) (content []byte, err error) {
+func (r *Reader) content(file string, limit int64) (content []byte, err error) {
 	err = r.anywhere(file, func(at string) error {
-		content, err = r.volume.ReadFile(at, most)
+		content, err = r.volume.ReadFile(at, limit)
 		return err
 	})
 	return content, err
 }
 
-// target is the digest that a link names. It wraps errBroken if the link names none, and fs.ErrNotExist if it is
-// missing.
+// target returns the digest that a link contains. It wraps errBroken if
+// the link contains no digest, and fs.ErrNotExist if the link is missing.
 func (r *Reader) target(link string) (digest.Digest, error) {
 	content, err := r.content(link, maxLink)
 	if errors.Is(err, volume.ErrTooLarge) {
@@ -137,9 +140,9 @@ func (r *Reader) target(link string) (digest.Digest, error) {
 	return d, nil
 }
 
-// blobOf is the blob that a layer link or revision link of a digest stands for. It is the digest itself for sha256;
-// links of other algorithms name it. It is also the digest itself if such a link is missing or, with an error that
-// wraps errBroken, if the link names none.
+// blobOf returns the digest of the blob that the layer link or revision link of a digest refers to. For SHA-256 this is
+// the digest itself; links of other algorithms contain it. If such a link is missing, it returns the digest itself. If
+// the link contains no digest, it returns the digest itself and an error that wraps errBroken.
 func (r *Reader) blobOf(link string, d digest.Digest) (digest.Digest, error) {
 	if d.Algorithm() == digest.SHA256 {
 		return d, nil
@@ -154,7 +157,7 @@ func (r *Reader) blobOf(link string, d digest.Digest) (digest.Digest, error) {
 	return blob, nil
 }
 
-// manifest is what the manifest of a digest needs. It wraps errBroken if nobody can say it.
+// manifest returns what the manifest of a digest needs. It wraps errBroken if the needs are unknown.
 func (r *Reader) manifest(d digest.Digest) (needs, error) {
 	if n, ok := r.parsed.Get(sumOf(d)); ok {
 		return n, nil
@@ -187,8 +190,8 @@ func (r *Reader) manifest(d digest.Digest) (needs, error) {
 	return n, nil
 }
 
-// digestsBelow calls use for each digest that has a folder <algorithm>/<hex> below a path, and unknown, unless it is
-// nil, for each folder of an algorithm that nobody knows.
+// digestsBelow calls use for each digest that has a folder <algorithm>/<hex> below a folder. For each folder of an
+// unknown algorithm it calls unknown, unless that is nil.
 func (r *Reader) digestsBelow(folder string, use func(d digest.Digest) error, unknown func(algorithm string)) error {
 	algorithms, err := r.List(folder)
 	if err != nil {
@@ -226,8 +229,8 @@ func (r *Reader) digestsOf(algorithm digest.Algorithm, folder string, use func(d
 	return nil
 }
 
-// everywhere calls use for a folder at its place, in the trash of each cycle with the cycle's name, and, if moving is
-// set, at its place once more.
+// everywhere calls use for a folder in its place, with an empty cycle, then for the folder in the trash of each cycle,
+// with the cycle's name, and, if moving is set, for the folder in its place again.
 func (r *Reader) everywhere(folder string, moving bool, use func(at, cycle string) error) error {
 	if err := use(folder, ""); err != nil {
 		return err

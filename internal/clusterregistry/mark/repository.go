@@ -10,32 +10,32 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// repository is one repository in one mark.
+// repository is the mark of one repository.
 type repository struct {
 	*Mark
 	name string
-	// whole is set if nobody can say what the repository needs: then all of it is kept.
-	whole bool
-	// revisions are the manifests that the repository has, and whether the file is at its place. Revisions that are
-	// only in a trash can come back.
+	// keepAll is set if the needs of the repository are unknown. Everything in it is then kept.
+	keepAll bool
+	// revisions are the manifests of the repository, including those that are only in a trash, which can be restored.
 	revisions map[digest.Digest]state
-	// asked are those whose deletion was asked for: they are no roots.
+	// asked has the revisions whose deletion was requested: they are no roots.
 	asked map[digest.Digest]bool
-	// kept and layers are the revisions and layer links that are reached, queue those whose needs were not read yet.
+	// kept and layers are the reached revisions and layer links.
+	// queue has the kept revisions whose needs were not read yet.
 	kept, layers map[key]struct{}
 	queue        []digest.Digest
-	// referrers are the revisions that are not kept, by their subject.
+	// referrers are the revisions that were not kept when they were read, by their subject.
 	referrers map[digest.Digest][]digest.Digest
 }
 
-// state is what is known of a link.
+// state is the state of a link.
 type state struct {
-	// placed: it is at its place, or another cycle has hidden it and may give it back. young: it is younger than the
-	// grace period.
+	// placed is set if the link is in its place, or if another cycle has hidden
+	// it and may restore it. young is set if it is younger than the grace period.
 	placed, young bool
 }
 
-// read marks what the repository needs, and finds what it does not need.
+// read marks what the repository needs, and records what it does not need.
 func (r *repository) read() error {
 	for _, step := range []func() error{r.readDeletions, r.readRevisions, r.readLayers} {
 		if err := step(); err != nil {
@@ -45,7 +45,7 @@ func (r *repository) read() error {
 	return r.decide()
 }
 
-// readRevisions marks the revisions that the repository needs, and what they need.
+// readRevisions marks the revisions that are kept, and what they need.
 func (r *repository) readRevisions() error {
 	r.revisions, r.kept, r.layers = map[digest.Digest]state{}, map[key]struct{}{}, map[key]struct{}{}
 	if err := r.states(layout.RevisionsOf(r.name), r.revisionPath, r.revisions, func(algorithm string) {
@@ -54,7 +54,7 @@ func (r *repository) readRevisions() error {
 		return err
 	}
 	for d, s := range r.revisions {
-		if r.whole || r.isRoot(d, s) {
+		if r.keepAll || r.isRoot(d, s) {
 			r.keep(d)
 		}
 	}
@@ -69,7 +69,7 @@ func (r *repository) readRevisions() error {
 func (r *repository) revisionPath(d digest.Digest) string { return layout.RevisionPath(r.name, d) }
 func (r *repository) layerPath(d digest.Digest) string    { return layout.LayerPath(r.name, d) }
 
-// states reads which links there are below a folder, at their places and in the trash.
+// states reads the state of all links below a folder, in their places and in the trash.
 func (r *repository) states(folder string, link func(digest.Digest) string, into map[digest.Digest]state, unknown func(string)) error {
 	return r.everywhere(folder, r.again != nil, func(at, cycle string) error {
 		return r.digestsBelow(at, func(d digest.Digest) error {
@@ -98,16 +98,16 @@ func (r *repository) isRoot(d digest.Digest, s state) bool {
 	return s.young || s.placed && (r.again != nil || !r.untagged && !r.asked[d])
 }
 
-// doubt keeps the whole repository, and reports why.
+// doubt keeps the whole repository, and records the reason.
 func (r *repository) doubt(what string, err error) {
 	r.tally.problem(fmt.Sprintf("%s %s: %v", r.name, what, err))
-	r.whole = true
+	r.keepAll = true
 	for d := range r.revisions {
 		r.keep(d)
 	}
 }
 
-// keep marks a revision, and all it needs at the next follow.
+// keep marks a revision as kept. The next follow marks what it needs.
 func (r *repository) keep(d digest.Digest) {
 	k := keyOf(d)
 	if _, ok := r.kept[k]; !ok {
@@ -160,8 +160,8 @@ func (r *repository) needsOf(d digest.Digest) (n needs, blob digest.Digest, err 
 	return n, blob, err
 }
 
-// keepChild marks a child of an index. One whose revision is missing, as where only some platforms of an index were
-// copied, needs nothing but its blob if there is one.
+// keepChild marks a child of an index. A child without a revision, for example because only some platforms of the index
+// were copied, needs only its blob, if that exists.
 func (r *repository) keepChild(d digest.Digest) error {
 	_, ok := r.revisions[d]
 	if !ok {
@@ -218,17 +218,18 @@ func (r *repository) readReferrers() error {
 	return r.follow()
 }
 
-// readLayers keeps the layer links that are young, or all of them if the whole repository is kept.
+// readLayers keeps the young layer links, or all of them if the whole repository is kept.
 func (r *repository) readLayers() error {
-	whole := r.whole
+	keptAll := r.keepAll
 	err := r.everywhere(layout.LayersOf(r.name), r.again != nil, func(at, cycle string) error {
 		return r.digestsBelow(at, func(d digest.Digest) error { return r.readLayer(d, cycle) }, nil)
 	})
 	if err != nil {
 		return err
 	}
-	// A young link that names no digest puts the whole repository in doubt, also what was read before it.
-	if r.whole && !whole {
+	// A young link that contains no digest puts the whole repository
+	// in doubt, including the links that were read before it.
+	if r.keepAll && !keptAll {
 		if err := r.follow(); err != nil {
 			return err
 		}
@@ -237,7 +238,8 @@ func (r *repository) readLayers() error {
 	return nil
 }
 
-// readLayer keeps a layer link that is at its place, or in the trash of a cycle, if it is young.
+// readLayer keeps a layer link, in its place or in the trash
+// of a cycle, if it is young or the whole repository is kept.
 func (r *repository) readLayer(d digest.Digest, cycle string) error {
 	if _, ok := r.layers[keyOf(d)]; ok {
 		return nil
@@ -247,7 +249,7 @@ func (r *repository) readLayer(d digest.Digest, cycle string) error {
 		file = volume.HiddenPath(cycle, file)
 	}
 	young, err := r.youngAt(file)
-	if err == nil && (young || r.whole) {
+	if err == nil && (young || r.keepAll) {
 		err = r.keepLayer(d)
 	}
 	return err

@@ -19,7 +19,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
 
-// quick are options under which everything but what was written just now is a candidate at once.
+// quick are options with which everything that was not written just now is a candidate.
 var quick = collect.Options{Grace: time.Hour, Dwell: time.Millisecond}
 
 // collected runs a cycle.
@@ -32,14 +32,14 @@ func collected(x *volumetest.Tree, o collect.Options) collect.Report {
 	return r
 }
 
-// rule is one case of what a cycle keeps and what it deletes. All files are old but what fresh writes.
+// rule is one case of what a cycle keeps and deletes. All files are old, except those that fresh writes.
 type rule struct {
 	reason string
 	build  func(x *volumetest.Tree) (kept, gone []string)
 	fresh  func(x *volumetest.Tree)
-	// untagged are the options of the case, beside quick.
+	// options are the options of the case, whose Grace and Dwell are those of quick.
 	options collect.Options
-	// problem is a part of the only problem that the report has.
+	// problem is a part of the first problem of the report, or "" if there must be none.
 	problem string
 }
 
@@ -119,7 +119,7 @@ func TestRootsAreKept(t *testing.T) {
 			one := x.Image("a", "t", "1", "")
 			kept = x.Files("a", "1", one)
 			last := one
-			for i := range 8 { // The order in which they are read is not known.
+			for i := range 8 { // The order in which the mark reads them is random.
 				content := fmt.Sprint("refers", i)
 				next := x.Image("a", "", content, last)
 				kept = append(kept, x.Put(layout.ReferrerPath("a", last, next), next.String()))
@@ -196,7 +196,8 @@ func TestWhatIsYoungIsKept(t *testing.T) {
 	}
 }
 
-// What is written between the grace period and two seconds before may be younger than it looks.
+// A file that is up to two seconds older than the grace period
+// must be kept: a coarse clock may make it look older than it is.
 func TestTheClockMayBeCoarse(t *testing.T) {
 	t.Parallel()
 	x := volumetest.New(t, volume.Options{})

@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// readTags keeps what tags point at.
+// readTags keeps what the repository's tags point to.
 func (r *repository) readTags() error {
 	names := map[string]bool{}
 	return r.everywhere(layout.TagsOf(r.name), r.again != nil, func(at, _ string) error {
@@ -31,7 +31,7 @@ func (r *repository) readTags() error {
 	})
 }
 
-// readTag keeps what a tag points at. A tag that names no digest keeps all that it ever pointed at.
+// readTag keeps what a tag points to. A tag whose link contains no digest keeps everything that it ever pointed to.
 func (r *repository) readTag(name string) error {
 	d, err := r.target(layout.TagPath(r.name, name))
 	if volume.Missing(err) {

@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// maxProblems is the number of problems that a tally has in words.
+// maxProblems is the number of problems whose texts a tally keeps.
 const maxProblems = 16
 
-// Tally is what a mark has counted.
+// Tally is the result of counting in a mark.
 type Tally struct {
-	// Seen is what the first mark has read, Unreached what of it no root reaches. Seen.Blobs counts folders.
+	// Seen is what the first mark has read, Unreached what no root reaches of it. Seen.Blobs counts folders.
 	Seen, Unreached Counts
-	// NotUnderstood are the first 16 references and manifests that are missing or cannot be understood, in order, each
-	// with its repository and the reason. Everything in their repository is kept.
+	// NotUnderstood are the first 16 references and manifests that are missing or cannot be understood, sorted, each
+	// with its repository and the reason. Everything in their repositories is kept.
 	NotUnderstood []string
 	// NotUnderstoodCount counts all of them.
 	NotUnderstoodCount int
 }
 
-// Counts counts what a mark reads.
+// Counts counts the files that a mark reads.
 type Counts struct {
 	Repositories, Tags, Revisions, Layers, Referrers, Blobs int
 	// Bytes is the size of the blobs.
@@ -36,7 +36,7 @@ func (c *Counts) add(more Counts) {
 	c.Bytes += more.Bytes
 }
 
-// tally is a Tally that several goroutines write.
+// tally is a Tally that several goroutines update.
 type tally struct {
 	mu       sync.Mutex
 	all      Tally
@@ -50,7 +50,7 @@ func (t *tally) add(seen, unreached Counts) {
 	t.all.Unreached.add(unreached)
 }
 
-// problem records a problem once. A mark that finds very many of them counts some twice.
+// problem records a problem once. Beyond 1600 different problems, it counts repeated ones again.
 func (t *tally) problem(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

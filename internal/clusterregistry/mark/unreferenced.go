@@ -16,14 +16,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// maxListing is how long one list may take. It ends at the repository that is read then.
+// maxListing is the time after which a list starts no further repository.
 const maxListing = 10 * time.Second
 
-// ErrYoung is a revision that was pushed, or given back by a collection, within the grace period.
+// ErrYoung means that a revision was pushed, or restored by a collection, within the grace period.
 var ErrYoung = errors.New("it was pushed within the registry's grace period")
 
-// Unreferenced finds the revisions that nothing on a volume references, and has the next cycle delete those that nothing
-// outside needs either. It is safe for concurrent use, also beside cycles.
+// Unreferenced finds the revisions that nothing on a volume references, and lets the next cycle delete those of them
+// that the caller requests. It is safe for concurrent use, also while cycles run.
 type Unreferenced struct {
 	volume *volume.Volume
 	grace  time.Duration
@@ -34,26 +34,26 @@ type Unreferenced struct {
 type Revision struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
-	// Since is when it was pushed last, by the volume's clock.
+	// Since is the time of the last push, by the volume's clock.
 	Since time.Time `json:"since"`
 }
 
-// NewUnreferenced takes the grace period of the cycles, which must be the same.
+// NewUnreferenced takes the grace period, which must be that of the cycles.
 func NewUnreferenced(v *volume.Volume, grace time.Duration) (*Unreferenced, error) {
 	parsed, err := lru.New[sum, needs](maxParsed)
 	return &Unreferenced{volume: v, grace: grace, parsed: parsed}, err
 }
 
-// List returns, in order, the revisions below a folder of repositories that a cycle which keeps nothing untagged would
-// delete now, but for those whose deletion was asked for: no tag reaches them, nor a revision that is young, nor their subject.
-// It returns at most so many of them, and what to continue after; "" at the end. A repository with a manifest that is missing
-// or cannot be understood has none.
-func (u *Unreferenced) List(ctx context.Context, folder, after string, most int) (found []Revision, next string, err error) {
+// List returns, in order, the revisions below a folder of repositories that a cycle with only tagged roots would delete
+// now, except those whose deletion was already requested: no tag, no young revision and no kept subject reaches them.
+// It returns at most limit revisions, and the value of after for the next call, or "" at the end. A repository with a
+// manifest that is missing or cannot be understood has none.
+func (u *Unreferenced) List(ctx context.Context, folder, after string, limit int) (found []Revision, next string, err error) {
 	all, err := u.reader()
 	if err != nil {
 		return nil, "", err
 	}
-	p := page{most: most, began: time.Now()}
+	p := page{limit: limit, began: time.Now()}
 	p.name, p.digest, p.within = strings.Cut(after, "@")
 	err = all.inOrder(ctx, folder, p.name, func(name string) error {
 		if !p.within && name == p.name {
@@ -74,36 +74,36 @@ func (u *Unreferenced) List(ctx context.Context, folder, after string, most int)
 	return p.found, p.next, nil
 }
 
-// errEnough ends a list.
+// errEnough ends a list when its page is full.
 var errEnough = errors.New("the page is full")
 
-// page is a part of a list.
+// page is one page of a list.
 type page struct {
-	most  int
+	limit int
 	began time.Time
-	// name is the repository after which the page begins or, with within, after the digest in it.
+	// The page begins after the repository name or, if within is set, after the digest in that repository.
 	name, digest string
 	within       bool
 	found        []Revision
-	// done is the last repository that was read, next what the next page comes after.
+	// done is the last repository that was read completely, next the value of after for the next page.
 	done, next string
 }
 
 // full reports whether the page ends before the next repository.
 func (p *page) full() bool {
-	if p.done == "" || len(p.found) < p.most && time.Since(p.began) < maxListing {
+	if p.done == "" || len(p.found) < p.limit && time.Since(p.began) < maxListing {
 		return false
 	}
 	p.next = p.done
 	return true
 }
 
-// add adds the revisions of a repository, as many as there is room for.
+// add adds the revisions of a repository until the page is full.
 func (p *page) add(name string, of []Revision) error {
 	if name == p.name {
 		of = slices.DeleteFunc(of, func(r Revision) bool { return r.Digest.String() <= p.digest })
 	}
-	if room := p.most - len(p.found); len(of) > room {
+	if room := p.limit - len(p.found); len(of) > room {
 		p.found = append(p.found, of[:room]...)
 		p.next = name + "@" + of[room-1].Digest.String()
 		return errEnough
@@ -112,15 +112,16 @@ func (p *page) add(name string, of []Revision) error {
 	return nil
 }
 
-// Delete asks the next cycle to delete a revision. That keeps it if something reaches it by then, or if it was pushed
-// again, and so does one that begins later than requestLife from now. Errors wrap fs.ErrNotExist if no such
-// revision, and ErrYoung.
+// Delete requests that the next cycle deletes a revision. The cycle keeps the revision if something reaches it
+// meanwhile, if it was pushed again, or if the cycle begins later than requestLife from now. The error wraps
+// fs.ErrNotExist if the revision does not exist, and ErrYoung if it is young.
 func (u *Unreferenced) Delete(repository string, d digest.Digest) error {
 	now, err := u.reader()
 	if err != nil {
 		return err
 	}
-	// First: what is pushed after this is not older than this file, and so it does not count.
+	// The request is written before the check: a later push is then
+	// not older than the request, which makes the request void.
 	ask := deletionPath(repository, d)
 	if err := u.volume.WithReserve(func() error { return u.volume.Write(ask, []byte(d), true) }); err != nil {
 		return err
@@ -137,12 +138,12 @@ func (u *Unreferenced) Delete(repository string, d digest.Digest) error {
 	return err
 }
 
-// deletionPath is the file that asks for the deletion of a revision.
+// deletionPath returns the path of the file that requests the deletion of a revision.
 func deletionPath(repository string, d digest.Digest) string {
 	return volume.Deletions + layout.RevisionPath(repository, d)
 }
 
-// reader reads the volume as it is now.
+// reader returns a Reader with the volume's current time.
 func (u *Unreferenced) reader() (*Reader, error) {
 	now, err := u.volume.Now()
 	if err != nil {
@@ -151,12 +152,12 @@ func (u *Unreferenced) reader() (*Reader, error) {
 	return readerAt(u.volume, u.parsed, now, u.grace), nil
 }
 
-// unreferencedIn returns the revisions of a repository that nothing reaches, by digest.
+// unreferencedIn returns the revisions of a repository that nothing reaches, sorted by digest.
 func (r *Reader) unreferencedIn(ctx context.Context, name string) ([]Revision, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// What a cycle has hidden may come back: it is at its place here.
+	// A revision that a cycle has hidden may be restored. "none" is no cycle's name, so the mark takes it as present.
 	at := repository{name: name, Mark: New(r, "none", true, nil)}
 	for _, step := range []func() error{at.readDeletions, at.readRevisions} {
 		if err := step(); err != nil {
@@ -181,9 +182,9 @@ func (r *Reader) unreferencedIn(ctx context.Context, name string) ([]Revision, e
 	return found, nil
 }
 
-// readDeletions reads which deletions were asked for. One that is not younger than its revision does not count: that was
-// pushed again. Nor does one that is older than requestLife: anyone who asked knew then that nothing outside needs the
-// revision.
+// readDeletions reads the requests for deletions. A request is void if it is not younger than its revision, because the
+// revision was pushed again. It is also void if it is older than requestLife, because the caller's knowledge that
+// nothing outside the volume needs the revision is then outdated.
 func (r *repository) readDeletions() error {
 	r.asked = map[digest.Digest]bool{}
 	if r.again != nil {
@@ -203,14 +204,14 @@ func (r *repository) readDeletions() error {
 		if volume.Missing(err) {
 			return nil
 		}
-		r.asked[d] = err == nil && !asked.ModTime().Before(r.standing) && pushed.ModTime().Before(asked.ModTime())
+		r.asked[d] = err == nil && !asked.ModTime().Before(r.oldestRequest) && pushed.ModTime().Before(asked.ModTime())
 		return err
 	}, nil)
 	r.found.addDeletions(files)
 	return err
 }
 
-// inOrder calls use for each repository below a folder that is not before another one, parents first.
+// inOrder calls use for each repository below a folder that does not sort before from, parents first.
 func (r *Reader) inOrder(ctx context.Context, folder, from string, use func(name string) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -235,7 +236,7 @@ func (r *Reader) inOrder(ctx context.Context, folder, from string, use func(name
 	return nil
 }
 
-// folder reports whether a folder is a repository, and which folders are below it.
+// folder reports whether a folder is a repository, and returns the folders below it.
 func (r *Reader) folder(name string) (repository bool, below []string, err error) {
 	entries, err := r.List(path.Join(layout.Repositories, name))
 	for _, e := range entries {
@@ -249,7 +250,7 @@ func (r *Reader) folder(name string) (repository bool, below []string, err error
 	return repository, below, err
 }
 
-// before reports whether a repository comes before another one.
+// before reports whether repository a sorts before repository b.
 func before(a, b string) bool {
 	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) < 0
 }

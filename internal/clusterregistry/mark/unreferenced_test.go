@@ -25,7 +25,7 @@ func unreferenced(x *volumetest.Tree) *mark.Unreferenced {
 	return u
 }
 
-// list is the whole list below a folder, by pages of so many.
+// list returns the complete list below a folder, read in pages of the given size.
 func list(x *volumetest.Tree, folder string, most int) (names []string) {
 	x.T.Helper()
 	u := unreferenced(x)
@@ -44,7 +44,7 @@ func list(x *volumetest.Tree, folder string, most int) (names []string) {
 	}
 }
 
-// requests are the files that ask for deletions.
+// requests returns the files that request deletions.
 func requests(x *volumetest.Tree) []string {
 	return slices.DeleteFunc(x.All(), func(f string) bool { return !strings.HasPrefix(f, volume.Deletions) })
 }

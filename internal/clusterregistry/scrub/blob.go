@@ -13,8 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// blob reads a blob, and sets it aside if two reads of the same file gave a wrong hash. Its only errors are those of
-// ctx.
+// blob reads a blob, and sets it aside if two reads of the same file gave a wrong hash. It returns an error only if ctx
+// ends; it reports other errors as unreadable blobs.
 func (p *pass) blob(ctx context.Context, d digest.Digest) error {
 	first, right, err := p.read(ctx, d)
 	if err == nil && first != nil {
@@ -25,7 +25,7 @@ func (p *pass) blob(ctx context.Context, d digest.Digest) error {
 	if err != nil || first == nil || right {
 		return p.unlessEnded(ctx, d, err)
 	}
-	// What a faulty cable or memory has changed is right the second time, which comes from the disk.
+	// The second read comes from the disk, so it is right if a faulty cable or memory has changed the first one.
 	second, right, err := p.read(ctx, d)
 	if err != nil || second == nil || right || !os.SameFile(first, second) {
 		return p.unlessEnded(ctx, d, err)
@@ -48,7 +48,7 @@ func (p *pass) unlessEnded(ctx context.Context, d digest.Digest, err error) erro
 	return nil
 }
 
-// read reads a blob, and reports whether it has its digest. The information is nil if the blob does not exist.
+// read reads a blob, and reports whether it matches its digest. info is nil if the blob does not exist.
 func (p *pass) read(ctx context.Context, d digest.Digest) (info fs.FileInfo, right bool, err error) {
 	f, err := p.volume.Open(layout.BlobPath(d))
 	if vanished(err) {
@@ -58,7 +58,8 @@ func (p *pass) read(ctx context.Context, d digest.Digest) (info fs.FileInfo, rig
 		return nil, false, err
 	}
 	defer func() {
-		// Nobody has asked for these bytes: they must not take the place of others in memory, nor be read from it again.
+		// No client needs these bytes: they must not displace others from
+		// the page cache, and the second read must not come from it.
 		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 		_ = f.Close()
 	}()
@@ -71,7 +72,7 @@ func (p *pass) read(ctx context.Context, d digest.Digest) (info fs.FileInfo, rig
 	}
 	verifier := d.Verifier()
 	_, err = io.CopyBuffer(onlyWriter{verifier}, &limited{ctx: ctx, p: p, f: f}, make([]byte, p.chunk))
-	if errors.Is(err, unix.ESTALE) { // Another client has deleted it.
+	if errors.Is(err, unix.ESTALE) { // Another client has deleted the file.
 		return nil, false, nil
 	}
 	return info, err == nil && verifier.Verified(), err
@@ -81,10 +82,10 @@ func vanished(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ESTALE)
 }
 
-// onlyWriter has no ReadFrom, so that io.CopyBuffer uses its buffer.
+// onlyWriter hides ReadFrom, so that io.CopyBuffer uses its buffer.
 type onlyWriter struct{ io.Writer }
 
-// limited reads a file at the pass's rate.
+// limited reads a file at the rate of the pass.
 type limited struct {
 	ctx context.Context
 	p   *pass

@@ -15,13 +15,13 @@ import (
 
 const (
 	cursorPath = volume.Scrub + "/cursor"
-	// maxCursor bounds the cursor's file, in bytes.
+	// maxCursor bounds the size of the cursor's file, in bytes.
 	maxCursor = 4096
 )
 
-// cursor is how far a pass came, as it is written on the volume.
+// cursor is the progress of a pass, as stored on the volume.
 type cursor struct {
-	// Began is the time by the volume's clock.
+	// Began is the volume's time when the pass began.
 	Began time.Time     `json:"began"`
 	Last  digest.Digest `json:"last,omitempty"`
 	// Ended is set once the pass has read everything.
@@ -32,8 +32,8 @@ type cursor struct {
 	Unreadable int   `json:"unreadable"`
 }
 
-// load goes on from the cursor, or begins a pass where none exists, or none that can be understood. After a pass
-// that has ended, it waits for the end of its period.
+// load continues from the cursor. It begins a new pass if the cursor is missing or invalid. If the cursor's pass has
+// ended, it first waits for the end of that pass's period.
 func (p *pass) load(ctx context.Context) error {
 	now, err := p.volume.Now()
 	if err != nil {
@@ -85,7 +85,7 @@ func (p *pass) save(ended bool) error {
 	if err != nil {
 		return fmt.Errorf("writing the cursor of the scrub: %w", err)
 	}
-	// A power cut may lose it: some blobs are then read again.
+	// The cursor need not survive a power cut: some blobs are then read again.
 	if err := p.volume.Write(cursorPath, content, true); err != nil {
 		return err
 	}

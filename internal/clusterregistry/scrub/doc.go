@@ -1,18 +1,20 @@
-// Package scrub reads all blobs of a volume, slowly, and sets aside those that have become corrupt.
+// Package scrub slowly reads all blobs of a volume, and sets aside those that have become corrupt.
 //
-// Contract: Run is one pass, in the order of digests. It may be interrupted and goes on from its cursor, a small file
-// on the volume. It may run at the same time as writers, readers and collections: a blob that is hidden, deleted or
-// replaced meanwhile is not an error. A registry answers that a blob which was set aside is missing, so that the next push
-// or copy brings it again; without that, a registry keeps its bytes for ever, because it does not replace what it has.
+// Contract: Run runs one pass, in the order of digests. An interrupted pass continues from its cursor,
+// a small file on the volume. It may run at the same time as writers, readers and collections: a blob
+// that is hidden, deleted or replaced meanwhile is not an error. A registry answers that a blob that
+// was set aside is missing, so that the next push or copy brings it again. Otherwise the registry
+// would keep the wrong bytes forever, because it does not replace existing blobs.
 //
 // A blob is set aside only after two reads of the same file gave a wrong hash. R3: a blob that cannot be read is
-// reported and stays, because the disk or the network may be at fault and not the blob.
+// reported and stays, because the fault may be in the disk or the network and not in the blob.
 //
-// Of several processes on one volume, one reads at a time: the one whose name is in the lease, a file whose time it renews
-// by the volume's clock. If it has not for a while, another takes the lease over, and goes on from the cursor. So the
-// volume is read once, at the rate of one process, and a process that was killed is replaced.
+// Only one of several processes on a volume reads at a time: the holder of the lease. The lease
+// is a file that contains the holder's name and whose time the holder renews by the volume's
+// clock. If the lease expires, another process takes it over and continues from the cursor. The
+// volume is therefore read once, at the rate of one process, and a killed process is replaced.
 //
-// Decision: the lease saves work and protects nothing. Two passes at once, as after a process was paused, are safe and
-// only read twice. Rejected: a lock that must hold, which a process that was killed would keep; parts of the volume for
-// each process, which would have to agree on how many they are.
+// Decision: the lease saves work and protects nothing. Two passes at once, for example after a process was paused, are
+// safe and only read twice. Rejected: a lock that excludes a second pass, because a killed process would keep it; a
+// part of the volume for each process, because the processes would have to agree on their number.
 package scrub

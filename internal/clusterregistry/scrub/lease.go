@@ -12,25 +12,26 @@ import (
 
 const (
 	leasePath = volume.Scrub + "/lease"
-	// maxLease bounds the lease's file, in bytes.
+	// maxLease bounds the size of the lease's file, in bytes.
 	maxLease = 256
-	// renewal is the time after which the holder renews the lease, and after which others look at it.
+	// renewal is the interval at which the holder renews the lease, and at which others check it.
 	renewal = 30 * time.Second
-	// expiry is the age, by the volume's clock, after which a lease is taken over. What a process sees of the volume may
-	// be older, by Volume.Stale.
+	// expiry is the age, by the volume's clock, after which a lease is taken over. Twice Volume.Stale is added to it,
+	// because a process may see an outdated time.
 	expiry = 5 * time.Minute
 )
 
-// ErrTaken is a lease that another process has taken over, or has taken at the same time. The next Run waits for it.
+// ErrTaken means that another process has taken the lease over, or
+// has taken it at the same time. The next Run waits for that process.
 var ErrTaken = errors.New("another process goes on with the scrub: this one did not renew its lease in time, or took it at the same time")
 
-// lease is the right to read the volume, as long as no other process takes it over.
+// lease is the right to read the volume until another process takes it over.
 type lease struct {
 	volume *volume.Volume
 	holder string
 }
 
-// acquire waits until no other process reads the volume.
+// acquire waits until no other process holds the lease, and takes it.
 func acquire(ctx context.Context, v *volume.Volume, holder string) (*lease, error) {
 	l := &lease{volume: v, holder: holder}
 	for {
@@ -39,7 +40,8 @@ func acquire(ctx context.Context, v *volume.Volume, holder string) (*lease, erro
 			return nil, err
 		}
 		if free {
-			// Of two that take it at once the one that wrote first notices when it renews the lease. A power cut may lose it.
+			// If two processes take the lease at once, the one that wrote first
+			// notices this when it renews the lease. A power cut may lose the lease.
 			if err := v.Write(leasePath, []byte(holder), true); err != nil {
 				return nil, fmt.Errorf("taking the lease of the scrub: %w", err)
 			}
@@ -51,7 +53,8 @@ func acquire(ctx context.Context, v *volume.Volume, holder string) (*lease, erro
 	}
 }
 
-// free reports whether this process may have the lease: it has the lease, nobody has it, or its holder does not renew it.
+// free reports whether this process may take the lease: it holds
+// the lease already, the lease is missing, or it has expired.
 func (l *lease) free() (bool, error) {
 	info, err := l.volume.Stat(leasePath)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +67,7 @@ func (l *lease) free() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// A time far ahead is that of a clock that was set back since.
+	// A time far in the future means that the clock was set back after it.
 	age := now.Sub(info.ModTime())
 	return age.Abs() > expiry+2*l.volume.Stale() || l.holds(), nil
 }
@@ -74,14 +77,14 @@ func (l *lease) holds() bool {
 	return err == nil && string(content) == l.holder
 }
 
-// keep renews the lease until release is called. The context ends when the lease was taken over.
+// keep renews the lease until release is called. held ends with ErrTaken when another process has taken the lease.
 func (l *lease) keep(ctx context.Context) (held context.Context, release func()) {
 	held, end := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for wait(held, time.Now().Add(renewal)) == nil {
-			if !l.kept() {
+			if !l.renew() {
 				end(ErrTaken)
 			}
 		}
@@ -93,8 +96,8 @@ func (l *lease) keep(ctx context.Context) (held context.Context, release func())
 	}
 }
 
-// kept renews the lease, and reports whether it is still this process's. A volume that does not answer says nothing.
-func (l *lease) kept() bool {
+// renew renews the lease, and reports whether this process still holds it. A read error does not count as a loss.
+func (l *lease) renew() bool {
 	content, err := l.volume.ReadFile(leasePath, maxLease)
 	if err == nil && string(content) == l.holder {
 		err = l.volume.Touch(leasePath)
@@ -103,9 +106,9 @@ func (l *lease) kept() bool {
 	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
-// giveUp removes the lease, if it is this process's, so that another need not wait.
+// giveUp removes the lease if this process holds it, so that another process need not wait.
 func (l *lease) giveUp() {
 	if l.holds() {
-		_ = l.volume.Remove(leasePath) // It would expire.
+		_ = l.volume.Remove(leasePath) // If this fails, the lease expires.
 	}
 }

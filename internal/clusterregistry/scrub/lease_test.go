@@ -19,12 +19,12 @@ import (
 
 const lease = volume.Scrub + "/lease"
 
-// Replicas read a volume once between them, however many they are.
+// Several replicas together must read each blob only once.
 func TestReplicasReadEachBlobOnce(t *testing.T) {
 	v := open(t)
 	all := fill(t, v, 64)
 	for _, d := range all {
-		write(t, v, d, "changed") // so that each reading of it is found
+		write(t, v, d, "changed") // makes each read of the blob visible to Found
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -34,7 +34,7 @@ func TestReplicasReadEachBlobOnce(t *testing.T) {
 			replicas.Go(func() {
 				o := scrub.Options{Period: time.Hour, Holder: name, Found: func(digest.Digest, error) { found.Add(1) }}
 				r, err := scrub.Run(ctx, v, o)
-				for errors.Is(err, scrub.ErrTaken) { // which all of them have at once
+				for errors.Is(err, scrub.ErrTaken) { // all replicas take the lease at once
 					r, err = scrub.Run(ctx, v, o)
 				}
 				switch {
@@ -48,7 +48,7 @@ func TestReplicasReadEachBlobOnce(t *testing.T) {
 				}
 			})
 		}
-		<-time.After(90 * time.Minute) // of the bubble's clock
+		<-time.After(90 * time.Minute) // by the fake clock of synctest
 		cancel()
 		replicas.Wait()
 		if found.Load() != int64(len(all)) || passes.Load() != 1 {
@@ -57,7 +57,7 @@ func TestReplicasReadEachBlobOnce(t *testing.T) {
 	})
 }
 
-// What a replica that was killed had read is not read again, and what it had not is read by the one that takes over.
+// A replica that takes over must read only the blobs that the killed replica had not read.
 func TestAReplicaThatWasKilledIsReplaced(t *testing.T) {
 	v := open(t)
 	all := fill(t, v, 64)
@@ -68,7 +68,7 @@ func TestAReplicaThatWasKilledIsReplaced(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || first.Blobs == 0 || first.Blobs == len(all) {
 			t.Fatal(first, err)
 		}
-		// It was killed: its lease is there, and the volume's clock goes on.
+		// The process was killed: its lease remains, and the volume's clock continues.
 		if err := v.Write(lease, []byte("killed"), true); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestAReplicaThatWasKilledIsReplaced(t *testing.T) {
 	})
 }
 
-// Who was paused and lost its lease ends, and says why; the lease of the other stays.
+// A paused process that lost its lease must end its pass with ErrTaken, and must not remove the other process's lease.
 func TestALeaseThatWasTakenOverEndsThePass(t *testing.T) {
 	v := open(t)
 	fill(t, v, 8)

@@ -20,38 +20,38 @@ import (
 )
 
 const (
-	// chunk is how much is read at a time, in bytes.
+	// chunk is the maximum number of bytes in one read.
 	chunk = 256 << 10
-	// maxListed is the number of blobs that a report lists of one kind.
+	// maxListed is the maximum number of corrupt blobs, and of unreadable blobs, that a report lists.
 	maxListed = 16
-	// saveTime is the time after which the cursor is written in the middle of a folder.
+	// saveTime is the time after which the cursor is written even within a folder.
 	saveTime = time.Minute
 )
 
-// ErrCorrupt is a blob whose content is not what its digest says.
+// ErrCorrupt means that the content of a blob does not match its digest.
 var ErrCorrupt = errors.New("the blob is corrupt")
 
 // Options configures a pass. The zero value of each field selects its default.
 type Options struct {
-	// Period is the time of a pass: the blobs are read evenly over it, and the next pass begins after it. Default: 30
-	// days.
+	// Period is the duration of a pass: the blobs are read evenly
+	// over it, and the next pass begins after it. Default: 30 days.
 	Period time.Duration
-	// BytesPerSecond bounds the bytes that are read. If it is too small for the period, the pass takes longer.
-	// Default: 0, no bound but the period.
+	// BytesPerSecond bounds the read rate. If it is too low for the period,
+	// the pass takes longer. Default: 0, limited only by the period.
 	BytesPerSecond int64
-	// Holder names this process in the lease of the volume: of the processes that call Run on one volume, one reads, and
-	// the others wait. Default: a random name for each call.
+	// Holder is the name of this process in the lease of the volume. Of the processes that call Run on one volume, one
+	// reads and the others wait. Default: a random name for each call.
 	Holder string
-	// Found is called for each blob that is set aside, with a reason that wraps ErrCorrupt, and for each that cannot be
-	// read. Default: nothing is called.
+	// Found is called for each blob that is set aside, with an error that wraps
+	// ErrCorrupt, and for each blob that cannot be read. Default: no call.
 	Found func(d digest.Digest, reason error)
-	// Read is called with the size of each blob that was read. Default: nothing is called.
+	// Read is called with the size of each blob that was read. Default: no call.
 	Read func(bytes int64)
 }
 
-// Report is what a pass found since it began, also before it was interrupted.
+// Report is what a pass has found since it began, including before interruptions.
 type Report struct {
-	// Began is the time by the volume's clock.
+	// Began is the volume's time when the pass began.
 	Began time.Time
 	// Blobs and Bytes count what was read.
 	Blobs int
@@ -62,7 +62,7 @@ type Report struct {
 	CorruptBlobs, UnreadableBlobs []digest.Digest
 }
 
-// String is the report in one line.
+// String returns the report in one line.
 func (r Report) String() string {
 	line := fmt.Sprintf("read %d blobs (%d bytes) since %s: %d corrupt and set aside, %d unreadable",
 		r.Blobs, r.Bytes, r.Began.UTC().Format(time.RFC3339), r.Corrupt, r.Unreadable)
@@ -75,10 +75,10 @@ func (r Report) String() string {
 	return line
 }
 
-// Run runs one pass to its end, from where an earlier one was interrupted. It first waits while another process reads,
-// and until the period of the pass before is over. An error means that the volume's folders cannot be listed, that its
-// cursor or its lease cannot be written, that ctx has ended, or that another process goes on, which wraps ErrTaken; the
-// next call goes on from the cursor. The report is valid after an error, too.
+// Run runs one pass to its end, or continues an interrupted one. It first waits while another process reads, and until
+// the period of the previous pass is over. An error means that the volume's folders cannot be listed, that the cursor
+// or the lease cannot be read or written, that ctx has ended, or that another process holds the lease, which wraps
+// ErrTaken. The next call continues from the cursor. The report is also valid after an error.
 func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	if o.Period < 0 || o.BytesPerSecond < 0 {
 		return Report{}, fmt.Errorf("invalid options: the period %s or the rate of %d bytes a second is negative", o.Period, o.BytesPerSecond)
@@ -105,16 +105,16 @@ func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	return p.report, err
 }
 
-// pass is one pass.
+// pass is the state of one pass.
 type pass struct {
 	volume  *volume.Volume
 	options Options
 	limit   *rate.Limiter
 	chunk   int
 	report  Report
-	// last is the blob up to which all is read.
+	// last is the last blob that was read. All blobs before it were read too.
 	last digest.Digest
-	// began is Report.Began by the clock of this process; saved is when the cursor was written.
+	// began is Report.Began by the clock of this process. saved is when the cursor was written.
 	began, saved time.Time
 }
 
@@ -141,10 +141,10 @@ func (p *pass) run(ctx context.Context) error {
 	return p.save(true)
 }
 
-// part is the part of the period in which the blobs of an algorithm are read.
+// part is the fraction of the period in which the blobs of one algorithm are read.
 type part struct{ first, of float64 }
 
-// due is when a blob is read: digests are spread evenly, so their first digits are the time.
+// due returns when a blob is read. Digests are distributed evenly, so their first digits determine the time.
 func (p *pass) due(d digest.Digest, in part) time.Time {
 	digits, err := hex.DecodeString(d.Encoded()[:8])
 	if err != nil {
@@ -154,7 +154,7 @@ func (p *pass) due(d digest.Digest, in part) time.Time {
 	return p.began.Add(time.Duration(at * float64(p.options.Period)))
 }
 
-// folder reads the blobs of a folder that were not read yet.
+// folder reads the blobs of a folder that come after the last blob that was read.
 func (p *pass) folder(ctx context.Context, algorithm digest.Algorithm, name string, in part) error {
 	folder := path.Join(layout.Blobs, string(algorithm), name)
 	if last := p.last; last != "" && folder < path.Dir(path.Dir(layout.BlobPath(last))) {
@@ -180,7 +180,7 @@ func (p *pass) folder(ctx context.Context, algorithm digest.Algorithm, name stri
 	return p.save(false)
 }
 
-// next reads a blob when it is due.
+// next waits until a blob is due, and reads it.
 func (p *pass) next(ctx context.Context, d digest.Digest, in part) error {
 	err := wait(ctx, p.due(d, in))
 	if err == nil {
@@ -196,7 +196,7 @@ func (p *pass) next(ctx context.Context, d digest.Digest, in part) error {
 	return p.save(false)
 }
 
-// interrupted saves how far the pass came.
+// interrupted saves the cursor.
 func (p *pass) interrupted(cause error) error {
 	if err := p.save(false); err != nil {
 		return fmt.Errorf("%w; saving the cursor: %w: the next pass reads some blobs again", cause, err)
@@ -215,7 +215,7 @@ func wait(ctx context.Context, until time.Time) error {
 	}
 }
 
-// corrupt reports a blob that was set aside.
+// corrupt records a blob that was set aside.
 func (p *pass) corrupt(d digest.Digest, size int64) {
 	p.report.Corrupt++
 	p.report.CorruptBlobs = listed(p.report.CorruptBlobs, d)

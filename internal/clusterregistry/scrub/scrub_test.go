@@ -139,7 +139,7 @@ func TestCorruptBlobsAreSetAside(t *testing.T) {
 	}
 }
 
-// A pass that is interrupted goes on where it was, also in the middle of a folder, and reads each blob once.
+// An interrupted pass must continue at its cursor, also within a folder, and read each blob once.
 func TestPassesGoOnFromTheirCursor(t *testing.T) {
 	t.Parallel()
 	v := open(t)
@@ -156,7 +156,7 @@ func TestPassesGoOnFromTheirCursor(t *testing.T) {
 	for stops < 20 {
 		ctx, cancel := context.WithCancel(t.Context())
 		o := quick
-		o.BytesPerSecond = 200 // As many come at once.
+		o.BytesPerSecond = 200 // The burst is 200 bytes too.
 		stop := time.AfterFunc(300*time.Millisecond, cancel)
 		r, err := scrub.Run(ctx, v, o)
 		stop.Stop()
@@ -198,7 +198,7 @@ func TestCursorsThatCannotBeUnderstoodBeginAnew(t *testing.T) {
 	}
 }
 
-// A push or a copy that replaces a corrupt blob while it is read is not undone.
+// A push or a copy that replaces a corrupt blob while it is read must not be undone.
 func TestR2ABlobThatIsReplacedMeanwhileStays(t *testing.T) {
 	t.Parallel()
 	v := open(t)
@@ -211,13 +211,13 @@ func TestR2ABlobThatIsReplacedMeanwhileStays(t *testing.T) {
 	})
 	defer replace.Stop()
 	o := quick
-	o.BytesPerSecond = 40 // The blob is read in four seconds.
+	o.BytesPerSecond = 40 // Reading the blob takes four seconds.
 	if r := run(t, v, o); r.Corrupt > 0 || r.Blobs != 1 || !has(t, v, d) {
 		t.Error(r)
 	}
 }
 
-// BytesPerSecond bounds what is read.
+// BytesPerSecond must bound the read rate.
 func TestBytesPerSecond(t *testing.T) {
 	t.Parallel()
 	v := open(t)
@@ -231,7 +231,7 @@ func TestBytesPerSecond(t *testing.T) {
 	}
 }
 
-// The blobs are read evenly over the period, and the next pass waits for its end.
+// The blobs must be read evenly over the period, and the next pass must wait for its end.
 func TestPeriod(t *testing.T) {
 	v := open(t)
 	all := fill(t, v, 64)
@@ -257,7 +257,8 @@ func TestPeriod(t *testing.T) {
 				t.Errorf("%s was read at %s, want %s", order[i], at, due)
 			}
 		}
-		// The clock of the volume is real: the pass has taken no time by it, and the next one waits for all of it.
+		// The volume's clock is real, so by that clock the pass took
+		// no time, and the next pass waits for the whole period.
 		run(t, v, o)
 		if took := time.Since(began); took < 100*hour {
 			t.Errorf("two passes took %s", took)
@@ -265,7 +266,7 @@ func TestPeriod(t *testing.T) {
 	})
 }
 
-// An empty volume keeps nobody busy.
+// Passes of an empty volume must also wait for the period.
 func TestPeriodOfNothing(t *testing.T) {
 	v := open(t)
 	synctest.Test(t, func(t *testing.T) {

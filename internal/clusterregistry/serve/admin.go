@@ -16,12 +16,12 @@ type Usage struct {
 	Used    int64   `json:"used"`
 	Free    int64   `json:"free"`
 	Percent float64 `json:"percent"`
-	// Refuses says why uploads are refused. Empty if they are not.
+	// Refuses says why uploads are refused, or is empty if they are not.
 	Refuses string `json:"refuses,omitempty"`
 }
 
-// admin is what operators and the purges of this registry's stores ask the registry. A purge says whose it is with
-// ?store=NAMESPACE/NAME.
+// admin serves the requests of operators and of the purges of this
+// registry's stores. A purge names its store with ?store=NAMESPACE/NAME.
 func (r *Registry) admin() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET "+adminPath+"usage", r.onVolume(r.usage))
@@ -34,7 +34,7 @@ func (r *Registry) admin() http.Handler {
 		if r.o.Access != nil {
 			var err error
 			if operator, err = r.o.Access.Operates(req, req.URL.Query().Get("store")); err != nil {
-				// Access puts its own answer in the place of this one.
+				// access.Handler replaces this answer with its own.
 				fail(w, http.StatusForbidden, "DENIED", err.Error())
 				return
 			}
@@ -45,13 +45,13 @@ func (r *Registry) admin() http.Handler {
 
 type operatorKey struct{}
 
-// operatorOf is whom a request comes from.
+// operatorOf returns the operator or purge that sent the request.
 func operatorOf(req *http.Request) access.Operator {
 	o, _ := req.Context().Value(operatorKey{}).(access.Operator)
 	return o
 }
 
-// shown is what the client of a request may know of the state: a store's purge must not learn what is in other stores.
+// shown returns the part of the state that the client may see: a store's purge must not learn what is in other stores.
 func (s State) shown(req *http.Request) State {
 	if operatorOf(req).Everything {
 		return s
@@ -87,7 +87,7 @@ func (r *Registry) collectionState(w http.ResponseWriter, req *http.Request) {
 	answer(w, http.StatusOK, "application/json", s.shown(req))
 }
 
-// startCollection answers 202 with the state, whose number of requests says which collection the client has asked for.
+// startCollection answers 202 with the state. Its Requested is the number of the requested collection.
 func (r *Registry) startCollection(w http.ResponseWriter, req *http.Request) {
 	var asked request
 	switch dry := req.URL.Query().Get("dryRun"); dry {

@@ -33,7 +33,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// slowly is a view of a volume by which the first collection waits in its mark until it may go on.
+// slowly is a view of a volume that stops the first collection in its mark until mayGoOn is closed.
 type slowly struct {
 	once           sync.Once
 	begun, mayGoOn chan struct{}
@@ -72,7 +72,8 @@ func (s site) state(method, query string) serve.State {
 	return state
 }
 
-// What is asked for while a collection runs cannot count on what that has marked already. It is one, for all who ask.
+// A request during a running collection needs another one, because the running
+// one has marked already. All such requests must share one collection.
 func TestCollectionsThatWaitAreOne(t *testing.T) {
 	slow, options := newSlowly(t)
 	s := start(t, "", options)
@@ -83,7 +84,7 @@ func TestCollectionsThatWaitAreOne(t *testing.T) {
 	for i := range int64(5) {
 		query := ""
 		if i > 0 {
-			query = "?dryRun=true" // which does less than one that waits, so that this one serves all
+			query = "?dryRun=true" // does less than the waiting request, so that one collection serves both
 		}
 		if got := s.state(http.MethodPost, query); got.Requested != 2+i || got.Done != 0 || !got.Running {
 			t.Fatalf("asked while one runs: %+v", got)
@@ -110,7 +111,7 @@ func TestCollectionsThatWaitAreOne(t *testing.T) {
 	}
 }
 
-// Anyone who waits for a number gets it, also if the file of the state was lost meanwhile.
+// The number of a request must be reached even if the state file is lost meanwhile.
 func TestTheNumberOfACollectionIsKept(t *testing.T) {
 	slow, options := newSlowly(t)
 	s := start(t, "", options)
@@ -127,10 +128,10 @@ func TestTheNumberOfACollectionIsKept(t *testing.T) {
 	}
 }
 
-// lowerCamel is what the names of JSON look like.
+// lowerCamel matches the names of JSON fields.
 var lowerCamel = regexp.MustCompile(`^[a-z][A-Za-z0-9]*$`)
 
-// Purges of other versions of nfo read what the registry answers.
+// Purges of other versions of nfo read these answers, so the names must not change.
 func TestTheAnswersHaveStableNames(t *testing.T) {
 	t.Parallel()
 	var names func(of reflect.Type, at string)
@@ -163,7 +164,7 @@ func TestTheAnswersHaveStableNames(t *testing.T) {
 	}
 }
 
-// newAccess knows two users by their tokens: the operator, and the purge of store acme/acme.
+// newAccess knows users by their tokens: the operator, and the purge of store acme/acme.
 func newAccess(t *testing.T) *access.Controller {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -188,7 +189,7 @@ func newAccess(t *testing.T) *access.Controller {
 func TestWhoMayAskTheRegistry(t *testing.T) {
 	root := t.TempDir()
 	s := start(t, root, serve.Options{Access: newAccess(t), Collection: collect.Options{Dwell: time.Millisecond}})
-	// A repository of another store that cannot be understood, which the report names.
+	// A repository of another store that cannot be understood. Only the operator may see its name in the report.
 	folder := root + "/docker/registry/v2/repositories/secret/_manifests/tags/1/current"
 	check(t, os.MkdirAll(folder, 0o700))
 	check(t, os.WriteFile(folder+"/link", []byte(digest.FromString("missing").String()), 0o600))

@@ -7,7 +7,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/auth"
 )
 
-// fail answers in the form of the distribution specification.
+// fail answers with an error in the format of the distribution specification.
 func fail(w http.ResponseWriter, status int, code, message string) {
 	type item struct {
 		Code    string `json:"code"`
@@ -20,11 +20,11 @@ func fail(w http.ResponseWriter, status int, code, message string) {
 func answer(w http.ResponseWriter, status int, contentType string, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	// A client that has gone reads no error either.
+	// If this fails, the client has closed the connection.
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// may reports whether the client may do what a route needs. If not, it has been answered.
+// may reports whether the client may do what a route needs. If not, it has answered the request.
 func (r *Registry) may(w http.ResponseWriter, req *http.Request, wanted auth.Access) bool {
 	if r.o.Access == nil {
 		return true
@@ -32,7 +32,7 @@ func (r *Registry) may(w http.ResponseWriter, req *http.Request, wanted auth.Acc
 	if _, err := r.o.Access.Authorized(req, wanted); err == nil {
 		return true
 	}
-	// Access puts its own answer in the place of this one.
+	// access.Handler replaces this answer with its own.
 	fail(w, http.StatusUnauthorized, "UNAUTHORIZED", "log in to do this")
 	return false
 }

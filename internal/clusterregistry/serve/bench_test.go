@@ -30,7 +30,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// peer is a registry that is measured.
+// peer is a registry to measure.
 type peer struct {
 	name, url string
 	client    *http.Client
@@ -42,7 +42,7 @@ func peerOf(b *testing.B, name string, h http.Handler) peer {
 	return peer{name: name, url: server.URL + "/v2/", client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 }
 
-// peers are plain distribution and ours, each on a folder of its own.
+// peers returns plain distribution and this registry, each with its own folder.
 func peers(b *testing.B) []peer {
 	b.Helper()
 	config := &configuration.Configuration{Storage: configuration.Storage{
@@ -74,7 +74,7 @@ func check(tb testing.TB, err error) {
 	}
 }
 
-// send wants a status and returns where the answer leads.
+// send expects a status, and returns the location in the answer.
 func (p peer) send(method, path string, body []byte, contentType string, want int) (string, error) {
 	req, err := http.NewRequest(method, path, bytes.NewReader(body))
 	if err != nil {
@@ -113,7 +113,7 @@ func (p peer) upload(repository string, content []byte) (ocispec.Descriptor, err
 	return d, err
 }
 
-// image is what a client pushes and pulls.
+// image is an image that a client pushes and pulls.
 type image struct {
 	repository string
 	layers     [][]byte
@@ -160,7 +160,7 @@ func (p peer) pull(i image) error {
 	return nil
 }
 
-// each does something with all images, 8 at a time, and returns how long it took.
+// each calls do for all images, 8 at a time, and returns how long this took.
 func each(b *testing.B, images []image, do func(image) error) time.Duration {
 	b.Helper()
 	var g errgroup.Group
@@ -177,7 +177,7 @@ func median(all []time.Duration) time.Duration {
 	return slices.Sorted(slices.Values(all))[len(all)/2]
 }
 
-// BenchmarkPushAndPull prints the throughput as a share of plain distribution's, in rounds that alternate.
+// BenchmarkPushAndPull reports the throughput as a fraction of plain distribution's, in alternating rounds.
 func BenchmarkPushAndPull(b *testing.B) {
 	for _, size := range []int{4 << 10, 4 << 20} {
 		b.Run(fmt.Sprintf("layers of %d KiB", size>>10), func(b *testing.B) {
@@ -201,7 +201,7 @@ func BenchmarkPushAndPull(b *testing.B) {
 	}
 }
 
-// BenchmarkHead prints how many times as long as distribution's the HEAD of a manifest of 30 layers takes.
+// BenchmarkHead reports the duration of a HEAD of a manifest of 30 layers, also as a multiple of distribution's.
 func BenchmarkHead(b *testing.B) {
 	both := peers(b)
 	i := newImage("bench/head", 30, 1<<10)
@@ -222,8 +222,8 @@ func BenchmarkHead(b *testing.B) {
 	b.ReportMetric(float64(median(took["nfo registry"]))/float64(median(took["distribution"])), "times-distribution")
 }
 
-// fill writes a registry of that many image manifests, of 4 blobs each, a tenth of which no tag names, as plain files:
-// 100 repositories, all of it old.
+// fill writes the given number of image manifests with 4 blobs each as plain files, into 100 repositories. All files
+// are old, and a tenth of the manifests has no tag.
 func fill(b *testing.B, root string, manifests int) {
 	b.Helper()
 	v, err := volume.Open(root, volume.Options{})
@@ -249,8 +249,8 @@ func fill(b *testing.B, root string, manifests int) {
 	}
 }
 
-// BenchmarkCollection prints how long a collection takes beside distribution's garbage-collect, which deletes
-// untagged manifests likewise and must not run while clients push.
+// BenchmarkCollection reports the duration of a collection, and of distribution's garbage-collect, which also deletes
+// untagged manifests but must not run while clients push.
 func BenchmarkCollection(b *testing.B) {
 	for _, n := range []int{2500, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -278,8 +278,8 @@ func BenchmarkCollection(b *testing.B) {
 	}
 }
 
-// BenchmarkPullsDuringACollection prints the p99 of pulls while a volume of 10,000 manifests is collected, as a
-// multiple of the p99 without.
+// BenchmarkPullsDuringACollection reports the p99 of pulls while a volume of
+// 10,000 manifests is collected, as a multiple of the p99 without a collection.
 func BenchmarkPullsDuringACollection(b *testing.B) {
 	root := b.TempDir()
 	fill(b, root, 10_000)

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 )
 
-// plant puts a manifest into the volume as another program's push did, and its revision and tag.
+// plant writes a manifest, its revision and its tag into the volume, as another program's push would.
 func (s site) plant(tag string, content []byte) ocispec.Descriptor {
 	s.t.Helper()
 	d := digest.FromBytes(content)
@@ -27,7 +27,8 @@ func (s site) plant(tag string, content []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: int64(len(content))}
 }
 
-// A look that costs too much is given up. What it was for is refused, and never called absent, and nothing else suffers.
+// A presence check that costs too much must be given up. Its request must be
+// refused and not answered with 404, and other requests must not be affected.
 func TestR1ALookThatCostsTooMuchSaysSo(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	config, _, _ := s.upload([]byte("{}"))
@@ -49,7 +50,7 @@ func TestR1ALookThatCostsTooMuchSaysSo(t *testing.T) {
 		large = append(large, s.plant("", image(fill+strings.Repeat("y", i))))
 	}
 	s.plant("bytes", index(large...))
-	// Each index has the next one as its last child, which is looked at first: the others need not be there.
+	// Each index has the next one as its last child, which is checked first, so the other children need not exist.
 	chain := small
 	for i := range 3 {
 		var children []ocispec.Descriptor
@@ -68,7 +69,7 @@ func TestR1ALookThatCostsTooMuchSaysSo(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			var body []byte
 			if tt.method == http.MethodPut {
-				body = index(large[:40]...) // which are looked at one by one, and then together
+				body = index(large[:40]...) // checked one by one, and then together
 			}
 			res, text := s.ask(tt.method, "/v2/r/manifests/"+tt.tag, body, ocispec.MediaTypeImageIndex)
 			if res.StatusCode != http.StatusBadRequest || !strings.Contains(text, tt.says) {
@@ -79,7 +80,7 @@ func TestR1ALookThatCostsTooMuchSaysSo(t *testing.T) {
 	if res, text := s.ask(http.MethodGet, "/v2/r/manifests/small", nil, ""); res.StatusCode != http.StatusOK {
 		t.Error("another manifest:", res.Status, text)
 	}
-	// Part of an index that is too large can be used all the same.
+	// A part of an index that is too large must still be usable.
 	if res, text := s.ask(http.MethodGet, "/v2/r/manifests/"+large[0].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
 		t.Errorf("a child: %s %.300s", res.Status, text)
 	}

@@ -11,11 +11,11 @@ import (
 
 var repositoryRoute = regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs|tags|referrers)/`)
 
-// careful keeps from distribution what it would do too much for, or answer with 500.
+// careful handles requests that distribution would spend too much on, or answer with 500.
 func careful(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		// Distribution reads a body that is a form before it asks who the client is: 32 MiB of it into memory. What it looks
-		// for is in the query.
+		// Distribution parses a form body, up to 32 MiB in memory, before it
+		// authenticates the client. The parameters that it needs are in the query.
 		if isForm(req.Header.Get("Content-Type")) {
 			req.Header.Del("Content-Type")
 		}

@@ -15,41 +15,41 @@ import (
 )
 
 const (
-	// statePath is where all processes find what was collected last.
+	// statePath is where all processes store the state of collections.
 	statePath = "/.nfo/collection.json"
 	maxState  = 1 << 20
-	// heard is how long a collection of another process is believed to run after it was heard of last.
-	heard = 2 * time.Minute
+	// reportTimeout is how long another process's collection counts as running after its last report.
+	reportTimeout = 2 * time.Minute
 )
 
-// State is what is known of collections.
+// State is the state of collections, as all processes on the volume share it.
 type State struct {
-	// Running reports whether a collection has begun and not ended.
+	// Running is set while a collection runs.
 	Running bool      `json:"running"`
 	DryRun  bool      `json:"dryRun,omitempty"`
 	Started time.Time `json:"started,omitzero"`
-	// Heard is when it was known last that it runs.
+	// Heard is the time of the running collection's last report.
 	Heard    time.Time         `json:"heard,omitzero"`
 	Progress *collect.Progress `json:"progress,omitempty"`
-	// Ended, Last and Error are of the collection that ended last.
+	// Ended, Last and Error describe the collection that ended last.
 	Ended time.Time       `json:"ended,omitzero"`
 	Last  *collect.Report `json:"last,omitempty"`
 	Error string          `json:"error,omitempty"`
-	// Requested counts the collections that were asked for, Done those of them that have ended. Anyone who asks for one
-	// waits until Done is what Requested was then.
+	// Requested counts the requested collections, Done those of them that have ended. A client that requests a
+	// collection waits until Done reaches the value of Requested in the answer to its request.
 	Requested int64 `json:"requested"`
 	Done      int64 `json:"done"`
 }
 
-// request is a collection that somebody asks for.
+// request is a request for a collection.
 type request struct {
 	dryRun bool
-	// number is what State.Requested was then. Another process on the volume, or anyone who deletes the file of the state,
-	// may have it forgotten there.
+	// number is the value of State.Requested after this request. It is kept here because the state file may lose it, if
+	// another process overwrites the file or somebody deletes it.
 	number int64
 }
 
-// collector runs one collection at a time in this process. A second process that runs one does no harm.
+// collector runs one collection at a time in this process. A collection in a second process does no harm.
 type collector struct {
 	volume   *volume.Volume
 	options  collect.Options
@@ -59,7 +59,7 @@ type collector struct {
 	mu       sync.Mutex
 }
 
-// run collects when asked, until ctx ends.
+// run runs the requested collections until ctx ends.
 func (c *collector) run(ctx context.Context) {
 	for {
 		select {
@@ -71,7 +71,8 @@ func (c *collector) run(ctx context.Context) {
 	}
 }
 
-// ask has a collection run soon. One that is asked for while another waits is that one: a dry run only if both are.
+// ask requests a collection. Requests that wait at the same time
+// share one collection, which is a dry run only if all of them are.
 func (c *collector) ask(asked request) (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,7 +89,7 @@ func (c *collector) ask(asked request) (State, error) {
 	}
 	c.wake <- asked
 	err = c.write(state)
-	if volume.Full(err) { // The collection makes room. That it has ended is written down then.
+	if volume.Full(err) { // The collection frees space, and its end is recorded then.
 		c.log.Warn("could not write down that a collection was asked for", "error", err)
 		err = nil
 	}
@@ -139,7 +140,7 @@ func (c *collector) cycles(ctx context.Context, o collect.Options) (collect.Repo
 	}
 }
 
-// count says and counts how a collection ended.
+// count logs how a collection ended, and counts it.
 func (c *collector) count(report collect.Report, err error) {
 	outcome := "Succeeded"
 	switch {
@@ -156,12 +157,12 @@ func (c *collector) count(report collect.Report, err error) {
 	c.counters.freed.Add(float64(report.Deleted.Bytes))
 }
 
-// state is what is known of collections in all processes.
+// state returns the state of collections in all processes.
 func (c *collector) state(now time.Time) (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, err := c.read()
-	if s.Running && now.Sub(s.Heard) > heard {
+	if s.Running && now.Sub(s.Heard) > reportTimeout {
 		s.Running, s.Error = false, "the process that collected has not been heard of since "+s.Heard.UTC().Format(time.RFC3339)+": the next collection gives back what it had hidden"
 	}
 	return s, err
@@ -188,7 +189,7 @@ func (c *collector) read() (State, error) {
 	}
 	var s State
 	if json.Unmarshal(content, &s) != nil {
-		// It is written whole, so somebody else wrote it. What it said is not needed.
+		// The file is written atomically, so another program wrote it. Its content is not needed.
 		return State{}, nil
 	}
 	return s, nil

@@ -12,20 +12,20 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/factory"
 )
 
-// noVolume is what requests for usage and collection are answered with where the content is in no volume.
+// noVolume is the answer to requests for usage and collection if the content is not on a volume.
 const noVolume = "this registry stores its content by a storage driver of distribution: it cannot report how full that is, and cannot collect. " +
 	"What was deleted is freed by the means of that storage"
 
-// foreign is the content of a registry that is in no volume: what it does is what distribution's drivers do.
+// foreign is content in a storage driver of distribution instead of a volume. It behaves as distribution's drivers do.
 type foreign struct {
 	driver storagedriver.StorageDriver
 	config configuration.Storage
 }
 
-// newForeign makes the driver a second time, for probes, because distribution keeps its own to itself.
+// newForeign creates a second instance of the driver for probes, because distribution does not expose its own.
 func newForeign(ctx context.Context, s configuration.Storage) (*foreign, error) {
 	config := maps.Clone(s)
-	// Descriptors that are kept answer for what another replica has deleted.
+	// Cached descriptors would answer for content that another replica has deleted.
 	delete(config, "cache")
 	for name, option := range map[string]configuration.Parameters{"delete": {"enabled": true}, "redirect": {"disable": true}} {
 		if config[name] == nil {
@@ -42,7 +42,7 @@ func newForeign(ctx context.Context, s configuration.Storage) (*foreign, error) 
 	return &foreign{driver: driver, config: config}, nil
 }
 
-// probe asks the storage for anything. It need not be there.
+// probe checks that the storage answers. "/" need not exist.
 func (f *foreign) probe(ctx context.Context) error {
 	_, err := f.driver.Stat(ctx, "/")
 	if errors.As(err, &storagedriver.PathNotFoundError{}) {
@@ -54,7 +54,7 @@ func (f *foreign) probe(ctx context.Context) error {
 	return nil
 }
 
-// onVolume answers 501 to what only a registry on a volume can do.
+// onVolume answers 501 if the registry is not on a volume.
 func (r *Registry) onVolume(next http.HandlerFunc) http.HandlerFunc {
 	if r.o.Storage == nil {
 		return next

@@ -17,7 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 )
 
-// A registry on a storage driver of distribution pushes, pulls and deletes, and says what it cannot do.
+// A registry on a storage driver of distribution must push, pull and delete, and say what it cannot do.
 func TestOtherStorageIsPassedThrough(t *testing.T) {
 	storage := configuration.Storage{"filesystem": {"rootdirectory": t.TempDir()}, "cache": {"blobdescriptor": "inmemory"}}
 	r, err := serve.New(t.Context(), serve.Options{Storage: storage})

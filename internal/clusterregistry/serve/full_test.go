@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
 
-// A volume that is full refuses uploads, and nothing else, until something is deleted and collected.
+// A full volume must refuse only uploads, until something is deleted and collected.
 func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	root := volumetest.Small(t, "size=24m")
 	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
@@ -37,7 +37,6 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	if status != http.StatusInsufficientStorage || !strings.Contains(text, "collect") {
 		t.Fatalf("after %d layers: %d %s", len(layers), status, text)
 	}
-	// One that does not fit gets the same answer while it is sent.
 	_, d := s.put("1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
 	if res, _ := s.ask(http.MethodGet, "/v2/r/blobs/"+layers[1].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
 		t.Error("a pull:", res.Status)
@@ -53,7 +52,7 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	for end := time.Now().Add(5 * time.Second); ; {
-		// Usage is asked for once a second.
+		// The usage is read once a second.
 		if _, status, text = s.upload([]byte("again")); status == http.StatusCreated {
 			break
 		}
@@ -63,7 +62,7 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	}
 }
 
-// becomesReady waits until the volume was tried.
+// becomesReady waits until the registry has probed the volume.
 func (s site) becomesReady() {
 	s.t.Helper()
 	for end := time.Now().Add(10 * time.Second); s.Ready(nil) != nil; {
@@ -90,8 +89,8 @@ func (s site) gauge(name string) float64 {
 	return 0
 }
 
-// Where nothing can be written any more, because others have filled the file system, pulls go on, and deletions and
-// collections make room.
+// If nothing at all can be written, because others have filled the file
+// system, pulls must continue, and deletions and collections must free space.
 func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
 	root := volumetest.Small(t, "size=8m")
 	o := serve.Options{Collection: collect.Options{Dwell: time.Millisecond}}
@@ -117,7 +116,7 @@ func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
 	}
 	fill()
 
-	s := start(t, root, o) // whose first probe finds the volume full
+	s := start(t, root, o) // its first probe finds the volume full
 	s.becomesReady()
 	if s.gauge("nfo_registry_volume_ready") != 0 || s.gauge("nfo_registry_volume_free_bytes") != 0 {
 		t.Error("no metric tells that the volume is full")
@@ -136,7 +135,7 @@ func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
 	if res, text := s.ask(http.MethodDelete, "/v2/r/manifests/"+unused.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
 		t.Error("a delete:", res.Status, text)
 	}
-	fill() // what the delete has freed, too
+	fill() // including the space that the delete has freed
 	if got := s.collection(); got.Error != "" || got.Last.Deleted.Blobs != 3 || got.Last.Deleted.Bytes < 128<<10 {
 		t.Errorf("%+v %+v", got, got.Last)
 	}

@@ -16,11 +16,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// Guard says when a volume is too full for uploads.
+// Guard defines when a volume is too full for uploads.
 type Guard struct {
-	// HighWater is the most that may be used, in percent of the bytes and of the files: 95 unless given.
+	// HighWater is the maximum percentage of the bytes, and of the files, that may be in use. Default: 95.
 	HighWater float64
-	// MinFree is what must stay free, in bytes: 1 GiB unless given, or a twentieth of a volume below 20 GiB.
+	// MinFree is the minimum number of free bytes. Default: 1 GiB. At most a twentieth of the volume is required.
 	MinFree int64
 }
 
@@ -34,7 +34,7 @@ func (g Guard) withDefaults() Guard {
 	return g
 }
 
-// refuses says why no upload may begin or go on, or is empty.
+// refuses says why no upload may begin or continue, or is empty.
 func (g Guard) refuses(u volume.Usage) string {
 	if u.Files > 0 && 100*float64(u.Files-u.FreeFiles)/float64(u.Files) > g.HighWater {
 		return fmt.Sprintf("the registry's volume has room for %d more files, of %d: uploads stop above %g %%. "+
@@ -50,7 +50,7 @@ func (g Guard) refuses(u volume.Usage) string {
 		percent, u.Free>>20, g.HighWater, least>>20)
 }
 
-// usage is the volume's, asked for at most once a second.
+// usage reads the usage of the volume at most once a second.
 type usage struct {
 	volume *volume.Volume
 	mu     sync.Mutex
@@ -69,7 +69,7 @@ func (u *usage) get(now time.Time) (volume.Usage, error) {
 	return u.last, u.err
 }
 
-// guarded answers uploads with 507 while the volume is too full, also the one that fills it.
+// guarded answers uploads with 507 while the volume is too full, including the upload that fills the volume.
 func (r *Registry) guarded(next http.Handler) http.Handler {
 	u := &usage{volume: r.o.Volume}
 	tidy := rate.Sometimes{Interval: 10 * time.Minute}
@@ -96,14 +96,14 @@ func (r *Registry) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// tidy asks for a collection, which deletes uploads that nobody goes on with.
+// tidy requests a collection, which deletes abandoned uploads.
 func (r *Registry) tidy() {
 	if _, err := r.collector.ask(request{}); err != nil {
 		r.o.Log.Error("could not ask for a collection, which deletes old uploads", "error", err)
 	}
 }
 
-// uploads reports whether a request brings a blob.
+// uploads reports whether a request sends a part of a blob or begins an upload.
 func uploads(req *http.Request) bool {
 	switch req.Method {
 	case http.MethodPost, http.MethodPatch, http.MethodPut:
@@ -112,11 +112,11 @@ func uploads(req *http.Request) bool {
 	return false
 }
 
-// manifestSize is the size of the manifest that a request brings, or the largest that one may have if the client does not
-// say it. It is 0 for other requests.
+// manifestSize returns the size of the manifest that a request sends, or the
+// maximum size if the client does not state it. It is 0 for other requests.
 func manifestSize(req *http.Request) int64 {
 	switch {
-	case req.Method != http.MethodPut || path.Base(path.Dir(req.URL.Path)) != "manifests": // which a repository's name may have, too
+	case req.Method != http.MethodPut || path.Base(path.Dir(req.URL.Path)) != "manifests": // also part of repository names
 		return 0
 	case req.ContentLength < 0:
 		return layout.MaxManifest
@@ -124,22 +124,23 @@ func manifestSize(req *http.Request) int64 {
 	return req.ContentLength
 }
 
-// notedWriter turns the 500 of a push for which the volume was too small into a 507, and each error after something was
-// given up for the request, also the one that would call a manifest absent, into one that says so.
+// notedWriter replaces the 500 for a push that did not fit on the volume by a 507.
+// If the storage has refused the request (storage.Limit.Refused), it replaces
+// every error by the reason, including an error that would call a manifest absent.
 type notedWriter struct {
 	http.ResponseWriter
 	full  func() bool
 	limit *storage.Limit
-	// begun is set once the answer has begun, answered if it is one of this writer's own.
+	// begun is set once the answer has begun, answered if this writer has written its own answer.
 	begun, answered bool
 }
 
 func (w *notedWriter) WriteHeader(status int) {
-	if w.begun { // Distribution answers a broken body twice.
+	if w.begun { // Distribution answers twice if the body is broken.
 		return
 	}
 	w.begun = true
-	// Distribution answers 204 whether or not it has cancelled an upload.
+	// Distribution answers 204 even if it could not cancel the upload.
 	if why := w.limit.Refused(); (status >= http.StatusBadRequest || status == http.StatusNoContent) && why != nil {
 		w.answered = true
 		refuse(w.ResponseWriter, why)
@@ -154,7 +155,7 @@ func (w *notedWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// refuse answers a request for which something was given up.
+// refuse answers a request that the storage has refused.
 func refuse(w http.ResponseWriter, why error) {
 	switch {
 	case errors.Is(why, storage.ErrBusy):
@@ -175,5 +176,5 @@ func (w *notedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface that http.ResponseController uses.
 func (w *notedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -23,7 +23,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 )
 
-// A body that nobody reads and that never ends keeps no connection: the server gives up after a while. A form would be read into memory before the client is asked who it is.
+// A body that the handler does not read and that never ends must not keep a connection: the server gives up after a
+// while. A form must not be read into memory before the client is authenticated.
 func TestFormsAreNotRead(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	for _, kind := range []string{"multipart/form-data; boundary=x", "Multipart/Mixed; boundary=x", "application/x-www-form-urlencoded; charset=utf-8"} {
@@ -40,7 +41,7 @@ func TestFormsAreNotRead(t *testing.T) {
 		_ = res.Body.Close()
 		_ = end.Close()
 	}
-	// A client that sends a layer as a form, as curl does by default, pushes it as it is.
+	// A client that sends a layer as a form, as curl does by default, must push it unchanged.
 	content := []byte("a=b&c=d")
 	res, _ := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, "")
 	to, err := res.Request.URL.Parse(res.Header.Get("Location"))
@@ -65,7 +66,7 @@ func TestRequestsThatDistributionAnswersWrongly(t *testing.T) {
 	}
 }
 
-// Uploads that nobody ends take files of the volume: a repository may have so many.
+// Abandoned uploads use files of the volume, so the uploads of a repository are bounded.
 func TestUploadsOfARepositoryAreBounded(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	for i := range 1000 {
@@ -86,7 +87,7 @@ func TestUploadsOfARepositoryAreBounded(t *testing.T) {
 	}
 }
 
-// fat is an image manifest of almost 4 MiB that takes much more memory than that.
+// fat returns an image manifest of almost 4 MiB that takes much more memory than that.
 func fat(t *testing.T, config ocispec.Descriptor, subject *ocispec.Descriptor, n int) []byte {
 	t.Helper()
 	annotations := map[string]string{"n": fmt.Sprint(n)}
@@ -101,12 +102,13 @@ func fat(t *testing.T, config ocispec.Descriptor, subject *ocispec.Descriptor, n
 	return content
 }
 
-// Large manifests are handled few at a time, however many clients send them: together they would fill the memory.
+// Only a few large manifests may be handled at a time, however
+// many clients send them: together they would fill the memory.
 func TestLargeManifestsTakeTurns(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	config, _, _ := s.upload([]byte("{}"))
 	subject := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("any"), Size: 3}
-	defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that what is in use is little more than what is needed
+	defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that the heap has little garbage
 	var most uint64
 	stop, watched := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -136,7 +138,7 @@ func TestLargeManifestsTakeTurns(t *testing.T) {
 	clients.Wait()
 	close(stop)
 	<-watched
-	// 12 at a time take more than 400 MiB, 3 take 155 MiB.
+	// 12 at a time take more than 400 MiB, 3 take 155 MiB (measured).
 	if most > 280<<20 {
 		t.Errorf("%d MiB were in use", most>>20)
 	}
@@ -146,7 +148,7 @@ func TestLargeManifestsTakeTurns(t *testing.T) {
 	}
 }
 
-// putAs puts a manifest of the given size, as the client with that token.
+// putAs puts a manifest of the given size with the given token.
 func (s site) putAs(client *http.Client, token, tag string, body io.Reader, size int64) (status int, text string, err error) {
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, s.url+"/v2/r/manifests/"+tag, body)
 	if err != nil {
@@ -165,12 +167,12 @@ func (s site) putAs(client *http.Client, token, tag string, body io.Reader, size
 	return res.StatusCode, string(got), err
 }
 
-// A client that keeps sending large manifests leaves room for those of others.
+// A client that keeps sending large manifests must leave places for those of others.
 func TestLargeManifestsOfOneClientTakeTurns(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	config, _, _ := s.upload([]byte("{}"))
 	content := fat(t, config, nil, 1)
-	// The body is sent once the registry reads it, and so has room for it.
+	// The client sends the body once the registry reads it, which is when it has a place for the manifest.
 	patient := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Hour}}
 	var greedy sync.WaitGroup
 	defer greedy.Wait()
@@ -189,13 +191,13 @@ func TestLargeManifestsOfOneClientTakeTurns(t *testing.T) {
 		}
 		go func() { _, _ = end.Write([]byte("{")) }()
 	}
-	<-time.After(time.Second) // for the other two
+	<-time.After(time.Second) // until the other two have begun to wait
 	if status, text, err := s.putAs(patient, "modest", "1", bytes.NewReader(content), int64(len(content))); status != http.StatusCreated {
 		t.Errorf("a manifest of another client: %d %.200s, %v", status, text, err)
 	}
 }
 
-// Files that the registry has not made are neither followed nor waited for.
+// The registry must neither follow a symbolic link nor wait for a pipe, which it never creates.
 func TestLinksAndPipesInTheVolume(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	secret := t.TempDir() + "/secret"

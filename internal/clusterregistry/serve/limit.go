@@ -17,42 +17,42 @@ import (
 
 const (
 	queueTime = 10 * time.Second
-	// idle is how long a client may neither send nor take a byte, and the time in which it must send leastSent, while the
-	// registry waits for it: 273 bytes a second. To take them it has as long for each 32 KiB.
+	// idle is how long a client may send or receive nothing. While the registry waits for its body, the client must
+	// also send leastSent within idle: 273 bytes a second. It must receive each 32 KiB of the answer within idle.
 	idle = time.Minute
-	// unread is how long the server waits for the rest of a body that nobody has read, before it answers.
+	// unread is how long the server waits for the rest of a body that the handler has not read, before it answers.
 	unread = 5 * time.Second
-	// leastSent is in bytes.
+	// leastSent is the number of bytes that a client must send within idle.
 	leastSent = 16 << 10
-	// manifestTime is how long a large manifest, for which others wait, may take to arrive.
+	// manifestTime bounds how long a large manifest may take to arrive, because others wait for its place.
 	manifestTime = 30 * time.Second
 )
 
-// errSlow is a client whose requests would keep others waiting.
+// errSlow means that a client sends so slowly that it would keep others waiting.
 var errSlow = fmt.Errorf("the client sends less than %d bytes in %s, or a manifest of more than %d KiB for longer than %s", leastSent, idle, storage.Large>>10, manifestTime)
 
 var errBusy = errors.New("the registry has too many requests at the moment")
 
-// turns bounds how many requests are answered at a time, in all and for each client.
+// turns bounds the number of concurrent requests, in total and for each client.
 type turns struct {
 	all chan struct{}
-	// client returns whose request it is. "" stands for all clients at its address.
+	// client returns the name of a request's client, or "" to identify the client by its address.
 	client func(*http.Request) string
-	// refused is called for each request that is.
+	// refused is called for each refused request.
 	refused func()
 	clients *share.Shares[[sha256.Size]byte, *client]
 }
 
-// client is what one client has of the registry.
+// client has the limits of one client.
 type client struct {
 	turns chan struct{}
-	// large is for the one large manifest that a client may have at a time.
+	// large is the place for the one large manifest that the client may have at a time.
 	large chan struct{}
 }
 
 type clientKey struct{}
 
-// largeOf is the place for a large manifest of the client of a request; nil if that is not known.
+// largeOf returns the place for a large manifest of a request's client, or nil if the client is unknown.
 func largeOf(ctx context.Context) chan struct{} {
 	if c, ok := ctx.Value(clientKey{}).(*client); ok {
 		return c.large
@@ -109,8 +109,8 @@ func take(ctx context.Context, from chan struct{}) error {
 	}
 }
 
-// keyOf identifies a client by its name or, if it has none, by its address. A token that is not accepted makes no client:
-// anybody can make up any number of them.
+// keyOf identifies a client by its name or, if it has none, by its address. A token that is not accepted does not
+// identify a client, because anyone can invent any number of tokens.
 func (t *turns) keyOf(req *http.Request) [sha256.Size]byte {
 	if name := t.client(req); name != "" {
 		return sha256.Sum256([]byte("name " + name))
@@ -119,13 +119,13 @@ func (t *turns) keyOf(req *http.Request) [sha256.Size]byte {
 	return sha256.Sum256([]byte("address " + host))
 }
 
-// tokenOf tells clients apart where nobody says whose a token is: by the token, whatever user name comes with it.
+// tokenOf identifies clients by their token, whatever their user name, if the registry has no access control.
 func tokenOf(req *http.Request) string {
 	token, _ := access.TokenOf(req)
 	return token
 }
 
-// patient ends the request of a client that is idle.
+// patient ends the requests of clients that are idle or too slow.
 func patient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		c := http.NewResponseController(w)
@@ -135,9 +135,9 @@ func patient(next http.Handler) http.Handler {
 		}
 		req.Body = body
 		next.ServeHTTP(&patientWriter{ResponseWriter: w, c: c}, req)
-		// The server reads on, for ever if it has no deadline, in what is left of the body.
+		// The server reads the rest of the body, without end if there is no deadline.
 		_ = c.SetReadDeadline(time.Now().Add(unread))
-		// What is left in buffers is written after this, and a deadline of before would end it.
+		// Buffers are flushed after this. An earlier deadline would interrupt that.
 		_ = c.SetWriteDeadline(time.Now().Add(idle))
 	})
 }
@@ -145,10 +145,11 @@ func patient(next http.Handler) http.Handler {
 type patientBody struct {
 	io.ReadCloser
 	c *http.ResponseController
-	// waited is how long the registry has waited for the client since it had sent leastSent bytes, sent what came then.
+	// waited is how long the registry has waited for the client since
+	// it last counted leastSent bytes, sent the bytes since then.
 	waited time.Duration
 	sent   int
-	// within is how long the body may take from its first read on, which ends at until. 0: for ever.
+	// within bounds the time from the first read to the end of the body, which is until. 0: unlimited.
 	within time.Duration
 	until  time.Time
 }
@@ -164,20 +165,20 @@ func (b *patientBody) Read(p []byte) (int, error) {
 			return 0, errSlow
 		}
 	}
-	// A connection that has no deadlines is one of a test.
+	// Setting a deadline fails only in tests, whose connections have none.
 	_ = b.c.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
 	if err == nil && !b.fast(n, time.Since(began)) {
 		err = errSlow
 	}
 	if err != nil {
-		// What comes now may take long: the content of an upload is put in its place.
+		// The next step may take long: the content of an upload is committed.
 		_ = b.c.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
 
-// fast reports whether the client sends fast enough.
+// fast adds n bytes that took the given time, and reports whether the client sends fast enough.
 func (b *patientBody) fast(n int, took time.Duration) bool {
 	b.sent, b.waited = b.sent+n, b.waited+took
 	if b.sent >= leastSent {
@@ -196,5 +197,5 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface that http.ResponseController uses.
 func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -20,7 +20,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// One client that keeps all its requests open takes a quarter; another is answered.
+// A client that keeps all its requests open must get at most
+// a quarter of the turns, so that another client is answered.
 func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 	var names atomic.Int64
 	held, release := make(chan struct{}, 16), make(chan struct{})
@@ -38,7 +39,7 @@ func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 			t.Error(err)
 			return 0
 		}
-		// A user name is of no account: a token with another one is the same client.
+		// The user name does not matter: the same token with another user name is the same client.
 		req.SetBasicAuth(fmt.Sprint("user", names.Add(1)), as)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
@@ -68,7 +69,7 @@ func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 	}
 }
 
-// Whose name is known has one share for all tokens; a token that nobody accepts has none of its own.
+// All tokens of a user must share one limit. A token that is not accepted must not get its own limit.
 func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 	turns := newTurns(8)
 	turns.client = func(req *http.Request) string {
@@ -99,7 +100,8 @@ func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 	}
 }
 
-// A client that sends a byte now and then keeps its turn for a minute, and one that the registry keeps waiting is not slow.
+// A client that sends a byte now and then must not keep its turn longer
+// than a minute. Time in which the registry does not read must not count.
 func TestClientsThatTrickleAreEnded(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
@@ -124,7 +126,7 @@ func TestClientsThatTrickleAreEnded(t *testing.T) {
 	}
 }
 
-// slow is a body that brings a byte a second, for ever.
+// slow is a body that sends one byte a second, without end.
 type slow struct{}
 
 func (slow) Read(p []byte) (int, error) {
@@ -134,12 +136,12 @@ func (slow) Read(p []byte) (int, error) {
 
 func (slow) Close() error { return nil }
 
-// A large manifest, for which others wait, arrives in time or not at all.
+// A large manifest must arrive in time, because others wait for its place.
 func TestBodiesOfLargeManifestsAreEnded(t *testing.T) {
 	for _, tt := range []struct {
 		reason, method, path string
 		size                 int64
-		want                 time.Duration // 0: it may go on
+		want                 time.Duration // 0: unlimited
 	}{
 		{"a large manifest", http.MethodPut, "/v2/r/manifests/1", storage.Large + 1, manifestTime},
 		{"one whose size is not known", http.MethodPut, "/v2/r/manifests/1", -1, manifestTime},
@@ -152,7 +154,7 @@ func TestBodiesOfLargeManifestsAreEnded(t *testing.T) {
 				req := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, slow{})
 				req.ContentLength = tt.size
 				patient(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-					<-time.After(time.Hour) // until there is room for it
+					<-time.After(time.Hour) // as it would wait for a place
 					began := time.Now()
 					n, err := io.ReadAll(io.LimitReader(req.Body, 50))
 					if took := time.Since(began); tt.want > 0 && (took != tt.want || !errors.Is(err, errSlow)) || tt.want == 0 && err != nil {

@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What is shown of a registry. Sums over replicas are right for what each of them counts; the volume is one for all.
+// The metrics of a registry. Sums over replicas are right for what each
+// replica counts. The metrics of the volume are the same in all replicas.
 var (
 	volumeBytes     = prometheus.NewDesc("nfo_registry_volume_bytes", "Size of the registry's volume, in bytes.", nil, nil)
 	volumeFreeBytes = prometheus.NewDesc("nfo_registry_volume_free_bytes", "Bytes of the registry's volume that can still be written.", nil, nil)
@@ -14,7 +15,7 @@ var (
 	requestsNow     = prometheus.NewDesc("nfo_registry_requests", "Requests that are being answered.", nil, nil)
 )
 
-// counters are what a registry has done since its process began.
+// counters count what a registry has done since its process started.
 type counters struct {
 	full, busy          prometheus.Counter
 	collections         *prometheus.CounterVec
@@ -54,7 +55,7 @@ func (r *Registry) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. It asks the volume for nothing while that does not answer.
+// Collect implements prometheus.Collector. It does not read the volume's usage while the volume does not answer.
 func (r *Registry) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) { to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	gauge(requestsNow, float64(len(r.turns.all)))
@@ -71,7 +72,7 @@ func (r *Registry) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// collectUsage shows how full the volume is. Other storage cannot be asked.
+// collectUsage reports how full the volume is. Other storage cannot report this.
 func (r *Registry) collectUsage(gauge func(*prometheus.Desc, float64)) {
 	if r.foreign != nil {
 		return

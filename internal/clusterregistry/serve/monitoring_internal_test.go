@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// An alert or a panel on a metric that nobody shows stays silent for ever.
+// An alert or a panel on a metric that does not exist would stay silent forever.
 func TestAlertsAndDashboardReadMetricsOfTheRegistryThatExist(t *testing.T) {
 	t.Parallel()
 	all := make(chan *prometheus.Desc, 100)

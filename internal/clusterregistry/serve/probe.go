@@ -13,14 +13,14 @@ import (
 
 const (
 	probeEvery = 10 * time.Second
-	// probeAge is how old the last good probe may be: one that hangs is noticed after it.
+	// probeAge is the maximum age of the last probe. A probe that hangs is noticed after this time.
 	probeAge = 35 * time.Second
 )
 
-// prober tries the volume again and again. One try at a time: on a network file system whose server is away it
-// hangs, and cannot be ended.
+// prober probes the volume regularly, with one probe at a time: on a network file
+// system whose server is unreachable a probe hangs, and cannot be cancelled.
 type prober struct {
-	// probe is an error if the content cannot be served, or nothing can be written.
+	// probe returns an error if the content cannot be served, or nothing can be written.
 	probe func() error
 	log   *slog.Logger
 	last  atomic.Pointer[probed]
@@ -31,8 +31,8 @@ type probed struct {
 	err error
 }
 
-// run ends once ctx has ended and the try under way has: what a try writes is gone then. A caller must
-// not wait without end, because a try can hang.
+// run probes until ctx ends, and returns after the probe that is running, which removes the files that it writes. A
+// caller must not wait without limit, because a probe can hang.
 func (p *prober) run(ctx context.Context) {
 	for {
 		began := time.Now()
@@ -45,7 +45,7 @@ func (p *prober) run(ctx context.Context) {
 	}
 }
 
-// note keeps what a try has found, and logs it if the last one found something else.
+// note stores the result of a probe, and logs it if it differs from the previous result.
 func (p *prober) note(found *probed) {
 	before := p.last.Swap(found)
 	failed := before != nil && before.err != nil
@@ -57,7 +57,7 @@ func (p *prober) note(found *probed) {
 	}
 }
 
-// ready is nil while the content can be served, also if nothing can be written.
+// ready returns nil while the content can be served, even if nothing can be written.
 func (p *prober) ready(now time.Time) error {
 	if err := p.works(now); !volume.Unwritable(err) {
 		return err
@@ -65,7 +65,7 @@ func (p *prober) ready(now time.Time) error {
 	return nil
 }
 
-// works is nil while the volume does all that the registry needs.
+// works returns nil while the volume does everything that the registry needs.
 func (p *prober) works(now time.Time) error {
 	last := p.last.Load()
 	switch {

@@ -14,12 +14,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// pageSize is how many referrers are read for a page. A page that is filtered by type can have fewer.
+// pageSize is how many referrers are read for a page. A page that is filtered by artifact type can have fewer.
 const pageSize = 100
 
 var referrersRoute = regexp.MustCompile(`^/v2/(.+)/referrers/([^/]+)$`)
 
-// referrers answers GET /v2/<name>/referrers/<digest>, which distribution does not have.
+// referrers answers GET /v2/<name>/referrers/<digest>, which distribution does not serve.
 func (r *Registry) referrers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		route := referrersRoute.FindStringSubmatch(req.URL.Path)
@@ -27,7 +27,7 @@ func (r *Registry) referrers(next http.Handler) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		// A path can have dots, escaped or not, that lead to the files of another repository.
+		// A path can contain dots, escaped or not, that lead to the files of another repository.
 		if _, err := reference.WithName(route[1]); err != nil {
 			fail(w, http.StatusBadRequest, "NAME_INVALID", fmt.Sprintf("%.100q cannot be the name of a repository", route[1]))
 			return
@@ -72,7 +72,8 @@ func (r *Registry) listReferrers(w http.ResponseWriter, req *http.Request, repos
 	answer(w, http.StatusOK, ocispec.MediaTypeImageIndex, index)
 }
 
-// subjects tells who pushes a manifest with a subject that the list of referrers has it.
+// subjects adds the header OCI-Subject to the answer to a push of a
+// manifest with a subject: the list of referrers has the manifest.
 func (r *Registry) subjects(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodPut {
@@ -96,5 +97,5 @@ func (w *subjectWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface that http.ResponseController uses.
 func (w *subjectWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

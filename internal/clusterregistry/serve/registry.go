@@ -25,29 +25,30 @@ import (
 	"github.com/nfo-operator/nfo/internal/platform"
 )
 
-// Options are what New needs. Volume must be given, or Storage.
+// Options configure New. Either Volume or Storage is required.
 type Options struct {
 	Volume *volume.Volume
-	// Storage is the section storage of distribution's configuration, in place of a volume. The content is then served as
-	// distribution does it: without deep presence, healing, referrers, guard of the disk, usage, scrub and collection.
+	// Storage is the section "storage" of distribution's configuration, and is used
+	// instead of a volume. The content is then served as distribution does: without
+	// deep presence, healing, referrers, disk guard, usage, scrub and collection.
 	Storage configuration.Storage
-	// Access says who may do what. Nil stands for: everybody, everything.
+	// Access decides who may do what. If it is nil, everyone may do everything.
 	Access *access.Controller
-	// Secret signs the state of uploads: the same in all processes that serve the volume. Random unless given.
+	// Secret signs the state of uploads. It must be the same in all processes that serve the volume. Default: random.
 	Secret string
-	// Guard is when uploads are refused.
+	// Guard defines when uploads are refused.
 	Guard Guard
-	// Requests is how many are answered at a time: 256 unless given, a quarter of them for one client, which is a user,
-	// all ServiceAccounts of a namespace, or an address. Others wait for at most 10 seconds.
+	// Requests is the maximum number of concurrent requests. Default: 256. One client may have a quarter of them; a
+	// client is a user, all ServiceAccounts of a namespace, or an address. Other requests wait for at most 10 seconds.
 	Requests int
-	// Collection is how the volume is collected. Its grace is also the storage's.
+	// Collection configures how the volume is collected. Its grace period is also that of the storage.
 	Collection collect.Options
-	// Scrub is how the content is read again, to find what has become corrupt. A negative period: not at all.
+	// Scrub configures the scrub, which reads the content again to find corruption. A negative period disables it.
 	Scrub scrub.Options
-	// MirrorPlatforms are those that the indexes in the mirror must have, whose other children may be absent. They need a
-	// volume. Default: all.
+	// MirrorPlatforms are the platforms that indexes in the mirror must have; children of other platforms may be
+	// missing. They require a volume. Default: all platforms are required.
 	MirrorPlatforms platform.List
-	// Log gets what an administrator must know of.
+	// Log receives what an administrator must know.
 	Log *slog.Logger
 }
 
@@ -57,7 +58,7 @@ const defaultRequests = 256
 type Registry struct {
 	o            Options
 	driver       *storage.Driver
-	foreign      *foreign // in place of the driver
+	foreign      *foreign // used instead of the driver
 	app          *handlers.App
 	handler      http.Handler
 	collector    *collector
@@ -67,7 +68,7 @@ type Registry struct {
 	counters     *counters
 }
 
-// New makes a registry. Requests are answered until Close; Run must run beside.
+// New creates a registry. It serves requests until Close. Run must run at the same time.
 func New(ctx context.Context, o Options) (*Registry, error) {
 	if o.Requests == 0 {
 		o.Requests = defaultRequests
@@ -98,7 +99,7 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 	return r, nil
 }
 
-// keepContent sets up what the content is kept in: a volume, or a storage driver of distribution.
+// keepContent sets up where the content is stored: a volume, or a storage driver of distribution.
 func (r *Registry) keepContent(ctx context.Context) (err error) {
 	o := r.o
 	if o.Storage != nil {
@@ -112,7 +113,7 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 		return nil
 	}
 	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
-		// The processors are for clients. On a network file system a worker waits, mostly.
+		// The processors are needed for clients. On a network file system, workers mostly wait.
 		o.Collection.Workers = 1
 	}
 	r.driver = storage.New(storage.Options{
@@ -124,11 +125,11 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 	return err
 }
 
-// probe tries the volume. A volume that works has a reserve, for when it is full.
+// probe probes the volume, and creates the reserve for the time when the volume is full.
 func (o Options) probe() error {
 	err := o.Volume.Probe()
 	if err == nil {
-		_ = o.Volume.Reserve() // It is tried again with the next probe.
+		_ = o.Volume.Reserve() // The next probe tries again.
 	}
 	return err
 }
@@ -152,7 +153,7 @@ func (r *Registry) configuration() (*configuration.Configuration, error) {
 	return config, nil
 }
 
-// newApp is distribution's program, whose own log says per request what this package's callers do not need.
+// newApp creates distribution's registry. It discards distribution's log, which has an entry for each request.
 func newApp(ctx context.Context, config *configuration.Configuration) (app *handlers.App, err error) {
 	logrus.SetOutput(io.Discard)
 	defer func() {
@@ -163,7 +164,7 @@ func newApp(ctx context.Context, config *configuration.Configuration) (app *hand
 	return handlers.NewApp(ctx, config), nil
 }
 
-// chain is what a request passes on its way.
+// chain returns the handlers that a request passes through.
 func (r *Registry) chain() http.Handler {
 	var api http.Handler = r.app
 	if r.foreign == nil {
@@ -179,14 +180,14 @@ func (r *Registry) chain() http.Handler {
 	return patient(r.turns.limit(careful(h)))
 }
 
-// Handler answers clients.
+// Handler returns the handler that answers clients.
 func (r *Registry) Handler() http.Handler { return r.handler }
 
-// ending is how long Run waits for what it has begun, after ctx has ended. A collection gives back what it has hidden in
-// that time; what hangs because the volume does not answer is left.
-const ending = 30 * time.Second
+// shutdownTime is how long Run waits for its goroutines after ctx has ended. In that time a collection restores what it
+// has hidden. Goroutines that hang because the volume does not answer are abandoned.
+const shutdownTime = 30 * time.Second
 
-// Run probes the volume, scrubs it, and collects it when asked, until ctx ends. Other storage is probed only.
+// Run probes the volume, scrubs it, and runs the requested collections, until ctx ends. Other storage is only probed.
 func (r *Registry) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { r.prober.run(ctx) })
@@ -205,13 +206,13 @@ func (r *Registry) Run(ctx context.Context) error {
 	select {
 	case <-ended:
 		return nil
-	case <-time.After(ending):
+	case <-time.After(shutdownTime):
 		return errors.New("the volume does not answer: what was being done on it is left, and the next collection gives back what was hidden")
 	}
 }
 
-// Ready is an error while the volume is not known to answer. A volume that is full or read-only is ready, for pulls.
+// Ready returns an error unless the volume answers. A full or read-only volume is ready, for pulls.
 func (r *Registry) Ready(*http.Request) error { return r.prober.ready(time.Now()) }
 
-// Close ends what distribution runs beside its requests.
+// Close stops distribution's background tasks.
 func (r *Registry) Close() error { return r.app.Shutdown() }

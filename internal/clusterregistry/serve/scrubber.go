@@ -11,10 +11,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/scrub"
 )
 
-// scrubRetry is how long a scrub waits that could not go on.
+// scrubRetry is the time between a failed scrub and the next attempt.
 const scrubRetry = time.Minute
 
-// scrub reads all blobs again and again, until ctx ends.
+// scrub runs one pass after another until ctx ends.
 func (r *Registry) scrub(ctx context.Context) {
 	o := r.o.Scrub
 	o.Holder = rand.Text()

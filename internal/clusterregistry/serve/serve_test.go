@@ -27,7 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// site is a registry that runs, and a client of it.
+// site is a running registry and a client of it.
 type site struct {
 	t      *testing.T
 	url    string
@@ -71,7 +71,7 @@ func (s site) ask(method, path string, body []byte, contentType string) (*http.R
 	return res, string(got)
 }
 
-// upload pushes a blob to repository r, and returns the status of the last answer, and its text.
+// upload pushes a blob to repository r, and returns the status and the text of the last answer.
 func (s site) upload(content []byte) (ocispec.Descriptor, int, string) {
 	s.t.Helper()
 	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromBytes(content), Size: int64(len(content))}
@@ -155,7 +155,7 @@ func TestReferrers(t *testing.T) {
 	check(t, os.MkdirAll(s.volume.Root()+layout.Repositories+"/a/x", 0o755))
 	of := "/referrers/" + subject.Digest.String()
 	for path, want := range map[string]int{
-		// From the repository a/x, these lead to the list above.
+		// From the repository a/x, these paths lead to the list above.
 		"/v2/a/x/%2e%2e/%2e%2e/r" + of:                                 http.StatusBadRequest,
 		"/v2/a/x/%2E%2E/.%2e/r" + of:                                   http.StatusBadRequest,
 		"/v2/a/x/%2e%2e%2f%2e%2e%2fr" + of:                             http.StatusBadRequest,
@@ -169,7 +169,7 @@ func TestReferrers(t *testing.T) {
 	}
 }
 
-// collection asks for one and waits for it.
+// collection requests a collection and waits until it is done.
 func (s site) collection() serve.State {
 	s.t.Helper()
 	res, text := s.ask(http.MethodPost, "/nfo/v1/collection", nil, "")
@@ -246,7 +246,7 @@ func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
 	}
 }
 
-// hangs is a volume that does not answer any more.
+// hangs is a view of a volume that does not answer any more.
 type hangs struct{ until chan struct{} }
 
 func (h hangs) Lstat(name string) (fs.FileInfo, error) {
@@ -267,7 +267,7 @@ func TestAVolumeThatHangsIsNotReady(t *testing.T) {
 	v, err := volume.Open(root, volume.Options{View: hangs{until}})
 	check(t, err)
 	s := start(t, "", serve.Options{Volume: v})
-	t.Cleanup(func() { close(until) }) // before the registry ends
+	t.Cleanup(func() { close(until) }) // before the registry is stopped
 	if err := s.Ready(nil); err == nil || !strings.Contains(err.Error(), "has not answered") {
 		t.Error(err)
 	}

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// grace is how long requests may go on after the process was asked to end: an upload of a layer takes a while, and
-// Kubernetes gives a pod as long as its chart says.
-const grace = 5 * time.Minute
+// requestGrace is how long requests may continue after the process was asked to stop. An upload of a layer takes a
+// while. The chart sets how long Kubernetes waits for the pod.
+const requestGrace = 5 * time.Minute
 
-// Listen serves h on a listener, over TLS if there is a configuration, until ctx ends and then the requests that have
-// begun have ended.
+// Listen serves h on a listener, over TLS if config is not nil. After ctx
+// ends it returns once the running requests have ended, or after requestGrace.
 func Listen(ctx context.Context, l net.Listener, h http.Handler, config *tls.Config) error {
 	server := &http.Server{
 		Handler: h, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
@@ -34,7 +34,7 @@ func Listen(ctx context.Context, l net.Listener, h http.Handler, config *tls.Con
 		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
 	defer cancel()
 	if err := server.Shutdown(ending); err != nil {
 		return errors.Join(fmt.Errorf("ending the requests on %s: %w", l.Addr(), err), server.Close())

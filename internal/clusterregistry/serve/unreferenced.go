@@ -13,19 +13,20 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 )
 
-// unreferencedPage is how many manifests a page has at most.
+// unreferencedPage is the maximum number of manifests in a page.
 const unreferencedPage = 1000
 
-// UnreferencedPage is a part of the list of manifests that nothing in the registry references.
+// UnreferencedPage is one page of the list of manifests that nothing in the registry references.
 type UnreferencedPage struct {
 	Manifests []mark.Revision `json:"manifests"`
-	// Next is what to send as the parameter after for the rest. Empty if this is all. A page may be empty and not the last.
+	// Next is the value of the parameter after for the next page, or
+	// empty on the last page. A page that is not the last may be empty.
 	Next string `json:"next,omitempty"`
 }
 
-// listUnreferenced answers with the manifests below the parameter prefix that no tag reaches, no index and no subject
-// that stays, and that were not pushed within the grace period. Whether a workload or an object of the cluster needs
-// them, the registry does not know.
+// listUnreferenced answers with the manifests below the parameter prefix that no tag,
+// index or kept subject reaches, and that were not pushed within the grace period. The
+// registry does not know whether a workload or an object of the cluster needs them.
 func (r *Registry) listUnreferenced(w http.ResponseWriter, req *http.Request) {
 	query := req.URL.Query()
 	prefix, most := query.Get("prefix"), unreferencedPage
@@ -52,7 +53,7 @@ func (r *Registry) listUnreferenced(w http.ResponseWriter, req *http.Request) {
 	answer(w, http.StatusOK, "application/json", UnreferencedPage{Manifests: found, Next: next})
 }
 
-// deleteUnreferenced has the next collection delete a manifest that nothing in the registry references.
+// deleteUnreferenced requests that the next collection deletes a manifest that nothing in the registry references.
 func (r *Registry) deleteUnreferenced(w http.ResponseWriter, req *http.Request) {
 	query := req.URL.Query()
 	repository, d := query.Get("repository"), digest.Digest(query.Get("digest"))
@@ -76,8 +77,8 @@ func (r *Registry) deleteUnreferenced(w http.ResponseWriter, req *http.Request) 
 	}
 }
 
-// mayClean reports whether the client may know and delete what is in a repository, or below a prefix. If not, it has been
-// answered.
+// mayClean reports whether the client may list and delete the manifests of a
+// repository, or those below a prefix. If not, it has answered the request.
 func (r *Registry) mayClean(w http.ResponseWriter, req *http.Request, repository string) bool {
 	if _, err := reference.WithName(repository); err != nil {
 		fail(w, http.StatusBadRequest, "NAME_INVALID", fmt.Sprintf("%.100q cannot be the name of a repository", repository))

@@ -26,7 +26,7 @@ func (s site) unreferenced(query string) serve.UnreferencedPage {
 	return page
 }
 
-// image pushes an image of its own to repository r, and tags it.
+// image pushes an image with its own content to repository r, and tags it.
 func (s site) image(tag, content string) digest.Digest {
 	s.t.Helper()
 	layer, status, text := s.upload([]byte(content))

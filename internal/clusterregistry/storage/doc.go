@@ -1,42 +1,43 @@
-// Package storage is the driver by which distribution's registry writes to a volume that is collected meanwhile.
+// Package storage is the driver through which distribution's registry writes to a volume while a collection runs.
 //
-// Contract: the driver is registered with distribution by [Name] and serves one [volume.Volume], which any number of
-// processes may write to and collect at the same time. It answers as distribution's file system driver does, but for:
+// Contract: the driver is registered with distribution as [Name] and serves one
+// [volume.Volume]. Any number of processes may write to the volume and collect it at the
+// same time. The driver answers as distribution's file system driver does, except that:
 //
-//   - Presence is deep (R1): a revision link is absent, to anyone who reads it, unless everything below it is there: its
-//     manifest, its config and layers with their links and of the sizes that the manifest names, and its children
-//     likewise. What clients skip because it is present is therefore whole, and what is not whole is pushed again.
-//   - In the mirror, and only with chosen platforms, children of other platforms may be missing below an index. One that is
-//     missing is answered as such.
-//   - No push is lost (R2): each link is published first, and then everything below it is looked at. A file that a
-//     collection has hidden is taken back; if one is missing all the same, the push fails, and the client repeats it.
-//     A link is never taken back: another push may depend on it.
-//   - Who learns that a blob is present holds it: its layer link becomes young.
-//   - A blob that is corrupt is set aside and absent from then on, so that a push brings it again: one whose size is
-//     not what a manifest says is read whole once, each blob is checked when it is first served from its beginning to
-//     its end, and before an upload is dropped because its content is there already.
-//   - An upload has one writer at a time, and none any more once it is being put in its place, or cancelled. Another request
-//     is told to try again.
-//   - A link that is empty is written again from its own path, a tag from its history.
-//   - Few requests at a time have a large manifest in memory, and a repository has a bounded number of uploads.
-//   - The looks of one request are bounded together, in files and in bytes of manifests. A look that is given up refuses
-//     the request; it never calls anything absent.
-//   - What has been acknowledged is on the disk, with the folders that were made for it.
+//   - Presence is deep (R1): a revision link is absent for every reader unless everything below it is present: its
+//     manifest, its config and layers with their links and with the sizes that the manifest states, and likewise its
+//     children. What clients skip because it is present is therefore complete, and what is incomplete is pushed again.
+//   - In the mirror, and only if platforms are chosen, children of other platforms
+//     may be missing below an index. A missing child is answered as missing.
+//   - No push is lost (R2): each link is published first, and then everything below it is checked. A file that a
+//     collection has hidden is restored. If a file is missing nevertheless, the push fails, and the client repeats it.
+//     A link is never withdrawn, because another push may depend on it.
+//   - A client that learns that a blob is present protects the blob: its layer link becomes young.
+//   - A corrupt blob is set aside and absent from then on, so that a push brings it again. A blob is read and verified
+//     if its size differs from the size in a manifest, when it is first served from its beginning to its end, and
+//     before an upload is dropped because its content exists already.
+//   - An upload has one writer at a time, and no writer once it is being
+//     committed or is cancelled. Other requests are told to try again.
+//   - An empty link is rewritten from its own path, an empty tag from its history.
+//   - Only a few requests at a time have a large manifest in memory, and the uploads of a repository are bounded.
+//   - The checks of one request share one limit of files and of bytes of manifests. A check that exceeds it refuses the
+//     request; it never reports content as absent.
+//   - Acknowledged content is on the disk, together with the folders that were created for it.
 //
-// Decision: no cache of descriptors. It would answer for a file that a collection has removed since. What is kept in
-// memory is what cannot change: what a digest's manifest names, and that a file of this size and time had the right
-// content.
+// Decision: no cache of descriptors, because it would answer for a file that a collection
+// has removed meanwhile. Memory holds only what cannot change: what the manifest of a
+// digest references, and that a file of a given size and time had the right content.
 //
-// Decision: who writes to an upload locks the very opening of the file that it writes to, and the last writer deletes the
-// upload's "startedat" before it gives the lock up. The file becomes the content of all tenants while others may still have
-// it open, and distribution hashes what came and not what the file has. No such lock is outlived: it ends when the file is
-// closed, also with a process that is killed; an NFS server refuses what a host writes whose lock has expired. Rejected: to
-// read each upload once more before it is put in its place, which costs the most where uploads are largest, and does not
-// stop who writes after that. Where hosts lock for themselves alone (the mount options nolock and local_lock of NFS), two
-// replicas can still write to one upload; wrong content is then found when it is first read, as any that is corrupt, because
-// no upload is believed to be right for having been put in its place.
+// Decision: the writer of an upload locks the same opening of the file that it writes to, and the last writer deletes
+// the upload's "startedat" file before it releases the lock. The reason: the file becomes the content of all tenants
+// while other requests may still have it open, and distribution hashes the bytes that it received, not the bytes in the
+// file. Nothing outlives such a lock: it ends when the file is closed, also if the process is killed, and an NFS server
+// refuses writes from a host whose lock has expired. Rejected: reading each upload again before it is committed,
+// because that costs most for the largest uploads, and does not stop writes after that reading. If hosts lock only
+// locally (the NFS mount options nolock and local_lock), two replicas can still write to one upload. The wrong content
+// is then found when it is first read, like any corrupt blob, because a committed upload is not assumed to be right.
 //
-// Decision: the rules live in the driver, where all of distribution's handlers end, and not in middleware around each
-// service. What the driver cannot see is in a small middleware of the repository: that a delete must reach a broken
-// manifest, too, and that an upload which fails leaves nothing.
+// Decision: the rules are in the driver, which all of distribution's handlers use, and not in
+// middleware around each service. A small repository middleware adds what the driver cannot
+// see: a delete must also reach a broken manifest, and a failed upload must leave nothing.
 package storage

@@ -24,33 +24,34 @@ import (
 	"github.com/nfo-operator/nfo/internal/platform"
 )
 
-// Name is what the driver and the repository middleware are registered with distribution by.
+// Name is the name under which the driver and the repository middleware are registered with distribution.
 const Name = "nfo"
 
-// parameter is the key under which both get their Driver.
+// parameter is the key under which both receive their Driver.
 const parameter = "driver"
 
-// DefaultGrace is how long something that was pushed, or that a pusher has seen, is kept with nothing that names it.
+// DefaultGrace is how long unreferenced content is kept after
+// it was pushed, or after a client learned that it is present.
 const DefaultGrace = time.Hour
 
-// keptHeld bounds the memory of which links are young to about 20 MiB.
+// keptHeld bounds the memory for the links that are known to be young to about 20 MiB.
 const keptHeld = 50_000
 
-// Options are what New needs. Volume must be given.
+// Options configure New. Volume is required.
 type Options struct {
 	Volume *volume.Volume
-	// Grace must be at most the collection's: DefaultGrace unless given.
+	// Grace must be at most the grace period of the collection. Default: DefaultGrace.
 	Grace time.Duration
-	// Platforms are those that the indexes of the repositories below Mirror must have; children of others may be absent.
-	// Default: all.
+	// Platforms are the platforms that indexes in the repositories below Mirror must have. Children of other platforms
+	// may be missing. Default: all platforms are required.
 	Platforms platform.List
-	// Mirror is the first part of the names of the repositories that Platforms holds for.
+	// Mirror is the first path component of the repositories that Platforms applies to.
 	Mirror string
-	// Log gets what an administrator must know of: content that is corrupt. Nil drops it.
+	// Log receives what an administrator must know, such as corrupt content. Nil discards it.
 	Log *slog.Logger
 }
 
-// Driver is safe for concurrent use.
+// Driver is distribution's storage driver on one volume. It is safe for concurrent use.
 type Driver struct {
 	storagedriver.StorageDriver
 	volume    *volume.Volume
@@ -62,12 +63,12 @@ type Driver struct {
 	good      *verified
 	held      *lru.Cache[string, time.Time]
 	large     chan struct{}
-	// blind is for the test that shows what the look is for.
+	// blind switches off the check after publication, for the test that shows what is lost without it.
 	blind bool
 }
 
-// kept is a cache of that many entries, which is at least one.
-func kept[K comparable, V any](entries int) *lru.Cache[K, V] {
+// newCache returns an LRU cache. It panics if entries is not positive.
+func newCache[K comparable, V any](entries int) *lru.Cache[K, V] {
 	c, err := lru.New[K, V](entries)
 	if err != nil {
 		panic(err)
@@ -77,7 +78,7 @@ func kept[K comparable, V any](entries int) *lru.Cache[K, V] {
 
 var _ storagedriver.StorageDriver = (*Driver)(nil)
 
-// New makes a driver for a volume.
+// New returns a driver for a volume.
 func New(o Options) *Driver {
 	if o.Grace == 0 {
 		o.Grace = DefaultGrace
@@ -88,22 +89,23 @@ func New(o Options) *Driver {
 	files := filesystem.New(filesystem.DriverParameters{RootDirectory: o.Volume.Root(), MaxThreads: 256})
 	return &Driver{
 		StorageDriver: files, volume: o.Volume, grace: o.Grace, platforms: o.Platforms, mirror: o.Mirror, log: o.Log,
-		manifests: kept[digest.Digest, parts](keptManifests), good: &verified{kept: kept[digest.Digest, stamp](keptVerified)},
-		held: kept[string, time.Time](keptHeld), large: make(chan struct{}, atOnce),
+		manifests: newCache[digest.Digest, parts](keptManifests), good: &verified{kept: newCache[digest.Digest, stamp](keptVerified)},
+		held: newCache[string, time.Time](keptHeld), large: make(chan struct{}, atOnce),
 	}
 }
 
-// Configure has a registry use the driver: without a cache, with deletion, and with each upload that fails removed.
+// Configure sets the driver as a registry's storage: without a descriptor
+// cache, with deletion, and with the middleware that removes failed uploads.
 func (d *Driver) Configure(config *configuration.Configuration) {
 	config.Storage = configuration.Storage{
 		Name:     {parameter: d},
 		"delete": {"enabled": true}, "redirect": {"disable": true},
-		// A collection removes old uploads, in one process and by the volume's own clock.
+		// A collection removes old uploads, by the volume's clock and not in each replica.
 		"maintenance": {"uploadpurging": map[any]any{"enabled": false}},
 	}
 	if len(d.platforms) > 0 {
-		// The repository middleware refuses indexes that are not complete, in place of distribution: that knows no variants, and
-		// panics at children without a platform.
+		// The repository middleware refuses incomplete indexes instead of distribution, whose own check ignores
+		// variants, and panics if a child has no platform.
 		config.Validation.Manifests.Indexes.Platforms = "none"
 	}
 	if config.Middleware == nil {
@@ -115,7 +117,7 @@ func (d *Driver) Configure(config *configuration.Configuration) {
 
 func init() { factory.Register(Name, made{}) }
 
-// made gives distribution the Driver that its configuration has.
+// made is the factory that returns the Driver in distribution's configuration.
 type made struct{}
 
 func (made) Create(_ context.Context, parameters map[string]any) (storagedriver.StorageDriver, error) {
@@ -128,10 +130,11 @@ func (made) Create(_ context.Context, parameters map[string]any) (storagedriver.
 // Name implements distribution's interface, as all methods here do.
 func (*Driver) Name() string { return Name }
 
-// RedirectURL is empty: clients read through the registry.
+// RedirectURL returns "": clients read through the registry.
 func (*Driver) RedirectURL(*http.Request, string) (string, error) { return "", nil }
 
-// List leaves out tags that point at nothing: a push that ended between two writes, or a collection, left their folders.
+// List leaves out tags without a link. Their folders remain after
+// a push that ended between two writes, or after a collection.
 func (d *Driver) List(_ context.Context, folder string) ([]string, error) {
 	if _, err := d.volume.Stat(folder); err != nil {
 		return nil, d.error(folder, err)
@@ -153,12 +156,13 @@ func (d *Driver) List(_ context.Context, folder string) ([]string, error) {
 	return names, nil
 }
 
-// Walk goes through List and Stat of this driver.
+// Walk uses List and Stat of this driver.
 func (d *Driver) Walk(ctx context.Context, from string, use storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
 	return storagedriver.WalkFallback(ctx, d, from, use, options...)
 }
 
-// Reader reads content as long as it is what its digest says.
+// Reader reads a file. For a blob that is read from its start and is not yet
+// verified, it fails before the last byte if the content does not match the digest.
 func (d *Driver) Reader(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 	p := layout.Parse(file)
 	if p.Kind != layout.Blob {
@@ -182,7 +186,7 @@ func (d *Driver) Reader(ctx context.Context, file string, offset int64) (io.Read
 	return d.checking(f, p.Digest)
 }
 
-// error is an error of a volume in distribution's terms.
+// error translates an error of the volume into distribution's errors.
 func (d *Driver) error(file string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return storagedriver.PathNotFoundError{Path: file, DriverName: Name}
@@ -194,7 +198,7 @@ func (d *Driver) error(file string, err error) error {
 	return err
 }
 
-// absent wraps fs.ErrNotExist, for what is there but cannot be used.
+// absent returns an error that wraps fs.ErrNotExist, for a file that exists but cannot be used.
 func absent(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", fs.ErrNotExist, strings.TrimSpace(fmt.Sprintf(format, a...)))
 }

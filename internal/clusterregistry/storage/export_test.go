@@ -1,4 +1,4 @@
 package storage
 
-// Blind switches off the look after publication, to show what is lost without it.
+// Blind switches off the check after publication, to show what is lost without it.
 func Blind(d *Driver) { d.blind = true }

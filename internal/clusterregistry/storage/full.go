@@ -9,14 +9,15 @@ import (
 
 type fullKey struct{}
 
-// NoteFull returns a context for a request, and whether an upload under it has found the volume full, or its quota
-// used up. What the upload had brought is removed then: nobody could go on with it, and it would keep the volume full.
+// NoteFull returns a context for a request, and a function that reports whether an
+// upload in that context found the volume full or its quota used up. Such an upload
+// is removed: it cannot be continued, and its data would keep the volume full.
 func NoteFull(ctx context.Context) (noted context.Context, full func() bool) {
 	seen := new(atomic.Bool)
 	return context.WithValue(ctx, fullKey{}, seen), seen.Load
 }
 
-// noteFull reports whether an error is that the volume is full, and notes it.
+// noteFull reports whether an error says that the volume is full, and records this for NoteFull.
 func noteFull(ctx context.Context, err error) bool {
 	if !volume.Full(err) {
 		return false

@@ -24,18 +24,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// setting is how the processes of a hammer behave.
+// setting configures the processes of a hammer.
 type setting struct {
 	Root  string
 	Grace time.Duration
 	Dwell time.Duration
-	// Stale is how old the views of a process are.
+	// Stale is how old the view of a process can be.
 	Stale time.Duration
-	// Slow is how long a process that does not collect takes to look at a file.
+	// Slow is the delay of each Lstat in a process that does not collect.
 	Slow time.Duration
-	// Blind switches off the look after publication.
+	// Blind switches off the check after publication.
 	Blind bool
-	// Collects has the process collect all the time, besides answering requests.
+	// Collects makes the process run collections continuously while it serves requests.
 	Collects bool
 }
 
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beProcess serves and collects until its standard input ends, as it does when its parent ends.
+// beProcess serves and collects until its standard input ends, which also happens when its parent ends.
 func beProcess(text string) error {
 	var s setting
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -91,10 +91,10 @@ func collectAllTheTime(ctx context.Context, v *volume.Volume, s setting) {
 	for ctx.Err() == nil {
 		report, err := collect.Run(ctx, v, collect.Options{Grace: s.Grace, Dwell: s.Dwell, Untagged: true})
 		if err != nil {
-			// Another one may have removed a folder: the next one adopts what was hidden.
+			// Another collection may have removed a folder. The next collection restores what was hidden.
 			continue
 		}
-		// The parent adds them up.
+		// The parent adds up these counts.
 		fmt.Println("deleted", report.Deleted.Blobs)
 	}
 }
@@ -109,7 +109,7 @@ func volumeOptions(s setting) volume.Options {
 	return volume.Options{Stale: &s.Stale, View: &oldView{lasts: func() time.Duration { return rand.N(s.Stale) }, files: map[string]oldFile{}, folders: map[string]oldFolder{}}}
 }
 
-// slowView takes its time: what was looked at first has long been looked at when the last look ends.
+// slowView delays each Lstat, so that a collection can act between the first and the last Lstat of a check.
 type slowView struct{ each time.Duration }
 
 func (s slowView) Lstat(name string) (fs.FileInfo, error) {
@@ -119,10 +119,10 @@ func (s slowView) Lstat(name string) (fs.FileInfo, error) {
 
 func (s slowView) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
-// oldView shows what a file or a folder was up to a while ago. That a file is missing it shows as it is: an old absence
-// only makes a push fail, and would hide what this is for.
+// oldView shows files and folders in an earlier state. It never reports an earlier absence of a file: that would only
+// make a push fail, and hide the losses that this test must find.
 type oldView struct {
-	// lasts is for how long what was seen is shown.
+	// lasts returns how long an observed state is shown.
 	lasts   func() time.Duration
 	mu      sync.Mutex
 	files   map[string]oldFile
@@ -167,14 +167,14 @@ func (o *oldView) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// process is one of a hammer's, which is killed and begun again at any time.
+// process is a registry process of a hammer, which can be killed and started again.
 type process struct {
 	t   *testing.T
 	s   setting
 	mu  sync.Mutex
 	url string
 	cmd *exec.Cmd
-	// deleted counts the blobs that its collections have deleted.
+	// deleted receives the number of blobs that each of its collections has deleted.
 	deleted func(int)
 }
 
@@ -228,7 +228,7 @@ func (p *process) address() string {
 	return p.url
 }
 
-// kill ends the process as a crash does.
+// kill ends the process like a crash.
 func (p *process) kill() {
 	p.mu.Lock()
 	cmd := p.cmd

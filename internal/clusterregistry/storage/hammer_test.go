@@ -19,7 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// hammerVariable lengthens the hammer: it takes 8 seconds for each setting unless that says otherwise.
+// hammerVariable sets the duration of each setting of the hammer. Default: 8 seconds.
 const hammerVariable = "NFO_HAMMER"
 
 func TestR2HammerLosesNothing(t *testing.T) {
@@ -47,7 +47,7 @@ func TestR2HammerLosesNothing(t *testing.T) {
 	}
 }
 
-// The test of the test: without the rules the same hammer loses.
+// Without the rules the hammer must lose pushes. Otherwise it would prove nothing.
 func TestR2HammerLosesWithoutTheRules(t *testing.T) {
 	if os.Getenv(hammerVariable) == "" {
 		t.Skip("how often it hits depends on the machine: make hammer; TestR2TheLook and TestR2TheDwell show the same in one order of steps")
@@ -86,7 +86,7 @@ func hammerTime(t *testing.T) time.Duration {
 	return d
 }
 
-// hammer is a set of processes on one volume, and of clients that push the same few layers again and again.
+// hammer is a set of processes on one volume, and of clients that keep pushing the same few layers.
 type hammer struct {
 	t         *testing.T
 	processes []*process
@@ -95,7 +95,7 @@ type hammer struct {
 	acknowledged, failed, pulled, killed, deleted, wrong atomic.Int64
 
 	mu sync.Mutex
-	// tags is what must be pulled by each tag: that what was acknowledged last.
+	// tags has the manifest of the last acknowledged push by the path of its tag.
 	tags map[string][]byte
 }
 
@@ -140,7 +140,7 @@ func (h *hammer) run(d time.Duration, kills bool) {
 	h.verify()
 }
 
-// crash kills a process, again and again, and begins it anew.
+// crash repeatedly kills a process and starts it again.
 func (h *hammer) crash(end time.Time) {
 	ticks := time.NewTicker(300 * time.Millisecond)
 	defer ticks.Stop()
@@ -153,7 +153,7 @@ func (h *hammer) crash(end time.Time) {
 	}
 }
 
-// client pushes, pulls and untags. Two clients share a repository, and push the same manifests under other tags.
+// client pushes, pulls and untags. Two clients share a repository, and push the same manifests with different tags.
 func (h *hammer) client(id int, end time.Time) {
 	repository := fmt.Sprintf("repository-%d", id/2)
 	for round := 0; time.Now().Before(end); round++ {
@@ -189,7 +189,7 @@ func (h *hammer) remember(name string, manifest []byte) {
 	h.tags[name] = manifest
 }
 
-// push pushes an image of some of the layers, or an index over two of them, as a client does.
+// push pushes an image of some of the layers, or an index of two images, like a client.
 func (h *hammer) push(repository, tag string) ([]byte, error) {
 	if rand.N(3) > 0 {
 		return h.image(repository, tag)
@@ -206,7 +206,7 @@ func (h *hammer) push(repository, tag string) ([]byte, error) {
 }
 
 func (h *hammer) image(repository, tag string) ([]byte, error) {
-	// Few enough that clients meet, and so many that most of them are garbage at any time.
+	// Few layers make clients share them. They are still so many that most are garbage at any time.
 	var parts []ocispec.Descriptor
 	for range 3 {
 		content := h.contents[rand.N(len(h.contents))]
@@ -275,7 +275,7 @@ func (h *hammer) send(base, method, path string, body []byte, contentType string
 	return res.StatusCode, string(got)
 }
 
-// verify pulls everything that was acknowledged and not untagged since, after all is quiet.
+// verify pulls everything that was acknowledged and not untagged since, after all clients have ended.
 func (h *hammer) verify() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -286,8 +286,8 @@ func (h *hammer) verify() {
 
 func (h *hammer) lost() int64 { return h.wrong.Load() }
 
-// check pulls a manifest and all below it and compares the bytes. A process that was killed answers nothing, and one
-// whose view is out of date may say for a while that something is missing: then it is asked again.
+// check pulls a manifest and everything below it, and compares the bytes. get repeats a request, because a killed
+// process does not answer, and a process with an outdated view may report content as missing for a moment.
 func (h *hammer) check(name string, manifest []byte) {
 	if got, why := h.get(name); got != string(manifest) {
 		h.loses("%s: %s", name, why)
@@ -329,8 +329,8 @@ func (h *hammer) loses(format string, a ...any) {
 	}
 }
 
-// get reads a path. It is lost when the answer is for three seconds that it is not there, or when there is none for ten: a
-// process that was killed takes long to begin anew on a machine that is busy.
+// get reads a path. The path is lost if it is reported missing for three seconds, or cannot be read for ten seconds: a
+// killed process takes long to start again on a busy machine.
 func (h *hammer) get(path string) (content, why string) {
 	end, missing := time.Now().Add(10*time.Second), time.Time{}
 	for {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A request that needs more than one may is refused, and nobody takes what it has not looked at for absent.
+// A request that exceeds its limit must be refused, so that no content that was not checked is reported as absent.
 func TestALimitIsOfAllLooksOfARequest(t *testing.T) {
 	t.Parallel()
 	d := &Driver{large: make(chan struct{}, atOnce)}
@@ -31,7 +31,7 @@ func TestALimitIsOfAllLooksOfARequest(t *testing.T) {
 	}
 }
 
-// Large manifests wait for one another, and a request that waited in vain can be sent again.
+// Large manifests must wait for each other, and a request that waits too long must be told to repeat.
 func TestLargeManifestsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestLargeManifestsWaitForRoom(t *testing.T) {
 		var all []*Limit
 		for range atOnce {
 			_, l := d.Limit(t.Context(), nil)
-			for range 2 { // a place serves all manifests of a request
+			for range 2 { // one place serves all manifests of a request
 				if err := l.Room(t.Context(), Large+1); err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +61,7 @@ func TestLargeManifestsWaitForRoom(t *testing.T) {
 			t.Errorf("%v after %s, want a place after 1 s", err, time.Since(began))
 		}
 		for _, l := range all {
-			l.End() // the first one once more, which gives back nothing
+			l.End() // for the first one a second time, which must release nothing
 		}
 		if len(d.large) != 1 {
 			t.Errorf("%d places are taken, want that of the last", len(d.large))
@@ -69,7 +69,7 @@ func TestLargeManifestsWaitForRoom(t *testing.T) {
 	})
 }
 
-// However many requests a client has, it leaves places for large manifests of others.
+// Many requests of one client must leave places for large manifests of other clients.
 func TestAClientHasOneLargeManifestAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestAClientHasOneLargeManifestAtATime(t *testing.T) {
 	})
 }
 
-// A request learns that its upload found no room on the volume, and no other error is taken for that.
+// A request must learn that its upload found the volume full, and other errors must not count as that.
 func TestNoteFull(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -12,30 +12,30 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// errSize is a manifest that names a size which its content, being what its digest says, does not have.
+// errSize means that a manifest states another size than the content has, although the content matches its digest.
 var errSize = errors.New("a size in the manifest is not that of the content")
 
-// look goes through everything below one revision, once.
-type look struct {
+// presenceCheck is one check of everything below a revision.
+type presenceCheck struct {
 	d          *Driver
 	ctx        context.Context
 	repository string
 	limit      *Limit
 	seen       map[digest.Digest]bool
-	// partial: children of platforms that were not chosen may be missing.
+	// partial is set if children of platforms that were not chosen may be missing.
 	partial bool
-	// next must be looked at, and may if next is empty, at what may be missing.
-	next, may []layout.Descriptor
-	// layers has the repository's links, blobs the content of all.
+	// required has the children that must be present. optional has the children that may be missing; they are checked last.
+	required, optional []layout.Descriptor
+	// layers is the folder of the repository's layer links, blobs the folder of all blobs.
 	layers, blobs volume.Folder
 }
 
-// whole is nil if everything below a revision is there, of the size that its manifests name. What a collection has
-// hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is. In the mirror,
-// children of platforms that were not chosen may be missing; those that are there are taken back like the others. A look
-// ends with the request that it is for, and where that may not look at more.
+// whole returns nil if everything below a revision is present with the sizes that its manifests state. It restores what
+// a collection has hidden. It wraps fs.ErrNotExist if a file is missing or cannot be used, and for no other reason. In
+// the mirror, children of platforms that were not chosen may be missing; those that are present are restored like the
+// others. The check ends with an error when ctx ends or the limit of the request is exceeded.
 func (d *Driver) whole(ctx context.Context, repository string, revision digest.Digest) error {
-	l := look{
+	l := presenceCheck{
 		d: d, ctx: ctx, repository: repository, limit: limitOf(ctx), seen: map[digest.Digest]bool{}, partial: d.partial(repository),
 		layers: d.volume.Folder(layout.LayersOf(repository)), blobs: d.volume.Folder(layout.Blobs),
 	}
@@ -43,19 +43,19 @@ func (d *Driver) whole(ctx context.Context, repository string, revision digest.D
 	defer l.blobs.Close()
 	err := l.manifest(revision, -1)
 	if err == nil {
-		err = l.children()
+		err = l.checkRequired()
 	}
 	if err == nil {
-		err = l.others()
+		err = l.checkOptional()
 	}
 	return err
 }
 
-// children looks at all manifests that must be there.
-func (l *look) children() error {
-	for len(l.next) > 0 {
-		child := l.next[len(l.next)-1]
-		l.next = l.next[:len(l.next)-1]
+// checkRequired checks all manifests that must be present.
+func (l *presenceCheck) checkRequired() error {
+	for len(l.required) > 0 {
+		child := l.required[len(l.required)-1]
+		l.required = l.required[:len(l.required)-1]
 		if err := l.child(child); err != nil {
 			return err
 		}
@@ -63,8 +63,8 @@ func (l *look) children() error {
 	return nil
 }
 
-// child looks at a child of an index.
-func (l *look) child(child layout.Descriptor) error {
+// child checks a child of an index.
+func (l *presenceCheck) child(child layout.Descriptor) error {
 	if err := l.ctx.Err(); err != nil {
 		return fmt.Errorf("looking at a child of an index, %s: %w", child.Digest, err)
 	}
@@ -74,11 +74,12 @@ func (l *look) child(child layout.Descriptor) error {
 	return l.manifest(child.Digest, child.Size)
 }
 
-// others looks at the manifests that may be missing, after all that must be there: a file that both need was found then.
-func (l *look) others() error {
-	for len(l.may) > 0 {
-		child := l.may[len(l.may)-1]
-		l.may = l.may[:len(l.may)-1]
+// checkOptional checks the children that may be missing. It runs last, so that a
+// file that a required child shares with them is already known to be present.
+func (l *presenceCheck) checkOptional() error {
+	for len(l.optional) > 0 {
+		child := l.optional[len(l.optional)-1]
+		l.optional = l.optional[:len(l.optional)-1]
 		if !l.first(child.Digest) {
 			continue
 		}
@@ -87,10 +88,10 @@ func (l *look) others() error {
 		}
 		err := l.child(child)
 		if err == nil {
-			err = l.children()
+			err = l.checkRequired()
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			l.next, err = nil, nil
+			l.required, err = nil, nil
 		}
 		if err != nil {
 			return err
@@ -99,8 +100,8 @@ func (l *look) others() error {
 	return nil
 }
 
-// manifest looks at one manifest of the given size, or of any if that is negative, and what it names.
-func (l *look) manifest(revision digest.Digest, size int64) error {
+// manifest checks a manifest and what it references. size is the size that its index states, or negative for any.
+func (l *presenceCheck) manifest(revision digest.Digest, size int64) error {
 	m, err := l.d.manifest(l.ctx, revision)
 	if err != nil {
 		return err
@@ -119,18 +120,18 @@ func (l *look) manifest(revision digest.Digest, size int64) error {
 	for i, child := range m.Manifests {
 		switch {
 		case l.partial && i >= m.chosen:
-			l.may = append(l.may, child)
+			l.optional = append(l.optional, child)
 		case l.first(child.Digest):
-			l.next = append(l.next, child)
+			l.required = append(l.required, child)
 		}
 	}
-	if len(l.seen)+len(l.may) > maxParts {
+	if len(l.seen)+len(l.optional) > maxParts {
 		return l.limit.refuse(errTooManyParts)
 	}
 	return nil
 }
 
-func (l *look) first(d digest.Digest) bool {
+func (l *presenceCheck) first(d digest.Digest) bool {
 	if l.seen[d] {
 		return false
 	}
@@ -138,8 +139,8 @@ func (l *look) first(d digest.Digest) bool {
 	return true
 }
 
-// content looks at a blob, by the link of the repository.
-func (l *look) content(part layout.Descriptor) error {
+// content checks a blob by following the repository's layer link.
+func (l *presenceCheck) content(part layout.Descriptor) error {
 	if !l.first(part.Digest) {
 		return nil
 	}
@@ -164,8 +165,8 @@ func (l *look) content(part layout.Descriptor) error {
 	return l.d.sized(target, size, part.Size)
 }
 
-// sized is nil if a blob has the size that it is to have. One of another size is read once, to know who is wrong: one that
-// is corrupt is set aside.
+// sized returns nil if a blob has the size that a manifest states. If not, it verifies the blob once to decide which of
+// the two is wrong. A corrupt blob is set aside.
 func (d *Driver) sized(of digest.Digest, has, wanted int64) error {
 	if has == wanted {
 		return nil
@@ -176,7 +177,7 @@ func (d *Driver) sized(of digest.Digest, has, wanted int64) error {
 	return fmt.Errorf("%w: %s has %d bytes, not %d", errSize, of, has, wanted)
 }
 
-// blob finds the file of a valid digest. Its content may be wrong.
+// blob finds the file of a valid digest. Its content is not verified.
 func (d *Driver) blob(of digest.Digest) (fs.FileInfo, error) {
 	return d.volume.Find(layout.BlobPath(of))
 }

@@ -13,19 +13,20 @@ import (
 )
 
 const (
-	// keptManifests and keptParts bound the memory of what manifests name to about 50 MiB. Others are read again.
+	// keptManifests and keptParts bound the cache of parsed manifests to about 50 MiB. Other manifests are read again.
 	keptManifests, keptParts = 2048, 256
 )
 
-// parts is what a manifest names, which never changes, and its own size in bytes. Whether they are there it does not say.
+// parts is what a manifest references, and its own size in bytes.
+// It never changes, and does not say whether the parts are present.
 type parts struct {
 	layout.Manifest
 	size int64
-	// chosen is how many of Manifests, which come first, are of the platforms that the mirror must have.
+	// chosen is the number of Manifests that the mirror must have because of their platform. They come first.
 	chosen int
 }
 
-// choose puts the children first that are of the platforms which the mirror must have.
+// choose sorts the children whose platforms the mirror must have to the front, and returns their number.
 func (d *Driver) choose(children []layout.Descriptor, index []byte) (chosen int) {
 	if len(d.platforms) == 0 || len(children) == 0 {
 		return len(children)
@@ -45,7 +46,7 @@ func (d *Driver) partial(repository string) bool {
 	return len(d.platforms) > 0 && strings.HasPrefix(repository, d.mirror+"/")
 }
 
-// manifest is what a manifest names, if its content is there and right.
+// manifest returns what a manifest references, if its content is present and matches its digest.
 func (d *Driver) manifest(ctx context.Context, of digest.Digest) (parts, error) {
 	if m, ok := d.manifests.Get(of); ok {
 		info, err := d.blob(of)
@@ -70,7 +71,7 @@ func (d *Driver) manifest(ctx context.Context, of digest.Digest) (parts, error) 
 	return m, nil
 }
 
-// small is the content of a blob that can be a manifest, if it is right. One that is corrupt is set aside.
+// small returns the content of a blob of at most the size of a manifest. A corrupt blob is set aside and absent.
 func (d *Driver) small(ctx context.Context, of digest.Digest) ([]byte, error) {
 	info, err := d.blob(of)
 	if err != nil {
@@ -87,7 +88,7 @@ func (d *Driver) small(ctx context.Context, of digest.Digest) ([]byte, error) {
 		if err != nil || of.Algorithm().FromBytes(content) == of {
 			return content, err
 		}
-		// Another reading decides, also where this file was right before.
+		// A second read decides, even if this file was right before.
 		d.good.kept.Remove(of)
 		if _, err := d.verify(of); err != nil {
 			return nil, err

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/platform"
 )
 
-// chosen is a registry whose mirror, below m, needs linux/amd64.
+// chosen returns a registry whose mirror, below m, requires linux/amd64.
 func chosen(t *testing.T, v *volume.Volume) site {
 	t.Helper()
 	return siteOn(t, v, storage.Options{Volume: v, Mirror: "m", Platforms: platform.List{{OS: "linux", Architecture: "amd64"}}})
@@ -31,7 +31,7 @@ func newChosen(t *testing.T) site {
 	return chosen(t, v)
 }
 
-// childOf is a manifest as an index lists it, for an architecture of linux.
+// childOf returns the descriptor of a manifest in an index, for an architecture of linux.
 func childOf(manifest []byte, architecture string) ocispec.Descriptor {
 	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
 	if architecture != "" {
@@ -44,7 +44,7 @@ func indexOf(children ...ocispec.Descriptor) []byte {
 	return encode(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: children})
 }
 
-// other is a manifest that nobody has pushed.
+// other returns a manifest that was never pushed.
 func other(seed string) []byte {
 	return imageOf(ocispec.Descriptor{Digest: digest.FromString(seed), Size: 1}, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromString("layer " + seed), Size: 1})
 }
@@ -73,7 +73,7 @@ func TestR1ChosenPlatformsAreNeededInTheMirrorAlone(t *testing.T) {
 		s.want(http.StatusOK, http.MethodHead, "m/r/manifests/"+reference, nil)
 	}
 	s.want(http.StatusNotFound, http.MethodGet, "m/r/manifests/"+digest.FromBytes(other("arm")).String(), nil)
-	// The chosen child is needed with all that is below it.
+	// The chosen child is required with everything below it.
 	if err := os.Remove(s.file(layout.BlobPath(parts[1].Digest))); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestR1ChosenPlatformsAreNeededInTheMirrorAlone(t *testing.T) {
 	s.put(http.StatusBadRequest, "m/r", "2", index)
 }
 
-// Without the setting, or with another one, the same volume needs what that says.
+// The platforms must apply per driver and not be stored: without them, or with others, the same index can be absent.
 func TestR1AnIndexLacksPlatformsOnlyWhileTheyAreNotChosen(t *testing.T) {
 	s := newChosen(t)
 	amd, _ := s.image("m/r", "amd", 1)
@@ -97,7 +97,7 @@ func TestR1AnIndexLacksPlatformsOnlyWhileTheyAreNotChosen(t *testing.T) {
 	s.want(http.StatusOK, http.MethodHead, "m/r/manifests/1", nil)
 }
 
-// A layer that a chosen child shares with one that may be missing is needed, in whichever order they are listed.
+// A layer that a chosen child shares with an optional child is required, in whichever order they are listed.
 func TestR1WhatIsSharedWithAnotherPlatformIsNeeded(t *testing.T) {
 	for name, order := range map[string]func(a, b ocispec.Descriptor) []byte{
 		"first": func(a, b ocispec.Descriptor) []byte { return indexOf(a, b) }, "last": func(a, b ocispec.Descriptor) []byte { return indexOf(b, a) },
@@ -117,7 +117,7 @@ func TestR1WhatIsSharedWithAnotherPlatformIsNeeded(t *testing.T) {
 	}
 }
 
-// A child of another platform that is damaged does not make the index absent, and neither does one without its revision.
+// Damage to a child of another platform must not make the index absent.
 func TestADamagedChildOfAnotherPlatform(t *testing.T) {
 	s := newChosen(t)
 	amd, _ := s.image("m/r", "amd", 1)
@@ -136,22 +136,22 @@ func TestADamagedChildOfAnotherPlatform(t *testing.T) {
 	s = chosen(t, s.volume)
 	s.want(http.StatusOK, http.MethodHead, "m/r/manifests/1", nil)
 	s.want(http.StatusNotFound, http.MethodHead, "m/r/manifests/arm", nil)
-	s.want(http.StatusNotFound, http.MethodHead, "m/r/manifests/inner", nil) // nothing of it is chosen, so that all is needed
+	s.want(http.StatusNotFound, http.MethodHead, "m/r/manifests/inner", nil) // none of it is chosen, so all is required
 }
 
-// An index of other platforms alone is one that needs all of them.
+// An index without a chosen platform requires all its children.
 func TestR1AnIndexWithoutAChosenPlatformNeedsAll(t *testing.T) {
 	s := newChosen(t)
 	arm, _ := s.image("m/r", "amd", 1)
 	s.put(http.StatusBadRequest, "m/r", "1", indexOf(childOf(arm, "arm64"), childOf(other("s390x"), "s390x")))
 	s.put(http.StatusCreated, "m/r", "1", indexOf(childOf(arm, "arm64")))
 	s.put(http.StatusBadRequest, "m/r", "none", indexOf(childOf(other("none"), "arm64")))
-	// Children without a platform are chosen; distribution's own list of platforms panics at them.
+	// Children without a platform count as chosen; distribution's own list of platforms panics on them.
 	s.put(http.StatusBadRequest, "m/r", "unclear", indexOf(childOf(arm, ""), childOf(other("unclear"), "")))
 	s.put(http.StatusCreated, "m/r", "clear", indexOf(childOf(arm, ""), childOf(other("unclear"), "arm64")))
 }
 
-// R2: the push of an index takes back what a collection has hidden of all of its platforms.
+// R2: the push of an index must restore what a collection has hidden of all its platforms.
 func TestR2OtherPlatformsAreTakenBackToo(t *testing.T) {
 	s := newChosen(t)
 	amd, _ := s.image("m/r", "amd", 1)

@@ -20,11 +20,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// damage is one way in which a volume can lose something of an image in repository r, tag 1.
+// damage is one way in which a volume can lose a part of an image in repository r with tag 1.
 type damage struct {
 	reason string
 	do     func(s site, manifest []byte, parts []ocispec.Descriptor) error
-	// plain is what distribution answers to HEAD of the manifest.
+	// plain is the status of plain distribution's answer to HEAD of the manifest.
 	plain int
 }
 
@@ -63,7 +63,7 @@ func flip(name string) error {
 	return os.WriteFile(name, content, 0o600)
 }
 
-// Each damage is answered as missing, and the next push of a client that skips what is present brings all of it back.
+// Damaged content must be answered as missing, so that the next push of a client that skips present content repairs it.
 func TestR1PresenceIsDeep(t *testing.T) {
 	for _, tt := range damages() {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestR1PresenceIsDeep(t *testing.T) {
 			if got := distribution(t, s.volume).status(http.MethodHead, "r/manifests/1"); got != tt.plain {
 				t.Errorf("distribution answers %d, want %d", got, tt.plain)
 			}
-			// Another process has not seen the content before.
+			// A new process must find the damage without having seen the content before.
 			s = siteAgain(t, s)
 			for _, reference := range []string{"1", digest.FromBytes(manifest).String()} {
 				if got := s.status(http.MethodHead, "r/manifests/"+reference); got != http.StatusNotFound {
@@ -112,7 +112,7 @@ func TestR1AnIndexIsPresentWithAllBelowIt(t *testing.T) {
 	s.want(http.StatusOK, http.MethodHead, "r/manifests/all", nil)
 }
 
-// A manifest that names a wrong size of content that is right must not make this content absent for others.
+// A manifest that states a wrong size of correct content must not make that content absent for others.
 func TestAManifestThatLiesHurtsNobody(t *testing.T) {
 	s := newSite(t)
 	_, parts := s.image("r", "1", 1)
@@ -147,7 +147,7 @@ func TestAFlippedLayerIsNeverServedWhole(t *testing.T) {
 	}
 }
 
-// A client that sends content without asking heals it, however long it is.
+// A client that uploads without asking must replace corrupt content, whatever its size.
 func TestAnUploadReplacesContentThatIsWrong(t *testing.T) {
 	s := newSite(t)
 	_, parts := s.image("r", "1", 1)
@@ -261,8 +261,8 @@ func TestWhoIsToldThatABlobIsThereHoldsIt(t *testing.T) {
 	}
 }
 
-// Distribution understands some manifests that others may understand differently. One must leave nothing: nobody could say
-// what it needs, so that everything of its repository would be kept.
+// Distribution accepts some manifests that other clients may understand differently. Such a manifest must leave
+// nothing: its needs are unknown, so everything of its repository would be kept.
 func TestAManifestThatCannotBeUnderstoodLeavesNothing(t *testing.T) {
 	s := newSite(t)
 	config := s.upload("r", []byte("{}"))

@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// PutContent publishes a link, and then looks at everything below it; a push is acknowledged only after that (R2).
+// PutContent publishes a link, and then checks everything below it. A push is acknowledged only after that check (R2).
 func (d *Driver) PutContent(ctx context.Context, file string, content []byte) error {
 	err := d.put(ctx, file, content)
 	noteFull(ctx, err)
@@ -33,11 +33,12 @@ func (d *Driver) put(ctx context.Context, file string, content []byte) error {
 	case layout.Blob:
 		return d.volume.Write(file, content, false)
 	}
-	// What an upload needs and what a tag was before are of no use after a power cut.
+	// The files of an upload and the history of a tag are not needed after a power cut.
 	return d.volume.Write(file, content, true)
 }
 
-// publish writes a link, or makes it young if it is there: readers on other hosts need not see another file then.
+// publish writes a link. It only makes an existing link with the same
+// content young, so that readers on other hosts see no new file.
 func (d *Driver) publish(file string, content []byte) error {
 	if there, err := d.volume.ReadFile(file, maxLink); err == nil && string(there) == string(content) {
 		if err := d.volume.Touch(file); !errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +48,7 @@ func (d *Driver) publish(file string, content []byte) error {
 	return d.volume.Write(file, content, false)
 }
 
-// below is the look at what a link needs.
+// below checks what a link needs.
 func (d *Driver) below(ctx context.Context, p layout.Path, target digest.Digest) error {
 	switch p.Kind {
 	case layout.Layer:
@@ -65,7 +66,7 @@ func (d *Driver) below(ctx context.Context, p layout.Path, target digest.Digest)
 	return d.whole(ctx, p.Repository, target)
 }
 
-// refer notes a manifest in the list of its subject, if it has one.
+// refer adds a manifest to the referrers of its subject, if it has one.
 func (d *Driver) refer(ctx context.Context, repository string, of digest.Digest) error {
 	m, err := d.manifest(ctx, of)
 	if err != nil || m.Subject == "" {
@@ -74,7 +75,7 @@ func (d *Driver) refer(ctx context.Context, repository string, of digest.Digest)
 	return d.publish(layout.ReferrerPath(repository, m.Subject, of), []byte(of))
 }
 
-// refusal translates the error of a look into the answer to the push.
+// refusal translates the error of a check into the answer to the push.
 func refusal(p layout.Path, err error) error {
 	switch {
 	case err == nil:
@@ -89,7 +90,7 @@ func refusal(p layout.Path, err error) error {
 	return errcode.ErrorCodeManifestBlobUnknown.WithMessage("something that the manifest needs is not in this repository: push it again, with all that belongs to it")
 }
 
-// Move puts an upload in its place.
+// Move commits an upload: it moves the data to the path of the blob.
 func (d *Driver) Move(_ context.Context, from, to string) error {
 	return d.error(from, d.volume.Move(from, to))
 }

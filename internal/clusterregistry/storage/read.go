@@ -13,10 +13,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// maxLink is how many bytes a link has at most: "sha512:" and 128 hexadecimal digits.
+// maxLink is the maximum length of a link, in bytes: "sha512:" and 128 hexadecimal digits.
 const maxLink = 135
 
-// Stat says of content that is corrupt, as far as that is known or quickly found out, that it is not there.
+// Stat reports a blob as missing if it is corrupt, as far as this is known or quickly found out.
 func (d *Driver) Stat(ctx context.Context, file string) (storagedriver.FileInfo, error) {
 	var info fs.FileInfo
 	var err error
@@ -53,7 +53,7 @@ func (d *Driver) GetContent(ctx context.Context, file string) ([]byte, error) {
 	return content, d.error(file, err)
 }
 
-// layer reads a layer link, and makes it young: anyone who asks may skip the upload.
+// layer reads a layer link, and makes it young: the client may skip the upload because of the answer.
 func (d *Driver) layer(p layout.Path) ([]byte, error) {
 	file := layout.LayerPath(p.Repository, p.Digest)
 	info, err := d.volume.Find(file)
@@ -67,12 +67,14 @@ func (d *Driver) layer(p layout.Path) ([]byte, error) {
 	if err := d.hold(file); !volume.Unwritable(err) {
 		return content, err
 	}
-	// Pulls go on. A push that relies on the blob looks at it, and fails if a collection was first.
+	// Pulls continue on a volume that cannot be written. A push that relies
+	// on the blob checks it, and fails if a collection has deleted it.
 	return content, nil
 }
 
-// hold makes a link young unless this process did so in the last quarter of the grace: by no clock but its own, for a
-// host's clock can be wrong. A link that a collection hides meanwhile is found, and young then.
+// hold makes a link young, unless this process did so less than a quarter of the grace
+// period ago. It measures this with the process's monotonic clock, because a host's clock
+// can be wrong. A link that a collection hides meanwhile is restored, which makes it young.
 func (d *Driver) hold(file string) error {
 	if last, ok := d.held.Get(file); ok && time.Since(last) < d.grace/4 {
 		return nil
@@ -88,7 +90,7 @@ func (d *Driver) hold(file string) error {
 	return err
 }
 
-// revision reads a revision link, which is absent unless everything below it is there.
+// revision reads a revision link, which is absent unless everything below it is present.
 func (d *Driver) revision(ctx context.Context, p layout.Path) ([]byte, error) {
 	file := layout.RevisionPath(p.Repository, p.Digest)
 	info, err := d.volume.Find(file)
@@ -102,8 +104,8 @@ func (d *Driver) revision(ctx context.Context, p layout.Path) ([]byte, error) {
 	return content, d.whole(ctx, p.Repository, p.Digest)
 }
 
-// link is the content of a link whose path says what it must be, and is written again if it is not that. Only one of
-// another algorithm than SHA-256 names another digest than its path: the one that its content is stored by.
+// link returns the content of a link. For SHA-256 the path determines the content, and a link of another size is
+// rewritten. For other algorithms the link contains the digest under which the content is stored.
 func (d *Driver) link(file string, of digest.Digest, size int64) ([]byte, error) {
 	if of.Algorithm() != digest.SHA256 {
 		return d.volume.ReadFile(file, maxLink)
@@ -116,7 +118,8 @@ func (d *Driver) link(file string, of digest.Digest, size int64) ([]byte, error)
 	return content, d.volume.Write(file, content, false)
 }
 
-// tag reads a tag. One that was not written whole is found again by its history, if it only ever had one digest.
+// tag reads a tag. A tag that was not written completely is
+// restored from its history, if the history has only one digest.
 func (d *Driver) tag(p layout.Path) ([]byte, error) {
 	file := layout.TagPath(p.Repository, p.Name)
 	if _, err := d.volume.Find(file); err != nil {

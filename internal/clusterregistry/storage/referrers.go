@@ -11,15 +11,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// pageBytes is how many bytes of manifests, whose annotations it repeats, one page of referrers is made of. The last one
-// may exceed it.
+// pageBytes bounds the manifests that one page of referrers is made of, in bytes, because the page repeats their
+// annotations. The last manifest of a page may exceed the bound.
 const pageBytes = 1 << 20
 
-// Referrers lists manifests of a repository whose subject is the given digest, in the order of their digests, at most
-// so many of those that come after the given one. Next is empty if there are no more. The subject itself may be
-// missing. A manifest that is not whole is left out. The list ends early where the request may not look at more, and
-// where the manifests that it has read are too large for one answer.
-func (d *Driver) Referrers(ctx context.Context, repository string, subject, after digest.Digest, most int) (list []ocispec.Descriptor, next digest.Digest, err error) {
+// Referrers lists the manifests of a repository whose subject is the given digest, sorted by digest:
+// at most limit of those after the digest after. next is empty if there are no more. The subject
+// itself may be missing. Manifests that are not completely present are left out. The list ends early
+// if the limit of the request is exceeded, or if the manifests are too large for one page.
+func (d *Driver) Referrers(ctx context.Context, repository string, subject, after digest.Digest, limit int) (list []ocispec.Descriptor, next digest.Digest, err error) {
 	folder := layout.ReferrersOf(repository, subject)
 	entries, err := d.volume.List(folder + "/sha256")
 	if err != nil {
@@ -31,7 +31,7 @@ func (d *Driver) Referrers(ctx context.Context, repository string, subject, afte
 		if of <= after || of.Validate() != nil {
 			continue
 		}
-		if len(list) == most || bytes > pageBytes {
+		if len(list) == limit || bytes > pageBytes {
 			return list, list[len(list)-1].Digest, nil
 		}
 		descriptor, err := d.referrer(ctx, repository, of)
@@ -68,7 +68,7 @@ func (d *Driver) referrer(ctx context.Context, repository string, of digest.Dige
 	}, nil
 }
 
-// Subject is the subject of a manifest that was read or written not long ago, or empty.
+// Subject returns the subject of a manifest that was recently read or written, or "".
 func (d *Driver) Subject(of digest.Digest) digest.Digest {
 	m, ok := d.manifests.Get(of)
 	if !ok {

@@ -19,7 +19,7 @@ import (
 
 func init() {
 	if err := repositorymiddleware.Register(Name, middleware); err != nil {
-		panic(err) // Only if the name is taken.
+		panic(err) // Only if the name is already registered.
 	}
 }
 
@@ -31,19 +31,19 @@ func middleware(_ context.Context, r distribution.Repository, options map[string
 	return repository{Repository: r, d: d}, nil
 }
 
-// repository does what the driver cannot see.
+// repository adds to distribution's repository what the driver cannot see.
 type repository struct {
 	distribution.Repository
 	d *Driver
 }
 
-// Manifests returns a service whose Delete reaches manifests that are not whole, and whose Put knows chosen platforms.
+// Manifests returns a service whose Delete reaches incomplete manifests, and whose Put considers the chosen platforms.
 func (r repository) Manifests(ctx context.Context, options ...distribution.ManifestServiceOption) (distribution.ManifestService, error) {
 	service, err := r.Repository.Manifests(ctx, options...)
 	return manifestService{ManifestService: service, repository: r}, err
 }
 
-// Blobs returns a store whose uploads leave nothing when they fail.
+// Blobs returns a store whose failed uploads leave nothing.
 func (r repository) Blobs(ctx context.Context) distribution.BlobStore {
 	return blobStore{BlobStore: r.Repository.Blobs(ctx), repository: r}
 }
@@ -53,9 +53,9 @@ type manifestService struct {
 	repository repository
 }
 
-// Put refuses what cannot be understood, and an index without the children that it must have, before anything is written.
-// The look after each link is what holds R1 and R2; this only keeps revisions away that could never be answered for, or that
-// would keep the repository from being collected.
+// Put refuses a manifest that cannot be understood, and an index without its required children, before anything is
+// written. The check after each link enforces R1 and R2; this check only keeps out revisions that could never be
+// served, or that would keep everything of the repository.
 func (s manifestService) Put(ctx context.Context, m distribution.Manifest, options ...distribution.ManifestServiceOption) (digest.Digest, error) {
 	if err := s.complete(ctx, m); err != nil {
 		return "", err
@@ -63,7 +63,8 @@ func (s manifestService) Put(ctx context.Context, m distribution.Manifest, optio
 	return s.ManifestService.Put(ctx, m, options...)
 }
 
-// complete refuses a manifest that cannot be understood, and does for chosen platforms what distribution does for all.
+// complete refuses a manifest that cannot be understood. If platforms are
+// chosen, it also checks the children of an index instead of distribution.
 func (s manifestService) complete(ctx context.Context, m distribution.Manifest) error {
 	d, name := s.repository.d, s.repository.Named().Name()
 	_, content, err := m.Payload()
@@ -77,7 +78,7 @@ func (s manifestService) complete(ctx context.Context, m distribution.Manifest) 
 	if len(d.platforms) == 0 {
 		return nil
 	}
-	var c platform.Choice // of all
+	var c platform.Choice // the zero value: all children are chosen
 	if d.partial(name) {
 		c = d.platforms.Choose(content)
 	}
@@ -100,8 +101,8 @@ func (s manifestService) complete(ctx context.Context, m distribution.Manifest) 
 	return missing
 }
 
-// Delete removes the revision link, whether or not all below it is there: a manifest that lost a layer must not stay
-// for ever because it cannot be read.
+// Delete removes the revision link even if something below it is missing:
+// otherwise a manifest that lost a layer could never be deleted.
 func (s manifestService) Delete(ctx context.Context, of digest.Digest) error {
 	file := layout.RevisionPath(s.repository.Named().Name(), of)
 	if _, err := s.repository.d.volume.Find(file); err != nil {
@@ -110,7 +111,7 @@ func (s manifestService) Delete(ctx context.Context, of digest.Digest) error {
 	return unknown(s.repository.d.Delete(ctx, file))
 }
 
-// unknown is what distribution's handler calls a manifest that is not there.
+// unknown translates the driver's error for a missing file into the error that distribution's handler expects.
 func unknown(err error) error {
 	if errors.As(err, &storagedriver.PathNotFoundError{}) {
 		return distribution.ErrBlobUnknown
@@ -148,14 +149,14 @@ func (s blobStore) writer(ctx context.Context, w distribution.BlobWriter, err er
 	return &blobWriter{BlobWriter: w, repository: s.repository, ctx: ctx}, nil
 }
 
-// blobWriter removes an upload with which nobody can go on: one whose content is not what the client says, and one that
-// the volume has no room for.
+// blobWriter removes an upload that cannot be continued: its content
+// does not match the client's digest, or the volume has no space for it.
 type blobWriter struct {
 	distribution.BlobWriter
 	repository repository
-	// ctx is the request's, which distribution does not give to all of the methods.
+	// ctx is the request's context, which distribution does not pass to all methods.
 	ctx context.Context
-	// ended is set when nobody may use BlobWriter any more: it is closed, or the upload is removed.
+	// ended is set once BlobWriter must not be used any more: it is closed, or the upload is removed.
 	ended bool
 }
 
@@ -164,13 +165,14 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	return n, w.noticed(err)
 }
 
-// ReadFrom implements io.ReaderFrom, by which distribution copies the body of a request.
+// ReadFrom implements io.ReaderFrom, which distribution uses to copy the body of a request.
 func (w *blobWriter) ReadFrom(from io.Reader) (int64, error) {
 	n, err := w.BlobWriter.ReadFrom(from)
 	return n, w.noticed(err)
 }
 
-// Commit puts the upload in its place. Nobody can go on with one for which that fails.
+// Commit commits the upload. If that fails, the upload cannot be
+// continued and is removed, unless another request writes to it.
 func (w *blobWriter) Commit(ctx context.Context, provisional ocispec.Descriptor) (ocispec.Descriptor, error) {
 	committed, err := w.BlobWriter.Commit(commit(ctx), provisional)
 	noteFull(w.ctx, err)
@@ -183,22 +185,22 @@ func (w *blobWriter) Commit(ctx context.Context, provisional ocispec.Descriptor)
 	return committed, err
 }
 
-// Close ends what the request does to the upload. Distribution closes some twice, and each time writes the hash of what
-// came: that would make the folder of an upload again that has been removed.
+// Close ends this request's use of the upload. Distribution closes some uploads twice, and each time writes its hash
+// state, which would create the folder of a removed upload again.
 func (w *blobWriter) Close() error {
 	if w.ended {
 		return nil
 	}
 	w.ended = true
 	err := w.BlobWriter.Close()
-	if err != nil { // Its file may still be open, and with it the lock.
+	if err != nil { // The file, and with it the lock, may still be open.
 		noteFull(w.ctx, err)
 		w.remove()
 	}
 	return err
 }
 
-// Cancel removes the upload, if that has not been done.
+// Cancel removes the upload, unless the writer has ended.
 func (w *blobWriter) Cancel(ctx context.Context) error {
 	if w.ended {
 		return nil
@@ -214,10 +216,10 @@ func (w *blobWriter) noticed(err error) error {
 	return err
 }
 
-// remove removes the upload, unless it is another request's.
+// remove removes the upload, unless another request writes to it.
 func (w *blobWriter) remove() {
 	w.ended = true
-	// It closes the file, unless that has been done, and leaves the state that it writes anew.
+	// Cancel closes the file, unless it is closed. It leaves the hash state that it writes again.
 	if err := w.BlobWriter.Cancel(w.ctx); errors.Is(err, errOtherWriter) {
 		return
 	}

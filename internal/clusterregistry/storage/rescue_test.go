@@ -19,13 +19,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// siteAgain is another process on the same volume.
+// siteAgain returns another process on the same volume.
 func siteAgain(t *testing.T, s site) site {
 	t.Helper()
 	return siteOn(t, s.volume, storage.Options{Volume: s.volume})
 }
 
-// Whatever a collection has hidden, a push or a read that needs it takes it back.
+// A push or a read must restore everything that it needs and a collection has hidden.
 func TestR2WhatIsHiddenComesBack(t *testing.T) {
 	s := newSite(t)
 	manifest, parts := s.image("r", "1", 2)
@@ -80,11 +80,11 @@ func TestR2WhatIsHiddenComesBack(t *testing.T) {
 	}
 }
 
-// deleting is a view that has a collection delete files as soon as one of them was looked at for the last time before
-// a manifest is published.
+// deleting is a view that lets a collection delete files just after
+// the last check of the first of them before a manifest is published.
 type deleting struct {
 	volume *volume.Volume
-	// files go after so many looks at the first of them.
+	// files are deleted once Lstat of the first of them was called looks times.
 	files []string
 	looks int
 }
@@ -108,7 +108,8 @@ func (d *deleting) Lstat(name string) (fs.FileInfo, error) {
 
 func (*deleting) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
-// A layer goes after distribution has found it, and before the manifest is published. Only the look notices.
+// A layer is deleted after distribution has found it, and before the
+// manifest is published. Only the check after publication notices this.
 func TestR2TheLook(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		t.Run(fmt.Sprintf("blind %t", blind), func(t *testing.T) {
@@ -128,7 +129,8 @@ func TestR2TheLook(t *testing.T) {
 			}
 			config, layer := s.upload("r", []byte("{}")), s.upload("r", []byte("layer"))
 			manifest := imageOf(config, layer)
-			// Whoever looks at it first reads it. The push is to look at it once before it is published.
+			// The first check of the layer verifies it. After that the push
+			// checks it exactly once before it publishes the manifest.
 			s.want(http.StatusOK, http.MethodHead, "r/blobs/"+layer.Digest.String(), nil)
 			view.files, view.looks = []string{layout.BlobPath(layer.Digest), layout.LayerPath("r", layer.Digest)}, 1
 			status, text := s.do(http.MethodPut, "r/manifests/1", manifest, "Content-Type", ocispec.MediaTypeImageManifest)
@@ -145,8 +147,8 @@ func TestR2TheLook(t *testing.T) {
 	}
 }
 
-// A process goes on seeing files for a while after another one has deleted them. A collection that waits for twice as
-// long deletes nothing that such a process still believes in.
+// A process keeps seeing files for a while after another one has deleted them. A collection that waits twice that long
+// must not delete what such a process still sees.
 func TestR2TheDwell(t *testing.T) {
 	for _, tt := range []struct {
 		reason       string

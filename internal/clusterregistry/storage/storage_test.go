@@ -25,7 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// site is a registry on a volume of its own.
+// site is a registry on its own volume.
 type site struct {
 	t      *testing.T
 	url    string
@@ -100,7 +100,7 @@ func (s site) want(status int, method, path string, body []byte, header ...strin
 	return text
 }
 
-// upload pushes content as a client does that skips what is present.
+// upload pushes content like a client that skips present content.
 func (s site) upload(repository string, content []byte) ocispec.Descriptor {
 	s.t.Helper()
 	d := digest.FromBytes(content)
@@ -141,7 +141,7 @@ func (s site) put(status int, repository, reference string, manifest []byte) oci
 	return ocispec.Descriptor{MediaType: typed.MediaType, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
 }
 
-// image pushes an image of as many layers.
+// image pushes an image with the given number of layers.
 func (s site) image(repository, tag string, layers int) ([]byte, []ocispec.Descriptor) {
 	s.t.Helper()
 	config := s.upload(repository, []byte(`{"of":"`+repository+tag+`"}`))
@@ -155,7 +155,7 @@ func (s site) image(repository, tag string, layers int) ([]byte, []ocispec.Descr
 	return manifest, parts
 }
 
-// file is the name of a path of the volume.
+// file returns the file name of a path of the volume.
 func (s site) file(path string) string { return filepath.Join(s.volume.Root(), path) }
 
 func (s site) status(method, path string) int {
@@ -172,7 +172,7 @@ func (s site) age(path string, by time.Duration) {
 	}
 }
 
-// distribution is plain distribution on the same volume.
+// distribution returns plain distribution on the same volume.
 func distribution(t *testing.T, v *volume.Volume) site {
 	t.Helper()
 	config := &configuration.Configuration{Storage: configuration.Storage{

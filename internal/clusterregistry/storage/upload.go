@@ -14,12 +14,12 @@ import (
 )
 
 var (
-	// errOtherWriter is an upload that is not, or no longer, this request's to write to.
+	// errOtherWriter means that this request may not, or no longer, write to the upload.
 	errOtherWriter = fmt.Errorf("%w: another request writes to this upload, or has written to it or ended it meanwhile. Ask for its status, or begin another upload", ErrBusy)
 	errClosed      = errors.New("the upload is closed")
 )
 
-// Writer opens the data of an upload, which Commit ends.
+// Writer opens the data of an upload. Commit ends the upload.
 func (d *Driver) Writer(ctx context.Context, file string, add bool) (storagedriver.FileWriter, error) {
 	f, size, err := d.volume.Append(file)
 	if err != nil {
@@ -34,22 +34,23 @@ func (d *Driver) Writer(ctx context.Context, file string, add bool) (storagedriv
 	return &uploadWriter{d: d, ctx: ctx, path: file, file: f, size: size}, nil
 }
 
-// uploadWriter writes to an upload as its only writer, from its first byte on until it is closed: the file that it writes
-// to becomes the content of all tenants, and distribution hashes what it is given, not what the file has.
+// uploadWriter is the only writer of an upload from its first write until it is
+// closed. This is necessary because the file becomes the content of all tenants,
+// and distribution hashes the bytes that it received, not the bytes in the file.
 //
-// Each write reaches the file before distribution hashes it. A process that is killed therefore leaves no hash of bytes
-// that the file does not have, with which somebody could go on.
+// Each write reaches the file before distribution hashes it. A process that is killed therefore leaves no hash state of
+// bytes that are missing in the file, from which a client could continue.
 type uploadWriter struct {
 	d    *Driver
 	ctx  context.Context
 	path string
 	file *os.File
 	size int64
-	// owned is set once this is the only writer, dirty while what was written may not be on the disk.
+	// owned is set while this is the only writer. dirty is set while written bytes may not be on the disk.
 	owned, dirty, closed bool
 }
 
-// own makes this the only writer of an upload that can still go on and is as long as when it was opened.
+// own makes this the only writer of an upload that has not ended and is as long as when it was opened.
 func (w *uploadWriter) own() error {
 	if w.closed {
 		return errClosed
@@ -66,7 +67,7 @@ func (w *uploadWriter) own() error {
 	if err != nil {
 		return fmt.Errorf("looking at an upload: %w", err)
 	}
-	// It is opened, not only looked at: a network file system may still show a name whose file is gone.
+	// Stat is not enough: a network file system may still show a name whose file is deleted.
 	start, err := w.d.volume.Open(layout.StartOf(w.path))
 	if err == nil {
 		err = start.Close()
@@ -93,7 +94,7 @@ func (w *uploadWriter) Write(p []byte) (int, error) {
 
 func (w *uploadWriter) Size() int64 { return w.size }
 
-// Close releases the upload, so that another request can go on with it.
+// Close releases the upload, so that another request can continue it.
 func (w *uploadWriter) Close() error {
 	if w.closed {
 		return errClosed
@@ -110,7 +111,7 @@ func (w *uploadWriter) sync() error {
 	return w.file.Sync()
 }
 
-// end ends the upload: nobody writes to its file any more, whatever request has that open.
+// end ends the upload: after that no request writes to its file, even if it has the file open.
 func (w *uploadWriter) end() error {
 	if err := w.own(); err != nil {
 		return err
@@ -119,7 +120,7 @@ func (w *uploadWriter) end() error {
 	if err != nil {
 		return fmt.Errorf("looking at an upload: %w", err)
 	}
-	// A collection may have removed it, and somebody else have made another in its place.
+	// A collection may have removed the file, and another request may have created a new one in its place.
 	if info, err := w.d.volume.Stat(w.path); errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(own, info) {
 		return limitOf(w.ctx).refuse(errOtherWriter)
 	} else if err != nil {
@@ -128,8 +129,8 @@ func (w *uploadWriter) end() error {
 	return w.d.volume.Remove(layout.StartOf(w.path))
 }
 
-// Commit writes the upload to the disk, what a process that was killed has left of it included, and ends it whether or not
-// its content is put in its place then.
+// Commit writes the upload to the disk, including bytes that a killed process has left, and ends the upload, even if
+// its content is not moved into place afterwards.
 func (w *uploadWriter) Commit(context.Context) error {
 	if err := w.own(); err != nil {
 		return err
@@ -141,7 +142,7 @@ func (w *uploadWriter) Commit(context.Context) error {
 	return w.end()
 }
 
-// Cancel ends the upload, and removes its data.
+// Cancel ends the upload and removes its data.
 func (w *uploadWriter) Cancel(context.Context) error {
 	if w.closed {
 		return errClosed
@@ -151,6 +152,7 @@ func (w *uploadWriter) Cancel(context.Context) error {
 	if err := errors.Join(err, w.file.Close()); err != nil {
 		return err
 	}
-	// After it was closed: a network file system keeps what is open under another name.
+	// The data is removed after the file is closed, because a
+	// network file system keeps an open file under another name.
 	return w.d.volume.Remove(w.path)
 }

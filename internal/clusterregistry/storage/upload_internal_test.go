@@ -12,7 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// anUpload is the data of an upload that has begun, and opens it as a request does, with what refuses that.
+// anUpload begins an upload. It returns the path of its data, the limit that
+// records refusals, and a function that opens the upload like a request.
 func anUpload(t *testing.T) (d *Driver, data string, limit *Limit, open func() storagedriver.FileWriter) {
 	t.Helper()
 	v, err := volume.Open(t.TempDir(), volume.Options{})
@@ -33,7 +34,7 @@ func anUpload(t *testing.T) (d *Driver, data string, limit *Limit, open func() s
 	}
 }
 
-// ways are all by which a request changes an upload.
+// ways are all operations by which a request changes an upload.
 var ways = []struct {
 	name string
 	do   func(ctx context.Context, w storagedriver.FileWriter) error
@@ -84,7 +85,8 @@ func TestAnUploadHasOneWriter(t *testing.T) {
 	}
 }
 
-// Nobody changes a file by an upload that has ended, or that a collection has removed and somebody else begun again.
+// An upload that was removed by a collection, and perhaps begun
+// again by another request, must not be changed by its old writer.
 func TestAnUploadThatHasGone(t *testing.T) {
 	for _, way := range ways[1:] {
 		for _, other := range []bool{false, true} {

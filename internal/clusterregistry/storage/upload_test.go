@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// patch sends content to an upload, and returns the status and where to go on.
+// patch sends content to an upload, and returns the status and the location of the next request.
 func (s site) patch(to string, body io.Reader) (status int, location string) {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPatch, to, body)
@@ -34,7 +34,7 @@ func (s site) patch(to string, body io.Reader) (status int, location string) {
 	return res.StatusCode, res.Header.Get("Location")
 }
 
-// opened counts the descriptors of this process, which is the registry, for the data of uploads.
+// opened returns how many descriptors of upload data this process, which is the registry, has open.
 func opened(t *testing.T) (n int) {
 	t.Helper()
 	names, err := filepath.Glob("/proc/self/fd/*")
@@ -61,13 +61,13 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// writer is a request that writes to an upload while another one does.
+// writer is a request that writes to an upload at the same time as another one.
 type writer struct {
 	body *io.PipeWriter
 	done chan int
 }
 
-// begin has the registry open the upload for a request that has sent nothing yet.
+// begin makes the registry open the upload for a request that has sent nothing yet.
 func (s site) begin(to string) writer {
 	s.t.Helper()
 	before := opened(s.t)
@@ -91,8 +91,8 @@ func (o writer) end(t *testing.T) {
 	}
 }
 
-// Two requests write to one upload. Whatever the order, no wrong content gets the digest that all tenants share, and what
-// was acknowledged stays.
+// Two requests write to one upload. In every order, no wrong content must be stored under the digest that all tenants
+// share, and acknowledged content must stay.
 func TestR2TwoWritersOfOneUpload(t *testing.T) {
 	content := bytes.Repeat([]byte("layer "), 20_000)
 	d := digest.FromBytes(content)
@@ -175,7 +175,7 @@ func TestR2TwoWritersOfOneUpload(t *testing.T) {
 	}
 }
 
-// size is how many bytes of the only upload to repository a are there.
+// size returns the size in bytes of the only upload to repository a, or -1.
 func (s site) size() int64 {
 	s.t.Helper()
 	names, err := filepath.Glob(s.file(layout.UploadsOf("a") + "/*/data"))
@@ -198,7 +198,8 @@ func TestAnUploadThatIsCancelledLeavesNothing(t *testing.T) {
 	}
 }
 
-// Distribution hashes what comes, and not what the disk has then.
+// Distribution hashes the received bytes and not the bytes on the
+// disk. The next push of the digest must replace wrong content.
 func TestAnUploadThatTheDiskHasChanged(t *testing.T) {
 	s := newSite(t)
 	content := bytes.Repeat([]byte("layer "), 20_000)

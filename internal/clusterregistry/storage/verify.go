@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// keptVerified bounds the memory of which blobs were right to about 20 MiB.
+	// keptVerified bounds the memory for the verified blobs to about 20 MiB.
 	keptVerified = 100_000
-	// quick is up to how many bytes a blob is read whole before it is called present for the first time.
+	// quick is the size in bytes up to which a blob is verified before it is first reported as present.
 	quick = 64 << 10
 )
 
-// verified remembers which files had the content that their digest says: of this size, written at this time.
+// verified remembers which files had the content of their digest, with their size and time at that moment.
 type verified struct {
 	kept *lru.Cache[digest.Digest, stamp]
 }
@@ -39,7 +39,8 @@ func (v *verified) has(of digest.Digest, info fs.FileInfo) bool {
 	return ok && kept == stampOf(info)
 }
 
-// sound finds a blob. It is absent if it is corrupt, as far as can be said quickly, or after all of it was read.
+// sound finds a blob. It wraps fs.ErrNotExist if the blob is corrupt.
+// Unless whole is set, it verifies only blobs of at most quick bytes.
 func (d *Driver) sound(of digest.Digest, whole bool) (fs.FileInfo, error) {
 	info, err := d.blob(of)
 	if err != nil || d.good.has(of, info) || (!whole && info.Size() > quick) {
@@ -48,8 +49,8 @@ func (d *Driver) sound(of digest.Digest, whole bool) (fs.FileInfo, error) {
 	return d.verify(of)
 }
 
-// verify reads a blob and compares its digest. It is absent, and set aside, if that is wrong. What has taken its place
-// while it was read is read in turn.
+// verify reads a blob and compares its digest. A corrupt blob is set aside, and the error wraps fs.ErrNotExist. If
+// another file has taken its place meanwhile, verify reads that file too.
 func (d *Driver) verify(of digest.Digest) (fs.FileInfo, error) {
 	for {
 		info, right, err := d.compare(of)
@@ -67,7 +68,7 @@ func (d *Driver) verify(of digest.Digest) (fs.FileInfo, error) {
 	}
 }
 
-// compare reads a blob that is not known to be right, and reports whether it is.
+// compare reports whether a blob has the content of its digest. It reads the blob unless it was verified before.
 func (d *Driver) compare(of digest.Digest) (info fs.FileInfo, right bool, err error) {
 	f, err := d.volume.Open(layout.BlobPath(of))
 	if err != nil {
@@ -88,7 +89,7 @@ func (d *Driver) compare(of digest.Digest) (info fs.FileInfo, right bool, err er
 	return info, right, nil
 }
 
-// checking reads a blob, and fails before its last byte is given if its content is not what its digest says.
+// checking returns a reader that fails before it returns the last byte if the content does not match its digest.
 func (d *Driver) checking(f *os.File, of digest.Digest) (io.ReadCloser, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -116,7 +117,7 @@ func (r *checkedReader) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if !r.verifier.Verified() {
-		// Another reading decides: this one may have met a bad cable.
+		// A second read decides: the error may have happened on the way from the disk.
 		_, err := r.d.verify(r.of)
 		return 0, fmt.Errorf("reading the blob %s: its content is not what its digest says: %w", r.of, err)
 	}
@@ -124,15 +125,15 @@ func (r *checkedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo is hidden: it would pass the check by.
+// WriteTo hides the method of os.File, which would bypass the check.
 func (r *checkedReader) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{r})
 }
 
 type committingKey struct{}
 
-// commit marks what happens while an upload is put in its place: content that is there already is read whole before
-// the upload is dropped for it.
+// commit returns a context for committing an upload: content that exists
+// already is verified completely before the upload is dropped in favor of it.
 func commit(ctx context.Context) context.Context {
 	return context.WithValue(ctx, committingKey{}, true)
 }

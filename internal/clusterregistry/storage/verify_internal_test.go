@@ -12,7 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// replacing is a view that does something before the given look.
+// replacing is a view that calls replace before Lstat number look.
 type replacing struct {
 	look    int
 	replace func()
@@ -27,13 +27,14 @@ func (r *replacing) Lstat(name string) (fs.FileInfo, error) {
 
 func (*replacing) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
-// Content that a client has pushed again while the corrupt file was read stays, and is what the reader gets.
+// Content that a client has pushed while the corrupt file was
+// read must not be set aside, and must be what the reader gets.
 func TestR2WhatWasPushedAgainIsNotSetAside(t *testing.T) {
 	content := []byte("right")
 	of := digest.FromBytes(content)
 	for _, tt := range []struct {
 		reason string
-		// look is the one after the corrupt file was read.
+		// look is the number of the Lstat after the corrupt file was read.
 		look int
 		read func(d *Driver) error
 	}{

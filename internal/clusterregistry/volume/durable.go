@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Write puts a file in its place at once, whole, young, and over one that is there. It is on the disk when Write
-// returns, with all folders that it made, unless it is volatile: then a power cut may lose it.
+// Write creates or replaces a file atomically. The new file is young. When Write returns, the file and all folders that
+// it created are on the disk, unless it is volatile: a power cut may lose a volatile file.
 func (v *Volume) Write(path string, content []byte, volatile bool) error {
 	return v.publish(path, volatile, func(folder string) (string, error) {
 		f, err := os.CreateTemp(folder, filepath.Base(path)+".*.tmp")
@@ -29,7 +29,8 @@ func (v *Volume) Write(path string, content []byte, volatile bool) error {
 	})
 }
 
-// Move puts the file of one path in place of another, as Write does. The file's own bytes must be on the disk.
+// Move moves a file from one path to another, with the guarantees
+// of Write. The file's own bytes must already be on the disk.
 func (v *Volume) Move(from, to string) error {
 	if _, err := v.Stat(from); err != nil {
 		return err
@@ -37,13 +38,14 @@ func (v *Volume) Move(from, to string) error {
 	return v.publish(to, false, func(string) (string, error) { return v.at(from), nil })
 }
 
-// publish renames what put gives to a path. Put gets the path's folder, which somebody else may remove while it is
-// empty: then all is done again. A look at the folder would not tell: one that is being removed is seen for a moment more.
+// publish renames the file that put returns to path. Another process may remove path's
+// folder while the folder is empty: publish then starts over. Checking the folder first
+// would not help, because a folder that is being removed stays visible for a moment.
 func (v *Volume) publish(path string, volatile bool, put func(folder string) (string, error)) error {
 	var err error
 	for range attempts {
 		var made []string
-		made, err = v.place(path, put)
+		made, err = v.publishOnce(path, put)
 		if err == nil && volatile {
 			return nil
 		}
@@ -57,8 +59,8 @@ func (v *Volume) publish(path string, volatile bool, put func(folder string) (st
 	return fmt.Errorf("writing %s: %w", path, err)
 }
 
-// place is one attempt of publish. It returns the folders whose entries it changed above the path's own.
-func (v *Volume) place(path string, put func(folder string) (string, error)) ([]string, error) {
+// publishOnce makes one attempt of publish. It returns the folders above the path's own folder whose entries it changed.
+func (v *Volume) publishOnce(path string, put func(folder string) (string, error)) ([]string, error) {
 	folder := filepath.Dir(path)
 	changed, err := v.makeFolder(folder)
 	if err != nil {
@@ -74,7 +76,7 @@ func (v *Volume) place(path string, put func(folder string) (string, error)) ([]
 	return changed, err
 }
 
-// makeFolder makes a folder and those above it, and returns the folders whose entries it changed.
+// makeFolder creates a folder and those above it, and returns the folders whose entries it changed.
 func (v *Volume) makeFolder(folder string) (changed []string, err error) {
 	for range attempts {
 		err = unix.Mkdir(v.at(folder), 0o777)
@@ -96,7 +98,8 @@ func (v *Volume) makeFolder(folder string) (changed []string, err error) {
 	return nil, fmt.Errorf("making the folder %s: %w", folder, err)
 }
 
-// flush writes folders to the disk. One that has gone meanwhile was empty: anyone who removed it waits for nobody.
+// flush writes folders to the disk. It skips a folder that is missing: that
+// folder was empty when it was removed, so nothing in it needs to be durable.
 func (v *Volume) flush(folders []string) error {
 	for _, folder := range folders {
 		f, err := os.Open(v.at(folder))
@@ -106,7 +109,7 @@ func (v *Volume) flush(folders []string) error {
 		if err != nil {
 			return fmt.Errorf("writing the folder %s to the disk: %w", folder, err)
 		}
-		// Some network file systems cannot flush a folder, and need not: their server has it.
+		// Some network file systems cannot flush a folder, and need not: the server already has the entries.
 		if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
 			return errors.Join(fmt.Errorf("writing the folder %s to the disk: %w", folder, err), f.Close())
 		}
@@ -117,22 +120,23 @@ func (v *Volume) flush(folders []string) error {
 
 // Usage is how much of the volume is used, in bytes and in files.
 type Usage struct {
-	// Size is what the volume has in all, Free what unprivileged processes can still write.
+	// Size is the total size, Free the space that unprivileged processes can still write.
 	Size, Free int64
-	// Files is how many files the volume can have in all, and FreeFiles how many more. 0 if the file system has no bound.
+	// Files is the maximum number of files, FreeFiles how many can
+	// still be created. Both are 0 if the file system has no limit.
 	Files, FreeFiles int64
 }
 
-// Used is what is not free.
+// Used returns the part of Size that is not free.
 func (u Usage) Used() int64 { return u.Size - u.Free }
 
-// Usage asks the file system.
+// Usage reads the usage from the file system.
 func (v *Volume) Usage() (Usage, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(v.root, &s); err != nil {
 		return Usage{}, fmt.Errorf("asking the volume for its usage: %w", err)
 	}
-	// What is kept back for the superuser is not for the registry: it counts as neither.
+	// The registry cannot use the blocks that are reserved for the superuser: they count neither as size nor as free.
 	blocks := s.Blocks - s.Bfree + s.Bavail
 	return Usage{Size: int64(blocks) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, Files: int64(s.Files), FreeFiles: int64(s.Ffree)}, nil
 }

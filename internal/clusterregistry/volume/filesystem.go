@@ -11,30 +11,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is a file system, as far as the registry treats it differently.
+// Kind is a type of file system that the registry treats in its own way.
 type Kind string
 
 const (
-	// Local is seen the same by all its processes.
+	// Local looks the same to all processes that use it.
 	Local Kind = "local"
-	// NFS shows what other clients do after a time that its mount options say.
+	// NFS shows the changes of other clients with a delay that its mount options bound.
 	NFS Kind = "NFS"
-	// SMB has written wrong content under load: it is refused unless the administrator insists.
+	// SMB has written wrong content under load. It is refused unless the administrator insists.
 	SMB Kind = "SMB"
 	// Unknown is treated as NFS with its default options.
 	Unknown Kind = "unknown"
 )
 
-// caches is how long a client of NFS may keep attributes and the absence of names: nfs(5), acregmax and acdirmax.
-const caches = 60 * time.Second
+// defaultStale is how long an NFS client may by default cache attributes and missing names: acregmax and acdirmax in nfs(5).
+const defaultStale = 60 * time.Second
 
-// local are the magic numbers of statfs(2) of file systems that one kernel has alone.
+// local has the statfs(2) magic numbers of file systems that only one kernel uses at a time.
 var local = map[int64]bool{
 	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true,
 	unix.OVERLAYFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true, 0x2fc12fc1 /* ZFS */ : true,
 }
 
-// fileSystemOf is the file system of a folder, and how old what is seen of it can be.
+// fileSystemOf returns the file system of a folder, and how old the state that a process sees of it can be.
 func fileSystemOf(root string) (Kind, time.Duration, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(root, &s); err != nil {
@@ -46,12 +46,12 @@ func fileSystemOf(root string) (Kind, time.Duration, error) {
 	case magic == unix.NFS_SUPER_MAGIC:
 		return NFS, staleBy(mountOptions(root)), nil
 	case magic == unix.CIFS_SUPER_MAGIC || magic == unix.SMB2_SUPER_MAGIC || magic == unix.SMB_SUPER_MAGIC:
-		return SMB, caches, nil
+		return SMB, defaultStale, nil
 	}
-	return Unknown, caches, nil
+	return Unknown, defaultStale, nil
 }
 
-// mountOptions are the options of the mount that a folder is on, or none if they cannot be read.
+// mountOptions returns the options of the mount that a folder is on, or "" if they cannot be read.
 func mountOptions(root string) string {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -61,7 +61,8 @@ func mountOptions(root string) string {
 	return optionsFor(bufio.NewScanner(f), root)
 }
 
-// optionsFor reads proc_pid_mountinfo(5): the longest mount point that the folder is in counts, the last of equals.
+// optionsFor parses proc_pid_mountinfo(5). It uses the longest mount point
+// that contains the folder, and the last of several with the same length.
 func optionsFor(lines *bufio.Scanner, root string) (options string) {
 	longest := -1
 	for lines.Scan() {
@@ -78,9 +79,10 @@ func optionsFor(lines *bufio.Scanner, root string) (options string) {
 	return options
 }
 
-// staleBy is how old the view of an NFS client with these mount options can be: nfs(5), "Data and metadata coherence".
+// staleBy returns how old the view of an NFS client with these
+// mount options can be: nfs(5), "Data and metadata coherence".
 func staleBy(options string) time.Duration {
-	regular, folder := caches, caches
+	regular, folder := defaultStale, defaultStale
 	for _, option := range strings.Split(options, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		seconds, err := strconv.Atoi(value)

@@ -50,7 +50,7 @@ short line
 	}
 }
 
-// The mount that a folder is on is found among those of this process.
+// The mount of a folder must be found in the mount table of this process.
 func TestMountOptionsOfThisProcess(t *testing.T) {
 	options := strings.Split(mountOptions(t.TempDir()), ",")
 	if options[0] != "rw" && options[0] != "ro" {
@@ -58,7 +58,7 @@ func TestMountOptionsOfThisProcess(t *testing.T) {
 	}
 }
 
-// What the probe calls right is what the registry relies on.
+// The helpers of the probe must accept what the registry relies on, and reject everything else.
 func TestProbesSayWhatTheyFound(t *testing.T) {
 	v, err := Open(t.TempDir(), Options{})
 	if err != nil {

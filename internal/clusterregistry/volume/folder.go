@@ -2,12 +2,12 @@ package volume
 
 import "golang.org/x/sys/unix"
 
-// Folder is a folder in which many files are looked for, in fewer steps each than from the root of the file system. It is
-// for the time of one request: if another folder is put in its place, it still is the old one.
+// Folder is an open folder for many lookups, each of which takes fewer steps than from the root of the file system. Use
+// it for one request only: if the folder is replaced meanwhile, Folder still reads the old one first.
 type Folder struct {
 	v    *Volume
 	path string
-	fd   int // negative where files are looked for from the root
+	fd   int // negative if files are looked up from the root
 }
 
 // Folder opens a folder, which need not exist. Close ends its use.
@@ -21,15 +21,15 @@ func (v *Volume) Folder(path string) Folder {
 	return f
 }
 
-// Close is to be called once.
+// Close must be called once.
 func (f Folder) Close() {
 	if f.fd >= 0 {
 		_ = unix.Close(f.fd)
 	}
 }
 
-// Size is the size in bytes of a file in the folder or further down. A file that is missing is taken back from the trash, as by
-// Volume.Find.
+// Size returns the size in bytes of a file in the folder or below it.
+// A missing file is restored from the trash, as Volume.Find does.
 func (f Folder) Size(name string) (int64, error) {
 	if f.fd >= 0 {
 		var s unix.Stat_t

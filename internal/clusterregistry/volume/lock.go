@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked is a file that somebody else has locked.
+// ErrLocked means that another opening of the file holds its lock.
 var ErrLocked = errors.New("the file is locked")
 
-// Append opens a file for writing behind its last byte. It makes the file, and the folders above it, if they are missing.
+// Append opens a file for writing at its end. It creates the file and the folders above it if they are missing.
 func (v *Volume) Append(path string) (f *os.File, size int64, err error) {
 	for range attempts {
 		if _, err = v.makeFolder(filepath.Dir(path)); err != nil {
 			return nil, 0, err
 		}
 		f, err = os.OpenFile(v.at(path), os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
-		if !errors.Is(err, fs.ErrNotExist) { // Somebody else has removed its folder, which was empty.
+		if !errors.Is(err, fs.ErrNotExist) { // Another process has removed the empty folder.
 			break
 		}
 	}
@@ -34,9 +34,10 @@ func (v *Volume) Append(path string) (f *os.File, size int64, err error) {
 	return f, size, nil
 }
 
-// Lock locks a file that is open for writing until it is closed, also by the end of the process. It does not wait: it wraps
-// ErrLocked if the file is locked by another opening of it, in any process. On a network file system the server has the
-// lock: what its holder has written is there before anyone else gets it, and what Stat of the file says is up to date.
+// Lock locks a file that is open for writing until the file is closed, also by the end of the
+// process. It does not wait: it wraps ErrLocked if the file is locked through another
+// opening, in any process. On a network file system the server holds the lock: everything
+// that one holder has written is visible to the next one, and Stat of the file is up to date.
 func Lock(f *os.File) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -51,8 +52,8 @@ func Lock(f *os.File) error {
 	}
 }
 
-// lockable is nil if a file can be locked, and only once.
-func (v *Volume) lockable(path string) error {
+// checkLock returns nil if the file can be locked, and cannot be locked a second time.
+func (v *Volume) checkLock(path string) error {
 	for _, want := range []error{nil, ErrLocked} {
 		f, _, err := v.Append(path)
 		if err != nil {

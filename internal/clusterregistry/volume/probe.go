@@ -8,10 +8,10 @@ import (
 	"os"
 )
 
-// Probe tries what the registry depends on: that a file can be written, flushed, renamed over another and read back,
-// that a rename does not replace where it must not, that it can be locked, and that names differ by case. The error
-// says what the volume does not do, and is one of Unwritable only if the volume can still be read. It can hang on a
-// network file system whose server is away: call it where that stops nobody.
+// Probe tests what the registry depends on: a file can be written, flushed, renamed over another file, read back and
+// locked; a rename without replacement replaces nothing; names differ by case. The error says what the volume cannot
+// do. Unwritable reports true for it only if the volume can still be read. Probe can hang on a network file system
+// whose server is unreachable: call it in a goroutine that may hang.
 func (v *Volume) Probe() error {
 	err := v.probe()
 	if Unwritable(err) {
@@ -42,7 +42,7 @@ func (v *Volume) probe() error {
 		{func() error { return v.Write(base+"/B", []byte("3"), false) }, "write"},
 		{func() error { return v.absent(base + "/b") }, "tell names apart by case"},
 		{func() error { return taken(renameNew(v.at(base+"/a"), v.at(base+"/B"))) }, "keep a file whose name another wants"},
-		{func() error { return v.lockable(base + "/B") }, "lock a file"},
+		{func() error { return v.checkLock(base + "/B") }, "lock a file"},
 		{func() error { return v.Move(base+"/a", base+"/deep/er/c") }, "rename into a new folder"},
 		{func() error { return v.same(base+"/deep/er/c", "2") }, "read what was renamed"},
 		{func() error { return v.absent(base + "/a") }, "rename"},

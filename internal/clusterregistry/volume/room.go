@@ -11,7 +11,8 @@ import (
 
 const (
 	reserve = own + "/reserve"
-	// reserveFiles and maxReserve are what is reserved: at a block each, room for 1,000 folders, or 64 where files run out.
+	// reserveFiles and maxReserve bound the reserve: at a block each
+	// it has room for 1,000 folders, or for 64 if files run out.
 	reserveFiles = 64
 	maxReserve   = 4 << 20
 )
@@ -19,14 +20,14 @@ const (
 // Full reports whether an error says that the volume has no room, or that its quota is used up.
 func Full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
-// Unwritable reports whether an error says that nothing can be written, or no upload, because the volume is full, read-only
-// or without locks. What it has can be read.
+// Unwritable reports whether an error says that nothing, or no upload, can be written because the volume is full,
+// read-only or without locks. The content of such a volume can still be read.
 func Unwritable(err error) bool {
 	return Full(err) || errors.Is(err, unix.EROFS) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, unix.ENOLCK)
 }
 
-// Reserve keeps 64 files with 4 MiB in all, or a 64th of a volume below 256 MiB, for WithReserve. It makes them again
-// once four times as much is free.
+// Reserve creates 64 files for WithReserve, unless they exist: 4 MiB in total, or 1/64 of a volume below 256 MiB. It
+// does nothing while less than four times that size is free.
 func (v *Volume) Reserve() error {
 	there, err := v.List(reserve)
 	if err != nil || len(there) >= reserveFiles {
@@ -39,7 +40,7 @@ func (v *Volume) Reserve() error {
 	}
 	content := make([]byte, size/reserveFiles)
 	for i := range reserveFiles {
-		// What is empty, or there twice, takes no room on some file systems.
+		// Empty files and duplicates take no space on some file systems.
 		_, _ = rand.Read(content)
 		if err := v.Write(fmt.Sprint(reserve, "/", i), content, true); err != nil {
 			return errors.Join(err, os.RemoveAll(v.at(reserve)))
@@ -48,8 +49,8 @@ func (v *Volume) Reserve() error {
 	return nil
 }
 
-// WithReserve does what makes room in the end, such as to hide files, or to ask for a deletion. If the volume is full, it
-// does it again without the reserve, which must do no harm.
+// WithReserve calls do, which frees space in the end, for example by hiding files or requesting a deletion. If the
+// volume is full, it deletes the reserve and calls do again, so do must be safe to repeat.
 func (v *Volume) WithReserve(do func() error) error {
 	err := do()
 	if !Full(err) {

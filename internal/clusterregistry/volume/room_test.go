@@ -18,7 +18,7 @@ func TestReserve(t *testing.T) {
 	if err != nil || u.Free < 1<<30 {
 		t.Skip("the folder of the tests is almost full:", err)
 	}
-	for range 2 { // the second time it is there
+	for range 2 { // the second call finds the reserve
 		if err := v.Reserve(); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// A volume on which nothing can be written has a time while it is full, and its probe says which kind it is.
+// A full or read-only volume must still return its time, and Probe must tell the two states apart.
 func TestAVolumeWithoutRoom(t *testing.T) {
 	root := volumetest.Small(t, "size=1m")
 	v, err := volume.Open(root, volume.Options{})

@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempts bounds how often a rename is tried whose target folder somebody else removes at the same time.
+// attempts bounds how often a rename is tried if another process keeps removing its target folder.
 const attempts = 1000
 
-// Find is Stat, and takes the file back from the trash of any cycle first where it is missing. It wraps
-// fs.ErrNotExist if it is in none.
+// Find is Stat, but first restores a missing file from the trash
+// of any cycle. It wraps fs.ErrNotExist if no trash has the file.
 func (v *Volume) Find(path string) (fs.FileInfo, error) {
 	info, err := v.Stat(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return info, err
 	}
-	// A cycle can give the file back between the look at its place and the look into its trash: hence the last look.
+	// Stat is repeated because a cycle can restore the file after the first Stat and before rescue reads its trash.
 	if err := v.rescue(path); err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (v *Volume) rescue(path string) error {
 	return nil
 }
 
-// Cycles are the collections that have a trash, by name.
+// Cycles returns the names of the collections that have a trash, in order.
 func (v *Volume) Cycles() ([]string, error) {
 	entries, err := v.List(trash)
 	if err != nil {
@@ -54,10 +54,10 @@ func (v *Volume) Cycles() ([]string, error) {
 	return cycles, nil
 }
 
-// HiddenPath is where a cycle has hidden a path.
+// HiddenPath returns the path at which a cycle hides the file of the given path.
 func HiddenPath(cycle, path string) string { return trash + "/" + cycle + path }
 
-// Hide moves a file into the trash of a cycle. It reports whether there was one to hide.
+// Hide moves a file into the trash of a cycle. It reports whether the file existed.
 func (v *Volume) Hide(cycle, path string) (hidden bool, err error) {
 	err = v.WithReserve(func() (err error) {
 		hidden, err = v.hide(cycle, path)
@@ -79,7 +79,7 @@ func (v *Volume) hide(cycle, path string) (bool, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return false, fmt.Errorf("hiding %s: %w", path, err)
 		}
-		// The rename has asked the server; a look at the file could be answered from a cache.
+		// The rename has asked the server whether the file exists. Lstat of the file could be answered from a cache.
 		if _, err := os.Lstat(filepath.Dir(v.at(to))); err == nil {
 			return false, nil
 		}
@@ -87,8 +87,8 @@ func (v *Volume) hide(cycle, path string) (bool, error) {
 	return false, fmt.Errorf("hiding %s: its folder in the trash was removed %d times meanwhile", path, attempts)
 }
 
-// GiveBack moves a file back that a cycle has hidden, and makes it young. A file that is in its place again stays,
-// and the hidden one too. It reports whether the place has a file now that was hidden or in the place.
+// GiveBack restores a file that a cycle has hidden, and makes it young. If the place is taken, both files stay where
+// they are. It returns false if the cycle's trash does not have the file, and true if the place has a file now.
 func (v *Volume) GiveBack(cycle, path string) (back bool, err error) {
 	err = v.WithReserve(func() (err error) {
 		back, err = v.giveBack(cycle, path)
@@ -125,7 +125,7 @@ func renameNew(from, to string) error {
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
-	// Network file systems have hard links instead, which fail as well where the name is taken.
+	// Network file systems lack RENAME_NOREPLACE. A hard link also fails if the name is taken.
 	if err := os.Link(from, to); err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func renameNew(from, to string) error {
 	return nil
 }
 
-// Hidden calls use for each path that a cycle has hidden, in the order of names, and ends with its first error.
+// Hidden calls use for each path that a cycle has hidden, in the order of names, and stops at the first error.
 func (v *Volume) Hidden(cycle string, use func(path string) error) error {
 	top := v.at(trash + "/" + cycle)
 	return filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
@@ -152,7 +152,7 @@ func (v *Volume) Hidden(cycle string, use func(path string) error) error {
 	})
 }
 
-// Discard deletes a file that a cycle has hidden. One that was given back meanwhile stays where it is.
+// Discard deletes a file that a cycle has hidden. It does not touch a file that was restored meanwhile.
 func (v *Volume) Discard(cycle, path string) error {
 	if err := os.Remove(v.at(HiddenPath(cycle, path))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("discarding %s: %w", path, err)
@@ -160,7 +160,7 @@ func (v *Volume) Discard(cycle, path string) error {
 	return nil
 }
 
-// End removes the folders of a cycle. It fails, and loses nothing, while a file is in them.
+// End removes the folders of a cycle. If they still contain a file, it fails and deletes no file.
 func (v *Volume) End(cycle string) error {
 	var folders []string
 	top := v.at(trash + "/" + cycle)
@@ -181,8 +181,8 @@ func (v *Volume) End(cycle string) error {
 	return nil
 }
 
-// RemoveEmpty removes the folder at a path and those above it, up to but without the last one, as long as each is
-// empty. Anyone who needs one of them again makes it again.
+// RemoveEmpty removes the folder at path and the folders above it, up to but excluding upTo, until one is not empty. A
+// process that needs a removed folder creates it again.
 func (v *Volume) RemoveEmpty(path, upTo string) {
 	for ; len(path) > len(upTo) && strings.HasPrefix(path, upTo+"/"); path = filepath.Dir(path) {
 		if err := unix.Rmdir(v.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -191,9 +191,10 @@ func (v *Volume) RemoveEmpty(path, upTo string) {
 	}
 }
 
-// SetAsideIf moves a file that is corrupt out of the tree, to below /.nfo/corrupt/<time>, where an administrator finds
-// it. Anyone who looks for it finds nothing, so that a push or a copy can bring it again. It reports whether the file that
-// was looked at is set aside now. Another file that has taken its place meanwhile stays, or comes back at once.
+// SetAsideIf moves a corrupt file out of the tree to /.nfo/corrupt/<time>, where an
+// administrator can find it. The file is missing for readers from then on, so that a push or
+// a copy can bring it again. It reports whether the file described by was is set aside now.
+// If another file has taken its place meanwhile, that file stays, or is restored at once.
 func (v *Volume) SetAsideIf(path string, was fs.FileInfo) (bool, error) {
 	info, err := v.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, info) {
@@ -219,7 +220,7 @@ func (v *Volume) SetAsideIf(path string, was fs.FileInfo) (bool, error) {
 	return false, nil
 }
 
-// setAside returns where the file is now, if there was one.
+// setAside returns the file's new path. It succeeds even if the file does not exist.
 func (v *Volume) setAside(path string) (string, error) {
 	now, err := v.Now()
 	if err != nil {

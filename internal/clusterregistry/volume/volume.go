@@ -17,32 +17,32 @@ const (
 	trash   = own + "/trash"
 	corrupt = own + "/corrupt"
 
-	// Scratch holds files that are needed for a moment. Old ones are leftovers.
+	// Scratch holds temporary files. Old ones are leftovers.
 	Scratch = own + "/scratch"
-	// Scrub holds how far the check of all blobs came.
+	// Scrub holds the progress of the check of all blobs.
 	Scrub = own + "/scrub"
-	// Deletions holds a file for each revision that the next collection is asked to delete.
+	// Deletions holds one file for each revision that the next collection is asked to delete.
 	Deletions = own + "/deletions"
 )
 
-// ErrTooLarge is a file with more bytes than its reader takes.
+// ErrTooLarge means that a file has more bytes than its reader accepts.
 var ErrTooLarge = errors.New("the file is too large")
 
-// Options are what Open can be given. The zero value is what most want.
+// Options configure Open. The zero value suits most callers.
 type Options struct {
-	// Stale overrides how old another process's view of the volume can be, which is read from the mount otherwise.
+	// Stale overrides how old the state that a process sees can be. By default it is derived from the mount.
 	Stale *time.Duration
-	// View replaces how files are looked at, which tests do for views that are out of date.
+	// View replaces how files are read. Tests use it to simulate an outdated view.
 	View View
 }
 
-// View looks at files. The system's is used unless a test gives another.
+// View reads file metadata and folders. Open uses the operating system's unless Options has another.
 type View interface {
 	Lstat(name string) (fs.FileInfo, error)
 	ReadDir(name string) ([]fs.DirEntry, error)
 }
 
-// Volume is safe for concurrent use.
+// Volume is one shared directory. It is safe for concurrent use.
 type Volume struct {
 	root  string
 	view  View
@@ -50,8 +50,8 @@ type Volume struct {
 	stale time.Duration
 }
 
-// Open makes the volume's folder if it is missing, and finds out what file system it is on. It does not try the
-// volume: Probe does.
+// Open creates the volume's folder if it is missing, and finds out
+// which file system it is on. It does not test the volume: Probe does.
 func Open(root string, o Options) (*Volume, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -73,16 +73,16 @@ func Open(root string, o Options) (*Volume, error) {
 	return v, nil
 }
 
-// Root is the folder that the volume is.
+// Root returns the folder of the volume.
 func (v *Volume) Root() string { return v.root }
 
-// Kind is the file system that the volume is on.
+// Kind returns the type of file system that the volume is on.
 func (v *Volume) Kind() Kind { return v.kind }
 
-// Stale is how old what a process sees of the volume can be: 0 where all processes see the same.
+// Stale returns how old the state that a process sees of the volume can be: 0 if all processes see the same state.
 func (v *Volume) Stale() time.Duration { return v.stale }
 
-// at is the file of a path, which has no dots in it: it is made by layout, or by distribution, which cleans it.
+// at returns the file name of a path. The path has no "..": layout makes it, or distribution, which cleans it.
 func (v *Volume) at(path string) string { return v.root + path }
 
 type system struct{}
@@ -90,11 +90,12 @@ type system struct{}
 func (system) Lstat(name string) (fs.FileInfo, error)     { return os.Lstat(name) }
 func (system) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
-// Stat is the file at a path. It wraps fs.ErrNotExist if none exists, also when the path leads through a file.
+// Stat returns the metadata of the file at path. It wraps fs.ErrNotExist
+// if the file does not exist, also if path leads through a file.
 func (v *Volume) Stat(path string) (fs.FileInfo, error) {
 	info, err := v.view.Lstat(v.at(path))
-	if err != nil && v.stale > 0 && again(err) {
-		// A folder that is read makes the client of a network file system ask its server again.
+	if err != nil && v.stale > 0 && mayBeStale(err) {
+		// Reading the folder makes the client of a network file system ask its server again.
 		_, _ = v.view.ReadDir(filepath.Dir(v.at(path)))
 		info, err = v.view.Lstat(v.at(path))
 	}
@@ -107,16 +108,16 @@ func (v *Volume) Stat(path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// Missing reports whether an error says that no file has this name. A name below a file, and a folder in
-// place of a file, are not: no writer makes them, and nothing is deleted because of them.
+// Missing reports whether an error says that no file exists at a path. A path that leads through a file, and a folder
+// in place of a file, also count as missing: no writer makes them, and nothing is deleted because of them.
 func Missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR)
 }
 
-// again reports whether the error can come from a view that is out of date.
-func again(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESTALE) }
+// mayBeStale reports whether the error can come from a view that is out of date.
+func mayBeStale(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESTALE) }
 
-// List is what is in a folder, by name. It is empty for a folder that is not there.
+// List returns the entries of a folder, sorted by name. It returns none for a missing folder.
 func (v *Volume) List(path string) ([]fs.DirEntry, error) {
 	entries, err := v.view.ReadDir(v.at(path))
 	if errors.Is(err, unix.ESTALE) {
@@ -131,8 +132,8 @@ func (v *Volume) List(path string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// Open opens a file for reading. It wraps fs.ErrNotExist if none exists. A symbolic link is not followed, and a pipe
-// keeps nobody waiting: the registry makes neither.
+// Open opens a file for reading. It wraps fs.ErrNotExist if the file does not exist. It does not follow symbolic links,
+// and does not wait for the writer of a pipe: the registry creates neither.
 func (v *Volume) Open(path string) (*os.File, error) {
 	const flags = os.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
 	f, err := os.OpenFile(v.at(path), flags, 0)
@@ -145,24 +146,25 @@ func (v *Volume) Open(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ReadFile reads a file of at most that many bytes: it wraps ErrTooLarge if there are more.
-func (v *Volume) ReadFile(path string, most int64) ([]byte, error) {
+// ReadFile reads a file of at most limit bytes. It wraps ErrTooLarge if the file is larger.
+func (v *Volume) ReadFile(path string, limit int64) ([]byte, error) {
 	f, err := v.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	if int64(len(content)) > most {
-		return nil, fmt.Errorf("reading %s: %w: more than %d bytes", path, ErrTooLarge, most)
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("reading %s: %w: more than %d bytes", path, ErrTooLarge, limit)
 	}
 	return content, nil
 }
 
-// Touch makes a file young: its time is the volume's now. It wraps fs.ErrNotExist if none exists.
+// Touch makes a file young: it sets the file's time to the volume's
+// current time. It wraps fs.ErrNotExist if the file does not exist.
 func (v *Volume) Touch(path string) error {
 	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
 	if err := unix.UtimesNanoAt(unix.AT_FDCWD, v.at(path), now, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -171,7 +173,8 @@ func (v *Volume) Touch(path string) error {
 	return nil
 }
 
-// Remove deletes a file that is not content, at once. A missing one is not an error.
+// Remove deletes a file at once, without the trash. It is for
+// files that are not content. A missing file is not an error.
 func (v *Volume) Remove(path string) error {
 	if err := os.Remove(v.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing %s: %w", path, err)
@@ -179,7 +182,8 @@ func (v *Volume) Remove(path string) error {
 	return nil
 }
 
-// Now is the time of the volume. Its granularity can be a second. It takes no room, so that a full volume has a time.
+// Now returns the time of the volume. Its granularity can be a
+// second. It needs no space, so it also works on a full volume.
 func (v *Volume) Now() (time.Time, error) {
 	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {
 		return time.Time{}, fmt.Errorf("asking the volume for the time: %w", err)

@@ -71,7 +71,7 @@ func TestProbe(t *testing.T) {
 
 func TestProbeOfAVolumeThatIsReadOnly(t *testing.T) {
 	v := open(t, volume.Options{})
-	// A file in place of the folder stops the superuser too.
+	// A file in place of the folder blocks even the superuser.
 	if err := os.WriteFile(filepath.Join(v.Root(), ".nfo"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestWhatComesBackReplacesNothing(t *testing.T) {
 	}
 }
 
-// The folder of a file is removed all the time while files are written into it, hidden and given back.
+// Files must survive while another goroutine constantly removes their folder.
 func TestRemovingFoldersLosesNoFile(t *testing.T) {
 	v := open(t, volume.Options{})
 	done := make(chan struct{})
@@ -189,7 +189,7 @@ func TestRemovingFoldersLosesNoFile(t *testing.T) {
 	remover.Wait()
 }
 
-// stale shows what a name was when it was first asked for, until its folder is read.
+// stale returns the first result of Lstat for a name until a folder is read.
 type stale struct {
 	mu   sync.Mutex
 	seen map[string]error
@@ -281,11 +281,11 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// A file that was replaced after it was looked at, also in the middle of SetAsideIf, is not set aside.
+// A file that was replaced after its Stat, even during SetAsideIf, must not be set aside.
 func TestSetAsideIf(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
-		// before is done before the call, meanwhile after the call has looked at the file.
+		// before runs before the call, meanwhile runs after the call's first Stat.
 		before, meanwhile func(v *volume.Volume)
 		aside             bool
 		want              string
@@ -323,7 +323,7 @@ func TestSetAsideIf(t *testing.T) {
 	}
 }
 
-// meddler is a view after whose next look something happens.
+// meddler is a view that calls once after its next Lstat.
 type meddler struct{ once func() }
 
 func (m *meddler) Lstat(name string) (fs.FileInfo, error) {
@@ -337,7 +337,7 @@ func (m *meddler) Lstat(name string) (fs.FileInfo, error) {
 
 func (m *meddler) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
-// A name below a file, and a folder in place of a file, are no file of that name either.
+// A path below a file, and a folder in place of a file, must count as missing too.
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	v := open(t, volume.Options{})
@@ -356,7 +356,7 @@ func TestRemove(t *testing.T) {
 	t.Parallel()
 	v := open(t, volume.Options{})
 	write(t, v, "/a/file", "1")
-	for range 2 { // the second time it has gone
+	for range 2 { // the second call finds no file
 		if err := v.Remove("/a/file"); err != nil {
 			t.Error(err)
 		}

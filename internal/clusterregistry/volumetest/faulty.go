@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Faulty is a view that fails for names with a part, once it is on.
+// Faulty is a view that fails with EIO for names that contain Part while On is set.
 type Faulty struct {
 	Part string
 	On   atomic.Bool
@@ -16,7 +16,7 @@ type Faulty struct {
 
 func (f *Faulty) fails(name string) bool { return f.On.Load() && strings.Contains(name, f.Part) }
 
-// Lstat is os.Lstat, or fails.
+// Lstat is os.Lstat, or fails with EIO.
 func (f *Faulty) Lstat(name string) (fs.FileInfo, error) {
 	if f.fails(name) {
 		return nil, &fs.PathError{Op: "lstat", Path: name, Err: syscall.EIO}
@@ -24,7 +24,7 @@ func (f *Faulty) Lstat(name string) (fs.FileInfo, error) {
 	return os.Lstat(name)
 }
 
-// ReadDir is os.ReadDir, or fails.
+// ReadDir is os.ReadDir, or fails with EIO.
 func (f *Faulty) ReadDir(name string) ([]fs.DirEntry, error) {
 	if f.fails(name) {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.EIO}

@@ -22,13 +22,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// Tree is a volume that a test fills as distribution would.
+// Tree is a volume that a test fills in the way that distribution would.
 type Tree struct {
 	T testing.TB
 	*volume.Volume
 }
 
-// New makes a volume for a test.
+// New creates a volume for a test.
 func New(t testing.TB, o volume.Options) *Tree {
 	t.Helper()
 	v, err := volume.Open(t.TempDir(), o)
@@ -38,8 +38,8 @@ func New(t testing.TB, o volume.Options) *Tree {
 	return &Tree{T: t, Volume: v}
 }
 
-// Small mounts a file system of the given options of tmpfs, such as a size, for one test, which is skipped without the right
-// to mount one.
+// Small mounts a tmpfs with the given mount options, such as a size,
+// for one test. It skips the test if the process may not mount.
 func Small(t testing.TB, options string) (root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -54,7 +54,7 @@ func Small(t testing.TB, options string) (root string) {
 	return root
 }
 
-// Put writes a file, and returns its path.
+// Put writes a file and returns its path.
 func (x *Tree) Put(file, content string) string {
 	x.T.Helper()
 	if err := x.Write(file, []byte(content), true); err != nil {
@@ -71,7 +71,7 @@ func (x *Tree) Blob(content string) digest.Digest {
 	return d
 }
 
-// Layer writes a blob and the link to it.
+// Layer writes a blob and its layer link.
 func (x *Tree) Layer(repository, content string) ocispec.Descriptor {
 	x.T.Helper()
 	d := x.Blob(content)
@@ -79,7 +79,7 @@ func (x *Tree) Layer(repository, content string) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: int64(len(content))}
 }
 
-// Image writes an image with one layer of the given content. Its tag and subject may be "".
+// Image writes an image with one layer of the given content. tag and subject may be "".
 func (x *Tree) Image(repository, tag, content string, subject digest.Digest) digest.Digest {
 	x.T.Helper()
 	m := ocispec.Manifest{
@@ -92,7 +92,7 @@ func (x *Tree) Image(repository, tag, content string, subject digest.Digest) dig
 	return x.Manifest(repository, tag, m)
 }
 
-// Index writes an index of manifests. Its tag may be "".
+// Index writes an index of the given manifests. tag may be "".
 func (x *Tree) Index(repository, tag string, children ...digest.Digest) digest.Digest {
 	x.T.Helper()
 	m := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
@@ -102,7 +102,7 @@ func (x *Tree) Index(repository, tag string, children ...digest.Digest) digest.D
 	return x.Manifest(repository, tag, m)
 }
 
-// Manifest writes a manifest of any form. Its tag may be "".
+// Manifest writes a manifest of any form. tag may be "".
 func (x *Tree) Manifest(repository, tag string, m any) digest.Digest {
 	x.T.Helper()
 	content, err := json.Marshal(m)
@@ -117,14 +117,14 @@ func (x *Tree) Manifest(repository, tag string, m any) digest.Digest {
 	return d
 }
 
-// Tag writes a tag and its history.
+// Tag writes a tag and its history entry.
 func (x *Tree) Tag(repository, tag string, d digest.Digest) {
 	x.T.Helper()
 	x.Put(path.Join(layout.TagHistoryOf(repository, tag), "sha256", d.Encoded(), "link"), d.String())
 	x.Put(layout.TagPath(repository, tag), d.String())
 }
 
-// Files are the paths of what Image has written for an image of the given content.
+// Files returns the paths that Image wrote for an image of the given content.
 func (x *Tree) Files(repository, content string, d digest.Digest) []string {
 	layer, config := digest.FromString(content), digest.FromString("config of "+content)
 	return []string{
@@ -145,7 +145,7 @@ func (x *Tree) Age() {
 	}
 }
 
-// AgeFiles makes files two days old, but for one.
+// AgeFiles makes files two days old, except one.
 func (x *Tree) AgeFiles(files []string, except string) {
 	old := time.Now().Add(-48 * time.Hour)
 	for _, f := range files {
@@ -158,7 +158,7 @@ func (x *Tree) AgeFiles(files []string, except string) {
 	}
 }
 
-// Has reports whether there is a file or folder at a path.
+// Has reports whether a file or folder exists at a path.
 func (x *Tree) Has(file string) bool {
 	_, err := os.Lstat(filepath.Join(x.Root(), file))
 	return err == nil
@@ -172,7 +172,7 @@ func (x *Tree) Delete(file string) {
 	}
 }
 
-// All are the files of the volume, in order.
+// All returns the files of the volume, in order.
 func (x *Tree) All() (files []string) {
 	x.T.Helper()
 	err := filepath.WalkDir(x.Root(), func(name string, e fs.DirEntry, err error) error {
@@ -187,7 +187,7 @@ func (x *Tree) All() (files []string) {
 	return files
 }
 
-// Empty are the folders of the tree that have nothing in them.
+// Empty returns the folders of the tree that contain nothing.
 func (x *Tree) Empty() (folders []string) {
 	x.T.Helper()
 	err := filepath.WalkDir(filepath.Join(x.Root(), layout.Root), func(name string, e fs.DirEntry, err error) error {
@@ -206,7 +206,7 @@ func (x *Tree) Empty() (folders []string) {
 	return folders
 }
 
-// Same reports what has changed since All returned the files.
+// Same fails the test if the files have changed since All returned them.
 func (x *Tree) Same(reason string, before []string) {
 	x.T.Helper()
 	if diff := cmp.Diff(before, x.All()); diff != "" {
@@ -214,7 +214,7 @@ func (x *Tree) Same(reason string, before []string) {
 	}
 }
 
-// Must reports which files are lost, which are still there that should be gone, and what is left in the trash.
+// Must fails the test for each file that is lost, each file that should be deleted and is not, and a file in the trash.
 func (x *Tree) Must(reason string, kept, gone []string) {
 	x.T.Helper()
 	for _, file := range kept {

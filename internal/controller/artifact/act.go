@@ -14,8 +14,8 @@ import (
 // progressEvery is how often the progress of a copy is written.
 const progressEvery = 10 * time.Second
 
-// act does what was decided. A copy ends when its Artifact is claimed by a purge, or deleted: the error then wraps
-// errGone.
+// act carries out the verdict. A copy ends if a purge claims its
+// Artifact, or if the Artifact is deleted: the error then wraps errGone.
 func (r *Reconciler) act(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (done mirror.Copied, err error) {
 	if v.step >= stepTag {
 		done, err = r.copy(ctx, a, s, v.step == stepTag)
@@ -25,14 +25,14 @@ func (r *Reconciler) act(ctx context.Context, a *v1alpha1.Artifact, s seen, v ve
 	if err != nil || v.step == stepAdopt {
 		return done, err
 	}
-	if err := r.current(ctx, a); err != nil { // what a purge has removed must not come back without an Artifact
+	if err := r.current(ctx, a); err != nil { // without its Artifact, an image that a purge has removed must not come back
 		return done, err
 	}
 	return done, r.Mirror.Tag(ctx, s.store, s.image, v.want, v.over)
 }
 
-// copy copies, and writes how far it is. bare is as in mirror.Job. The error wraps a slowError if the copy has given up its
-// place for others.
+// copy copies an image, and writes its progress. bare is as in mirror.Job.
+// The error wraps a slowError if the copy has given up its place to others.
 func (r *Reconciler) copy(ctx context.Context, a *v1alpha1.Artifact, s seen, bare bool) (mirror.Copied, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -55,14 +55,14 @@ func (r *Reconciler) copy(ctx context.Context, a *v1alpha1.Artifact, s seen, bar
 // moving is a copy that runs.
 type moving struct {
 	artifact *v1alpha1.Artifact
-	// at stands for its source in lanes.
+	// at represents the source of the copy in lanes.
 	at        *v1alpha1.ArtifactStore
 	bytes, of atomic.Int64
 	finished  chan struct{}
 }
 
-// watch writes how far a copy is until it has finished, and ends it if its Artifact is gone, or if its turn is over and
-// others wait. A slow source counts as slow in all lanes, so that one place to copy is free of these.
+// watch writes the progress of a copy until it has finished. It ends the copy if its Artifact is gone, or if its turn
+// is over and others wait. A slow source counts as slow in all lanes, so that slow sources cannot take the last place.
 func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCauseFunc) {
 	before, _ := r.dues.Get(m.artifact.UID)
 	p := newPace(r.pace, r.Clock.Now())
@@ -94,7 +94,7 @@ func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCau
 	}
 }
 
-// percent is how much of a copy is done; 100 only when all is said and done.
+// percent returns how much of a copy is done. It is 100 only once the Artifact is Present.
 func percent(bytes, of int64) int32 {
 	if of <= 0 {
 		return 0

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// crashing is a scene whose writes end with a crash.
+// crashing makes a scene whose writes fail from a crash on.
 func crashing(t *testing.T) (*scene, *crashtest.Crash) {
 	t.Helper()
 	s, crash := newScene(t), crashtest.NewCrash()
@@ -27,14 +27,14 @@ func crashing(t *testing.T) (*scene, *crashtest.Crash) {
 	return s, crash
 }
 
-// passes runs so many passes, each when everything is due.
+// passes runs n passes, each when everything is due.
 func (s *scene) passes(a *v1alpha1.Artifact, n int) {
 	s.t.Helper()
 	for range n {
 		if err := s.api.Get(s.t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
 			s.t.Fatal(err)
 		}
-		_, _ = s.r.Reconcile(s.t.Context(), a.DeepCopy()) // what it says of an error is a condition
+		_, _ = s.r.Reconcile(s.t.Context(), a.DeepCopy()) // errors are reported in conditions
 		s.clock.SetTime(s.clock.Now().Add(time.Hour))
 	}
 	if err := s.api.Get(s.t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
@@ -42,7 +42,7 @@ func (s *scene) passes(a *v1alpha1.Artifact, n int) {
 	}
 }
 
-// at is the digest that the mirror's tag is at; "" if it is not there.
+// at returns the digest of the mirror's tag; "" if the tag is missing.
 func (s *scene) at(a *v1alpha1.Artifact) string {
 	s.t.Helper()
 	d, err := registrytest.TagDigest(s.t.Context(), s.target.Host, mustRepository(s.t, a), "1")
@@ -52,8 +52,8 @@ func (s *scene) at(a *v1alpha1.Artifact) string {
 	return d.String()
 }
 
-// A process that ends between any two writes of a copy, or of which any write fails, leaves the mirror's tag at something
-// that can be pulled, and the next one ends the copy.
+// If a process ends between any two writes of a copy, or any write fails, the mirror's tag must
+// still point to an image that can be pulled, and the next process must complete the copy.
 func TestR5ACrashBetweenAnyTwoWritesOfACopy(t *testing.T) {
 	t.Parallel()
 	crashtest.AtEveryWrite(t, 10, func(t *testing.T, at int, once bool) int {
@@ -85,7 +85,7 @@ func TestR5ACrashBetweenAnyTwoWritesOfACopy(t *testing.T) {
 	})
 }
 
-// What is needed is made, and who needs it is written, whatever ends in between.
+// Needed Artifacts are created, and their users written, wherever the process ends in between.
 func TestACrashBetweenAnyTwoWritesOfWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	crashtest.AtEveryWrite(t, 5, func(t *testing.T, at int, once bool) int {
@@ -102,7 +102,7 @@ func TestACrashBetweenAnyTwoWritesOfWhatIsNeeded(t *testing.T) {
 		w.reconcile(t)
 		writes := crash.Writes()
 		crash.Set(-1, false)
-		for range 2 { // what was made is not asked for again
+		for range 2 { // existing Artifacts must not be created again
 			w.clock.SetTime(w.clock.Now().Add(needWell))
 			w.reconcile(t)
 		}
@@ -122,7 +122,8 @@ func TestACrashBetweenAnyTwoWritesOfWhatIsNeeded(t *testing.T) {
 	})
 }
 
-// An order has both registries asked, once for each value, on the Artifact or on the mirror's store.
+// The annotation nfo.dev/reconcile-now asks both registries,
+// once for each value, on the Artifact or on the mirror's store.
 func TestReconcileNowAsksForAnArtifactOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

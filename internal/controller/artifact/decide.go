@@ -17,12 +17,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// How long until an Artifact is looked at again after a failure, at first and at most. It doubles with each failure.
+// The times until a failed Artifact is checked again, at first and at most. They double with each failure.
 const (
 	firstWait = 10 * time.Second
-	slowWait  = 5 * time.Minute // where a person has to act
+	slowWait  = 5 * time.Minute // if a person has to act
 	mostWait  = 30 * time.Minute
-	localMost = time.Minute // where the mirror itself does not answer
+	localMost = time.Minute // if the mirror itself does not answer
 	busyWait  = 2 * time.Second
 	oddWait   = 10 * time.Minute // for an image that is not mirrored
 )
@@ -32,26 +32,26 @@ type step int
 
 const (
 	stepRest  step = iota // nothing
-	stepAdopt             // read of the copy that is there how large it is
-	stepRetag             // the same, and put the tag back that it had
-	stepTag               // copy the signatures of a copy that is there, as far as they can be read, and move the tag
+	stepAdopt             // determine the size of the copy in the mirror
+	stepRetag             // the same, and restore the tag of the copy
+	stepTag               // copy the signatures, as far as they can be read, for an image that the mirror has, and move the tag
 	stepCopy              // copy, and move the tag
 )
 
-// verdict is what the status of an Artifact is to say, and what to do.
+// verdict is what an Artifact's status will say, and what to do.
 type verdict struct {
 	state           v1alpha1.MirrorState
 	status          metav1.ConditionStatus
 	reason, message string
 	step            step
-	// want is what is copied, and over what the tag is at, "" for none.
+	// want is the digest to copy, and over the digest that the tag points to, "" for none.
 	want digest.Digest
 	over digest.Digest
-	// answered: the source has answered. unreachable: it does not.
+	// answered is true if the source has answered, unreachable if it does not answer.
 	answered, unreachable bool
-	// present is what the mirror has, if it is Present.
+	// present is the copy in the mirror if the Artifact is Present.
 	present *copied
-	// moved is true if present is another digest than before.
+	// moved is true if present has another digest than before.
 	moved bool
 	pause pause
 }
@@ -64,16 +64,16 @@ type copied struct {
 	secret    string
 }
 
-// pause says when the next pass is due.
+// pause is how long until the next pass.
 type pause struct {
-	// first is how long, exactly unless failed, and most what it doubles up to; 0 for not before something changes.
+	// first is the first time to wait; only a failed pause doubles it, up to most. 0 waits until something changes.
 	first, most time.Duration
 	failed      bool
 	slow        bool          // failed because the copy has given up its place
-	asked       time.Duration // what the source asked to wait
+	asked       time.Duration // the time that the source asked to wait
 }
 
-// wait is the time until the next pass after so many failures in a row, up to a tenth longer.
+// wait returns the time until the next pass after a number of failures in a row, with a jitter of up to a tenth.
 func (p pause) wait(failures int) time.Duration {
 	d := doubled(p.first, p.most, failures-1)
 	if p.failed {
@@ -82,7 +82,7 @@ func (p pause) wait(failures int) time.Duration {
 	return d + rand.N(d/10+1)
 }
 
-// doubled doubles a time so many times, up to most.
+// doubled doubles a time the given number of times, up to most.
 func doubled(d, most time.Duration, times int) time.Duration {
 	for range times {
 		if d *= 2; d >= most {
@@ -92,7 +92,7 @@ func doubled(d, most time.Duration, times int) time.Duration {
 	return d
 }
 
-// failed is the pause after an error.
+// failed returns the pause after an error.
 func failed(err error) pause {
 	if c, _ := pass.Classify(err); c == pass.Stuck || errors.Is(err, registry.ErrNotFound) || errors.Is(err, platform.ErrNone) {
 		return pause{first: slowWait, most: mostWait, failed: true}
@@ -105,13 +105,13 @@ const (
 	whole   = "The mirror has all of the image."
 )
 
-// notMirrored is said of an image that the mirror does not copy.
+// notMirrored is the verdict for an image that the mirror does not copy.
 var notMirrored = verdict{
 	state: v1alpha1.MirrorFailed, status: metav1.ConditionFalse, reason: v1alpha1.ReasonNotMirrored, pause: pause{first: oddWait},
 	message: "The image is not mirrored: no ArtifactStore contains it, it is in the cluster's own registry, or it is nfo's own. Make an ArtifactStore for its registry, or have an administrator set the chart's value mirror.images to All.",
 }
 
-// without decides where no registry is asked. over reports whether that is so.
+// without decides without asking a registry. over is false if a registry has to be asked.
 func (s seen) without() (v verdict, over bool) {
 	was := s.artifact.Status.State
 	switch {
@@ -143,7 +143,7 @@ func decide(s seen) verdict {
 		v.pause = s.refresh()
 		return v
 	case s.here.Digest == want && s.image.Digest == "":
-		v.step = stepAdopt // what has a tag has its signatures
+		v.step = stepAdopt // an image with a tag was copied with its signatures
 	case s.here.Digest == want, s.held:
 		v.step = stepTag
 	default:
@@ -152,8 +152,8 @@ func decide(s seen) verdict {
 	return s.copying(v)
 }
 
-// copying is what is said while a copy runs. The old copy serves until a new one is there, and so does one that was made
-// for another Artifact since; one that is damaged does not.
+// copying sets what the status says while a copy runs. Until the new copy is complete, the old copy still
+// serves, and so does one that was made for another Artifact in the meantime, but not a damaged one.
 func (s seen) copying(v verdict) verdict {
 	was := s.artifact.Status.State
 	v.status, v.reason, v.message = metav1.ConditionFalse, v1alpha1.ReasonCopying, "The image is being copied."
@@ -163,7 +163,7 @@ func (s seen) copying(v verdict) verdict {
 		v.state, v.status = was, metav1.ConditionTrue
 		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which is being copied.", s.serves(v.want), v.want)
 	case v.step != stepCopy:
-		v.state = was // it takes a moment
+		v.state = was // this step takes a moment
 		if was == "" {
 			v.state = v1alpha1.MirrorPending
 		}
@@ -173,7 +173,7 @@ func (s seen) copying(v verdict) verdict {
 	return v
 }
 
-// serves is what the mirror has while want is copied.
+// serves returns the digest that the mirror serves while want is copied.
 func (s seen) serves(want digest.Digest) digest.Digest {
 	if s.here.Digest == want {
 		return s.had()
@@ -181,10 +181,10 @@ func (s seen) serves(want digest.Digest) digest.Digest {
 	return cmp.Or(s.here.Digest, s.had())
 }
 
-// lost reports whether the mirror does not answer any more for what it had.
+// lost reports whether the mirror no longer has the image that it had.
 func (s seen) lost() bool { return s.had() != "" && s.here.Digest == "" && s.hereErr == nil && !s.held }
 
-// unknown: the mirror does not answer. That says nothing of what it has.
+// unknown returns the verdict when the mirror does not answer. That says nothing about what the mirror has.
 func (s seen) unknown() verdict {
 	v := verdict{state: s.artifact.Status.State, status: metav1.ConditionUnknown, pause: pause{first: firstWait, most: localMost, failed: true}}
 	if v.state == "" || v.state == v1alpha1.MirrorCopying {
@@ -195,7 +195,7 @@ func (s seen) unknown() verdict {
 	return v
 }
 
-// unanswered: the source does not answer, or refuses. Nothing is removed for that.
+// unanswered returns the verdict when the source does not answer, or refuses. Nothing is removed for that reason.
 func (s seen) unanswered() verdict {
 	err := s.thereErr
 	v := verdict{reason: pass.ReasonOf(err), status: metav1.ConditionFalse, pause: failed(err)}
@@ -221,27 +221,28 @@ func (s seen) unanswered() verdict {
 	return v
 }
 
-// loaded reports whether the mirror has another copy than it had, under the image's own name, while its source does not
-// answer, or a proxy refuses in its place: somebody who may has pushed it. It counts where pods pull from the mirror
-// whatever the state says. Where they go by the state, a namespace would get what its source has never let it read.
+// loaded reports whether somebody with the right to do so has pushed another copy into the mirror
+// under the image's own name, while its source does not answer, or while a proxy refuses in its
+// place. The copy counts only if pods pull from the mirror, or do not, whatever the state says. If
+// pods relied on the state, a namespace would get an image that its source has never let it read.
 func (s seen) loaded() bool {
 	return s.here.Digest != "" && s.here.Digest != s.had() && s.anyway()
 }
 
-// anyway reports whether pods pull from the mirror, or do not, whatever the state says.
+// anyway reports whether the state does not decide if pods pull from the mirror.
 func (s seen) anyway() bool {
 	policy := s.store.Spec.Mirror.Rewrite
 	return policy == v1alpha1.RewriteAlways || policy == v1alpha1.RewriteNever
 }
 
-// allowed reports whether what the mirror has may count for a namespace that its source refuses: the source has let it read
-// before, or the state decides nothing.
+// allowed reports whether a namespace that the source refuses may use the mirror's
+// copy: the source has let it read the image before, or the state decides nothing.
 func (s seen) allowed() bool { return s.artifact.Status.SourceSeenAt != nil || s.anyway() }
 
-// untagged reports whether the mirror has lost the tag of what it had, and has its digest.
+// untagged reports whether the mirror has lost the tag of its copy, and still has the digest.
 func (s seen) untagged() bool { return s.here.Digest == "" && s.held }
 
-// retag puts the tag back, for which no source is needed.
+// retag restores the tag, for which the source is not needed.
 func (s seen) retag(v verdict) verdict {
 	v.step, v.want = stepRetag, s.had()
 	v.state, v.reason, v.message = s.waits(), v1alpha1.ReasonCopying, "The mirror has lost the tag of the image, which is being put back."
@@ -249,7 +250,7 @@ func (s seen) retag(v verdict) verdict {
 	return v
 }
 
-// adopt takes over what the mirror has.
+// adopt takes over the copy that was pushed into the mirror.
 func (s seen) adopt(v verdict) verdict {
 	v.step, v.want, v.over = stepAdopt, s.here.Digest, s.here.Digest
 	v.state, v.reason, v.message = s.artifact.Status.State, v1alpha1.ReasonCopying, "The mirror has a copy that was pushed into it, which is being read."
@@ -264,7 +265,7 @@ func (s seen) adopt(v verdict) verdict {
 	return v
 }
 
-// silence is what the source says instead of an answer.
+// silence describes why the source has given no answer.
 func (s seen) silence(unreachable bool) string {
 	if unreachable {
 		since := s.now
@@ -276,12 +277,12 @@ func (s seen) silence(unreachable bool) string {
 	return fmt.Sprintf("The source cannot be read: %v.", s.thereErr)
 }
 
-// refresh is how long until the source is asked again.
+// refresh returns how long until the source is asked again.
 func (s seen) refresh() pause {
 	return pause{first: max(time.Minute, s.store.Spec.Mirror.RefreshPeriod.Duration)}
 }
 
-// conclude is what is said after a step.
+// conclude returns the verdict after a step.
 func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	before := v
 	v.step = stepRest
@@ -312,7 +313,7 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	if errors.Is(err, platform.ErrNone) {
 		v.reason = v1alpha1.ReasonNoPlatform
 	}
-	if before.state == v1alpha1.MirrorPresent { // the tag has moved, and what it was at is there
+	if before.state == v1alpha1.MirrorPresent { // the tag was overwritten at the source, and the mirror still has the old digest
 		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.serves(v.want), v.want, explainCopy(err))
 		v.status = metav1.ConditionFalse
 		return v
@@ -325,7 +326,7 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	return v
 }
 
-// gaveUp is said of a copy that has given up its place for others.
+// gaveUp returns the verdict for a copy that has given up its place to others.
 func (s seen) gaveUp(v verdict, slow slowError) verdict {
 	v.pause = pause{first: yieldWait, most: mostYieldWait, failed: true, slow: true}
 	v.message = fmt.Sprintf("Copying takes long, %.1f KiB/s, and images of other namespaces wait. The layers that are complete are kept.", float64(slow)/1024)
@@ -339,7 +340,7 @@ func (s seen) gaveUp(v verdict, slow slowError) verdict {
 	return v
 }
 
-// waits is the state of an Artifact whose copy waits for its turn.
+// waits returns the state of an Artifact whose copy waits for its turn.
 func (s seen) waits() v1alpha1.MirrorState {
 	if was := s.artifact.Status.State; was == v1alpha1.MirrorCorrupt || was == v1alpha1.MirrorPresent || s.lost() {
 		return v1alpha1.MirrorCorrupt
@@ -347,7 +348,7 @@ func (s seen) waits() v1alpha1.MirrorState {
 	return v1alpha1.MirrorPending
 }
 
-// explainCopy is explain for what goes wrong when the source has answered for the image.
+// explainCopy is explain for errors after the source has answered for the image.
 func explainCopy(err error) string {
 	switch {
 	case errors.Is(err, platform.ErrNone):
@@ -358,7 +359,7 @@ func explainCopy(err error) string {
 	return explain(err)
 }
 
-// explain says what went wrong, and what a person can do.
+// explain describes an error, and what a person can do.
 func explain(err error) string {
 	remedy := ""
 	switch {

@@ -27,7 +27,7 @@ func at(d string) ocispec.Descriptor {
 	return ocispec.Descriptor{Digest: seen{artifact: &v1alpha1.Artifact{Status: v1alpha1.MirrorStatus{Digest: d}}}.had()}
 }
 
-// anArtifact in a state, which the mirror had at a digest, "" for never.
+// anArtifact returns an observation of an Artifact in a state. The mirror had it at the digest had, "" for never.
 func anArtifact(state v1alpha1.MirrorState, had string, change func(*seen)) seen {
 	a := &v1alpha1.Artifact{}
 	a.Namespace, a.Name, a.Spec.SourceArtifact = "ran", "upf", "r.example/acme/upf:1"
@@ -73,7 +73,7 @@ func TestDecide(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reason string
 		seen   seen
-		want   string // state Ready=status/reason, step, and from when it is looked at again
+		want   string // state Ready=status/reason, step, and the first time to wait
 	}{
 		"new":                    {"nothing is there", anArtifact("", "", answers("", one)), "Copying False/Copying 4 0s"},
 		"pending":                {"it has waited", anArtifact(pending, "", answers("", one)), "Copying False/Copying 4 0s"},
@@ -127,7 +127,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// Where no registry is asked.
+// Verdicts for which no registry is asked.
 func TestDecideWithout(t *testing.T) {
 	t.Parallel()
 	none := func(s *seen) { s.store, s.unready = nil, unready(nil) }

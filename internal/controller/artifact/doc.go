@@ -1,31 +1,35 @@
-// Package artifact reconciles Artifacts: it decides when an image is copied into the mirror, and says what the mirror has
-// of it.
+// Package artifact reconciles Artifacts: it decides when an image
+// is copied into the mirror, and reports what the mirror has of it.
 //
-// Contract: [Reconciler] asks the mirror and the source of an Artifact, has internal/mirror copy what is missing, and
-// writes status but who uses the image, which is written by what reads workloads.
+// Contract: [Reconciler] reads an Artifact's image in the mirror and at the source,
+// lets internal/mirror copy what is missing, and writes the status. The users of the
+// image are the exception: [NeedReconciler], which reads workloads, writes those.
 //
 // Invariants held here:
 //
-//   - R5, R6: an Artifact that is Present stays so while the mirror has the image, whatever the source says or does not
-//     say. The state is left only if the mirror itself says that something is missing.
-//   - An Artifact becomes Present only after its source has answered to the logins of its own namespace, also if the mirror
-//     has the image because another namespace's was copied. So webhooks that go by the state give nobody an image that
-//     the namespace may not read. What nodes pull from the mirror they pull without a login: who knows the name of an
-//     image and can make pods can have it from there.
-//   - An Artifact that a purge has claimed is not touched, and a copy that goes on meanwhile ends: every write checks that.
+//   - R5, R6: an Artifact that is Present stays so while the mirror has the image, whatever the
+//     source answers. It leaves that state only if the mirror itself says that something is missing.
+//   - An Artifact becomes Present only after its source has answered to the logins of its own
+//     namespace, even if the mirror already has the image for another namespace. So webhooks that rely
+//     on the state give no namespace an image that it may not read. Nodes pull from the mirror without
+//     a login: anybody who knows the name of an image and can create pods can get it from there.
+//   - An Artifact that a purge has claimed is not touched, and a
+//     copy that is running then ends: every write checks this.
 //
-// The states: "" and Pending become Copying and then Present. Present becomes Corrupt when the mirror no longer answers
-// for all of the image, and is copied again. A tag that has moved at the source is copied while the state stays Present,
-// and the mirror's tag moves when all is there. Failed is tried again: after 10 seconds, and then twice as long each time
-// up to 30 minutes, and from 5 minutes on where a person has to act.
+// The states: "" and Pending become Copying and then Present. Present becomes Corrupt when the mirror no longer has
+// all of the image, which is then copied again. If a tag was overwritten at the source, the new image is copied while
+// the state stays Present, and the mirror's tag moves once the copy is complete. Failed is retried after 10 seconds,
+// and then after twice the time up to 30 minutes. If a person has to act, the first retry is after 5 minutes.
 //
-// Decision: a copy runs in a worker of the controller, and lanes bound how many there are of all, of a namespace, of a
-// source and of slow sources. Rejected: goroutines of its own with a queue of its own, which the workqueue already is.
+// Decision: a copy runs in a worker of the controller, and lanes bound how many run
+// in total, for one namespace, from one source and from slow sources. Rejected:
+// separate goroutines with their own queue, because the workqueue already does this.
 //
-// Decision: after its turn, a copy gives up its place if another namespace waits for one, so that sources that drip cannot
-// keep all places. The faster a copy is, and the more often it has given up its place, the longer its turn. Rejected: to end
-// copies for which nobody waits; to bound the time of a copy, in which a large image on a slow line would never be copied.
+// Decision: after its turn, a copy gives up its place if another namespace waits for one, so
+// that slow sources cannot keep all places. The turn is longer the faster a copy is, and the
+// more often it has given up its place. Rejected: ending copies that nobody waits for. Rejected:
+// a time limit for copies, because a large image on a slow line would never be copied.
 //
-// Decision: when an Artifact is looked at next is remembered in memory. After a restart all are looked at, a few at a
-// time, at two requests each. Rejected: times in status, which would be written every 10 minutes for nothing.
+// Decision: the time of an Artifact's next check is kept in memory. After a restart all Artifacts are checked, a few at
+// a time, with two requests each. Rejected: times in the status, which would be written every 10 minutes for no use.
 package artifact

@@ -21,8 +21,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// How often it is read which images are needed, how soon again where something could not be read or written, and how far
-// apart two readings are at least: needApart, and needRest times as long as the last one took.
+// How often the needed images are read; how soon they are read again if something
+// could not be read or written; and the shortest time between two readings, which is
+// needApart or needRest times the duration of the last reading, whichever is longer.
 const (
 	needWell   = 10 * time.Minute
 	needFailed = time.Minute
@@ -33,12 +34,12 @@ const (
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifacts,verbs=create
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifacts/status,verbs=patch
 
-// NeedReconciler keeps it known which images the workloads need that are mirrored: it makes the Artifacts that are
-// missing, and writes to each who uses it, and since when nothing does. It reconciles the mirror's store, and is used by
-// one worker. Nothing is removed on what it writes: a purge reads anew.
+// NeedReconciler keeps Artifacts in line with the mirrored images that workloads need. It creates missing
+// Artifacts, and writes to each which workloads use it, or since when none does. It reconciles the mirror's
+// store, with one worker. Nothing is removed because of what it writes: a purge reads workloads again.
 type NeedReconciler struct {
 	client.Client
-	// Live lists namespaces from the API server itself.
+	// Live lists namespaces from the API server, without a cache.
 	Live client.Reader
 	// Images reads which images workloads use.
 	Images func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error)
@@ -46,17 +47,18 @@ type NeedReconciler struct {
 	Watched reference.Watched
 	// Mirror is the mirror's store.
 	Mirror client.ObjectKey
-	// Rules say which images are mirrored, and whose.
+	// Rules returns the rules by which images are mirrored, and for which namespaces.
 	Rules func(context.Context) (rewrite.Rules, error)
 	Clock clock.PassiveClock
-	Now   func() time.Time // the API server's
+	Now   func() time.Time // the API server's time
 
-	// begun is when it was read last, and took how long that took.
+	// begun is when the last reading began, and took how long it took.
 	begun time.Time
 	took  time.Duration
 }
 
-// Reconcile reads, if it is time to: now and then, and soon after Artifacts were made or removed.
+// Reconcile reads and writes what is needed, if it is time to: every
+// 10 minutes, and soon after Artifacts were created or deleted.
 func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.ArtifactStore) (ctrl.Result, error) {
 	if client.ObjectKeyFromObject(mirror) != r.Mirror || mirror.Spec.Mirror == nil || !mirror.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
@@ -66,15 +68,16 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 	}
 	r.begun = r.Clock.Now()
 	n, err := r.read(ctx, mirror)
-	r.took = r.Clock.Since(r.begun) // writing has a pace of its own
+	r.took = r.Clock.Since(r.begun) // not including the writes, which have their own rate
 	if err == nil {
 		err = r.write(ctx, n)
-		// Graces that are to begin anew do so also if this process ends in between, or some could not be written.
+		// If graces have to begin anew, that must still happen when
+		// this process ends now, or when some could not be written.
 		if !n.lapsed || !errors.As(err, new(errUnwritten)) {
 			err = errors.Join(err, r.record(ctx, mirror, n))
 		}
 	}
-	if err != nil && ctx.Err() == nil { // what is wrong with one object must not have the whole cluster read again at once
+	if err != nil && ctx.Err() == nil { // an error about one object must not cause a reading of the whole cluster at once
 		log.FromContext(ctx).Error(err, "Writing which images are needed")
 	}
 	if !n.whole || err != nil {
@@ -83,7 +86,7 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 	return ctrl.Result{RequeueAfter: needWell}, nil
 }
 
-// read reads the cluster, and says what follows.
+// read reads the cluster, and decides what follows.
 func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStore) (need, error) {
 	rules, err := r.Rules(ctx)
 	if err != nil {
@@ -98,7 +101,7 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 	if err != nil {
 		return need{}, fmt.Errorf("reading which images workloads use: %w", err)
 	}
-	// Afterwards, so that a namespace in which something runs is among them.
+	// After the workloads, so that the list has every namespace in which a workload was seen.
 	namespaces, err := r.namespaces(ctx)
 	if err != nil {
 		return need{}, err
@@ -107,11 +110,11 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 		rules: rules, watched: r.Watched, namespaces: namespaces, reading: reading, counts: counts(artifacts.Items), now: metav1.NewTime(r.Now()),
 		whole: reading.Unreadable() == nil, lapsed: mirror.Status.Workloads.Lapsed(r.Now()),
 	}
-	n.sort(artifacts.Items, reading.ByNamespace())
+	n.plan(artifacts.Items, reading.ByNamespace())
 	return n, nil
 }
 
-// counts counts Artifacts by what the mirror has of them. That an image is not mirrored is no failure: nobody tries.
+// counts counts Artifacts by state. An image that is not mirrored is not a failure, because nothing tries to copy it.
 func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
 	c := &v1alpha1.ArtifactCounts{Total: int32(len(artifacts))}
 	for i := range artifacts {
@@ -130,7 +133,7 @@ func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
 	return c
 }
 
-// record writes to the mirror's store what could be read.
+// record writes to the mirror's store which sources could be read.
 func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactStore, n need) error {
 	before := mirror.DeepCopy()
 	mirror.Status.Workloads = &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(n.reading.Begun))), Sources: n.reading.Sources}
@@ -143,14 +146,14 @@ func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactSt
 	return nil
 }
 
-// namespace is what of a namespace decides whether its workloads are mirrored.
+// namespace has the properties of a namespace that decide whether its images are mirrored.
 type namespace struct {
 	labels map[string]string
-	// ending: it is being deleted.
+	// ending is true if the namespace is being deleted.
 	ending bool
 }
 
-// namespaces reads all of them, from the API server itself.
+// namespaces lists all namespaces from the API server, without a cache.
 func (r *NeedReconciler) namespaces(ctx context.Context) (map[string]namespace, error) {
 	all := map[string]namespace{}
 	err := livelist.Namespaces(ctx, r.Live, func(n *metav1.PartialObjectMetadata) {

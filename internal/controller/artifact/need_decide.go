@@ -17,46 +17,47 @@ import (
 )
 
 const (
-	// maxNeeded bounds the Artifacts of a namespace, so that its workloads cannot fill the API server.
+	// maxNeeded is the most Artifacts of a namespace, so that its workloads cannot fill the API server.
 	maxNeeded = 2000
-	// maxUsers is how many users a status names.
+	// maxUsers is the most users in a status.
 	maxUsers = 16
-	// readLasts is the age from which a status is written although nothing but the time of reading is new.
+	// readLasts is the age from which a status is written even if only the time of the reading is new.
 	readLasts = time.Hour
-	// claimLasts is how long a purge may take from the claim of an Artifact until it gives it back.
+	// claimLasts is how long a purge may take from the claim of an Artifact until it gives the Artifact back.
 	claimLasts = 15 * time.Minute
 )
 
-// need is what a reading says is needed.
+// need is which images are needed, by one reading.
 type need struct {
 	rules      rewrite.Rules
 	watched    reference.Watched
 	namespaces map[string]namespace
-	// whole: all sources were read, so that what nothing is seen to use is unused (I2).
+	// whole is true if all sources were read, so that an image without a known use is unused (I2).
 	whole bool
-	// lapsed: nobody has seen for hours what was used, so that the grace of what is unused begins anew.
+	// lapsed is true if workloads have not been read for hours, so that the grace period of unused images begins again.
 	lapsed bool
 	now    metav1.Time
-	// reading is what was read, and counts are those of the Artifacts before.
+	// reading is the reading, and counts are those of the Artifacts before it.
 	reading *workload.Reading
 	counts  *v1alpha1.ArtifactCounts
 
-	// uses are those of each namespace.
+	// uses are the uses of images, by namespace.
 	uses map[string]*workload.Reading
-	// missing are the images of each namespace that have no Artifact, sorted, and dropped how many more there are than a
-	// namespace may have.
+	// missing are the images of each namespace that have no Artifact,
+	// sorted. dropped is how many images exceed the bound of each namespace.
 	missing map[string][]rewrite.Image
 	dropped map[string]int
-	// coarse are the namespaces of whose uses it is not told apart which images they are of: nothing of them is missing.
+	// coarse are the namespaces in which some uses stand for a whole
+	// repository, whose images then do not count as missing.
 	coarse map[string]bool
-	// used are the Artifacts whose status is to change, as they are and as they are to be.
+	// used are the Artifacts whose status changes, before and after.
 	used []change
 }
 
 type change struct{ was, is *v1alpha1.Artifact }
 
-// sort finds what is missing and what is to change. It is pure.
-func (n *need) sort(artifacts []v1alpha1.Artifact, uses map[string]*workload.Reading) {
+// plan finds the missing images and the changes of statuses. It is pure.
+func (n *need) plan(artifacts []v1alpha1.Artifact, uses map[string]*workload.Reading) {
 	n.uses = uses
 	n.missing, n.dropped, n.coarse = map[string][]rewrite.Image{}, map[string]int{}, map[string]bool{}
 	have, count := map[string]map[string]bool{}, map[string]int{}
@@ -84,14 +85,14 @@ func (n *need) sort(artifacts []v1alpha1.Artifact, uses map[string]*workload.Rea
 	}
 }
 
-// acts reports whether the manager writes in a namespace. In one that is being deleted objects go in any order, so that
-// nothing can be said of it.
+// acts reports whether the manager writes in a namespace. In a namespace that is being
+// deleted, objects disappear in any order, so nothing can be concluded from what is there.
 func (n *need) acts(name string) bool {
 	at, exists := n.namespaces[name]
 	return exists && !at.ending && n.watched.Has(name)
 }
 
-// wanted are the images that workloads of a namespace name and that are mirrored, sorted.
+// wanted returns the mirrored images that workloads of a namespace reference, sorted.
 func (n *need) wanted(in *workload.Reading) []rewrite.Image {
 	all := map[rewrite.Image]bool{}
 	for u := range in.Uses() {
@@ -102,11 +103,11 @@ func (n *need) wanted(in *workload.Reading) []rewrite.Image {
 	return slices.SortedFunc(maps.Keys(all), func(a, b rewrite.Image) int { return cmp.Compare(a.String(), b.String()) })
 }
 
-// use notes what an Artifact's status is to say of its use by workloads of its namespace, if that is news.
+// use records how an Artifact's status changes with its use by workloads of its namespace, if it changes.
 func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	image, err := rewrite.Parse(a.Spec.SourceArtifact)
 	if err != nil {
-		return // its own status says that it is not an image
+		return // its status already says that it is not an image
 	}
 	is := a.DeepCopy()
 	path, tag, digests := image.Named(a.Status.Digest)
@@ -115,7 +116,7 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	case count > 0:
 		is.Status.UnusedSince = nil
 		n.takeBack(is)
-	case !n.whole: // what could not be read may use it
+	case !n.whole: // a workload that could not be read may use it
 		return
 	case is.Status.UnusedSince == nil, n.lapsed:
 		is.Status.UnusedSince = &n.now
@@ -133,8 +134,8 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	}
 }
 
-// takeBack takes an Artifact back that is used from a purge that died: a purge that lives gives back what is used within
-// minutes.
+// takeBack takes a used Artifact back from a purge that has died. A
+// purge that is alive gives a used Artifact back itself, within minutes.
 func (n *need) takeBack(a *v1alpha1.Artifact) {
 	claim := apimeta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
 	if !a.Releasing() || claim != nil && claim.Reason == v1alpha1.ReasonReleasing && n.now.Sub(claim.LastTransitionTime.Time) < claimLasts {
@@ -144,8 +145,8 @@ func (n *need) takeBack(a *v1alpha1.Artifact) {
 	apimeta.RemoveStatusCondition(&a.Status.Conditions, v1alpha1.ConditionReady)
 }
 
-// usersOf are the first users, sorted, and how many there are: the objects at the top, each with the first part of it
-// that uses the image.
+// usersOf returns the first users, sorted, and how many there are. A user
+// is a top-level object with the first part of it that uses the image.
 func usersOf(uses []workload.Use) (users []v1alpha1.ArtifactUser, count int32) {
 	first := map[[2]string]string{}
 	for _, u := range uses { // in order

@@ -62,7 +62,7 @@ func needReading(uses ...workload.Use) *workload.Reading {
 	return workload.NewReading(needNow.Time, all)
 }
 
-// claim is what an Artifact says that a purge has claimed so many minutes ago.
+// claim returns the condition of an Artifact that a purge claimed some minutes ago.
 func claim(minutes int) []metav1.Condition {
 	return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonReleasing, LastTransitionTime: metav1.NewTime(needNow.Add(-time.Duration(minutes) * time.Minute))}}
 }
@@ -107,7 +107,7 @@ func TestWhoUsesAnArtifact(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := need{rules: rewrite.NewRules(needMirror(), nil), watched: reference.Watched{"ran", "ending"}, namespaces: map[string]namespace{"ran": {}, "ending": {ending: true}, "unwatched": {}}, whole: !tc.unread, now: needNow}
-			n.sort([]v1alpha1.Artifact{tc.artifact}, needReading(tc.uses...).ByNamespace())
+			n.plan([]v1alpha1.Artifact{tc.artifact}, needReading(tc.uses...).ByNamespace())
 			switch {
 			case tc.want == nil && len(n.used) > 0:
 				t.Errorf("%s: written is %+v", tc.reason, n.used[0].is.Status)
@@ -160,7 +160,7 @@ func TestWhichArtifactsAreMissing(t *testing.T) {
 		}), nil).Without("ghcr.io/nfo-operator/nfo:1"),
 		namespaces: map[string]namespace{"ran": {labels: map[string]string{"mirror": "yes"}}, "nfo-system": {labels: map[string]string{"mirror": "yes"}}, "unselected": {}}, whole: true, now: needNow,
 	}
-	n.sort([]v1alpha1.Artifact{needArtifact("r.example/acme/amf:1")}, needReading(all...).ByNamespace())
+	n.plan([]v1alpha1.Artifact{needArtifact("r.example/acme/amf:1")}, needReading(all...).ByNamespace())
 	got := map[string][]string{}
 	for ns, images := range n.missing {
 		for _, i := range images {
@@ -179,22 +179,22 @@ func TestANamespaceHasABoundedNumberOfArtifacts(t *testing.T) {
 		uses = append(uses, usedBy("upf", "r.example/acme/upf", fmt.Sprint(i), ""))
 	}
 	n := need{rules: rewrite.NewRules(needMirror(), nil), namespaces: map[string]namespace{"ran": {}}, whole: true, now: needNow}
-	n.sort([]v1alpha1.Artifact{needArtifact("r.example/acme/amf:1")}, needReading(uses...).ByNamespace())
+	n.plan([]v1alpha1.Artifact{needArtifact("r.example/acme/amf:1")}, needReading(uses...).ByNamespace())
 	if len(n.missing["ran"]) != maxNeeded-1 || n.dropped["ran"] != 6 {
 		t.Errorf("%d are to be made and %d are not", len(n.missing["ran"]), n.dropped["ran"])
 	}
 }
 
-// needWorld is a reconciler with a fake API server.
+// needWorld is a NeedReconciler with a fake API server.
 type needWorld struct {
 	*NeedReconciler
 	clock   *clocktesting.FakePassiveClock
 	reading *workload.Reading
 	reads   int
 	creates []string
-	refuse  string        // a namespace in which nothing can be made
+	refuse  string        // a namespace in which nothing can be created
 	writing time.Duration // how long it takes to write the status of an Artifact
-	// unwritable: no status of an Artifact can be written.
+	// unwritable is true if no status of an Artifact can be written.
 	unwritable bool
 }
 
@@ -276,7 +276,8 @@ func TestNeedIsBackFilledAndRead(t *testing.T) {
 	}
 }
 
-// Statuses are written slowly. However many Artifacts a namespace has, what others need is read soon after.
+// Statuses are written slowly. However many Artifacts a namespace
+// has, the needs of other namespaces must be read soon after.
 func TestManyArtifactsOfOneNamespaceKeepNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	objects := []client.Object{needMirror()}
@@ -298,7 +299,8 @@ func TestManyArtifactsOfOneNamespaceKeepNobodyWaiting(t *testing.T) {
 	}
 }
 
-// A namespace in which nothing can be made keeps no other one waiting, and the cluster is not read without a break.
+// A namespace in which nothing can be created must not delay others,
+// and must not cause one reading of the cluster after another.
 func TestNeedOfOneNamespaceFails(t *testing.T) {
 	t.Parallel()
 	w := newNeedWorld(t, needMirror())
@@ -311,14 +313,15 @@ func TestNeedOfOneNamespaceFails(t *testing.T) {
 	}
 }
 
-// denied is a reading of a moment ago, in which a source was denied that was read last a while before.
+// denied returns a reading from a moment ago in which a source
+// was denied, after its last successful reading some time before.
 func denied(since time.Duration) *v1alpha1.WorkloadsStatus {
 	return &v1alpha1.WorkloadsStatus{ObservedAt: needNow, Sources: []v1alpha1.WorkloadSourceStatus{
 		{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsDenied, Since: needNow, ReadAt: new(metav1.NewTime(needNow.Add(-since)))},
 	}}
 }
 
-// While nobody looks, an image may have been used until a moment ago.
+// While workloads are not read, an image may have been used until a moment ago, so its grace period must begin again.
 func TestI2AGraceBeginsAnewAfterHoursInWhichNobodyLooked(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -348,7 +351,8 @@ func TestI2AGraceBeginsAnewAfterHoursInWhichNobodyLooked(t *testing.T) {
 	}
 }
 
-// What cannot be written keeps graces from going on as if somebody had looked; what a ResourceQuota refuses to make does not.
+// If statuses cannot be written, graces must not continue as if workloads
+// had been read. If a ResourceQuota refuses to create Artifacts, they must.
 func TestI2AGraceThatCannotBeginAnewStaysEnded(t *testing.T) {
 	t.Parallel()
 	old := metav1.NewTime(needNow.Add(-48 * time.Hour))
@@ -407,7 +411,7 @@ func TestNoNeedWithoutAMirror(t *testing.T) {
 	}
 }
 
-// An alert fires for what failed, and of an image that the mirror does not copy nothing is amiss.
+// An alert counts failed Artifacts. An image that the mirror does not copy has not failed.
 func TestWhatIsNotMirroredHasNotFailed(t *testing.T) {
 	t.Parallel()
 	of := func(state v1alpha1.MirrorState, reason string) v1alpha1.Artifact {

@@ -16,11 +16,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// needPerSecond bounds the Artifacts that are made or written a second, in all namespaces.
+// needPerSecond is the most Artifacts that are created or written a second, in all namespaces.
 const needPerSecond = 20
 
-// write makes what is missing, one Artifact of each namespace after the other, and then writes who uses what. An error
-// of one namespace does not keep the others waiting.
+// write creates the missing Artifacts, one for each namespace in turn, and then
+// writes the users of Artifacts. An error in one namespace does not delay the others.
 func (r *NeedReconciler) write(ctx context.Context, n need) error {
 	limit := rate.NewLimiter(needPerSecond, needPerSecond)
 	failed := map[string]error{}
@@ -35,7 +35,7 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 	if err := r.createAll(ctx, &n, limit, failed); err != nil {
 		return err
 	}
-	unwritten := map[string]error{} // apart from what cannot be made, which anybody's ResourceQuota can refuse
+	unwritten := map[string]error{} // separate from the Artifacts that cannot be created, which any namespace's ResourceQuota can refuse
 	for _, c := range n.used {
 		if unwritten[c.was.Namespace] != nil {
 			continue
@@ -53,12 +53,12 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 	return firstOf(failed)
 }
 
-// errUnwritten: it could not be written of some Artifact who uses it.
+// errUnwritten says that the users of some Artifact could not be written.
 type errUnwritten struct{ error }
 
 func (e errUnwritten) Unwrap() error { return e.error }
 
-// createAll makes what is missing, and notes who uses it.
+// createAll creates the missing Artifacts, and notes their users.
 func (r *NeedReconciler) createAll(ctx context.Context, n *need, limit *rate.Limiter, failed map[string]error) error {
 	names := slices.Sorted(maps.Keys(n.missing))
 	for i := 0; i < maxNeeded && len(names) > 0; i++ {
@@ -76,7 +76,7 @@ func (r *NeedReconciler) createAll(ctx context.Context, n *need, limit *rate.Lim
 	return nil
 }
 
-// firstOf is the error of the first namespace that has one, and how many others have.
+// firstOf returns the error of the first namespace that has one, with the number of other namespaces that have one.
 func firstOf(failed map[string]error) error {
 	maps.DeleteFunc(failed, func(_ string, err error) bool { return err == nil })
 	names := slices.Sorted(maps.Keys(failed))
@@ -89,8 +89,8 @@ func firstOf(failed map[string]error) error {
 	return fmt.Errorf("%w, and the same or another error in %d more namespaces", failed[names[0]], len(names)-1)
 }
 
-// patch writes who uses an Artifact. What takes it back from a purge fails if anybody else wrote meanwhile, and is left to
-// the next time.
+// patch writes the users of an Artifact. A patch that takes the Artifact back from a purge
+// fails if another writer has changed the Artifact meanwhile, and is left to the next reading.
 func (r *NeedReconciler) patch(ctx context.Context, c change) error {
 	if c.is.Status.State == c.was.Status.State {
 		return client.IgnoreNotFound(r.Status().Patch(ctx, c.is, client.MergeFrom(c.was)))
@@ -102,7 +102,8 @@ func (r *NeedReconciler) patch(ctx context.Context, c change) error {
 	return client.IgnoreNotFound(err)
 }
 
-// create makes the Artifact of an image; nil if it exists, which is as good, or its namespace does not.
+// create creates the Artifact of an image. It returns nil if the
+// Artifact exists already, or if its namespace does not exist.
 func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) (*v1alpha1.Artifact, error) {
 	a := i.Artifact(name)
 	err := r.Create(ctx, a)

@@ -15,33 +15,35 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// askLimit bounds how long the mirror and the source are asked, with all logins.
+// askLimit is how long the mirror and the source are asked, with all logins.
 const askLimit = time.Minute
 
-// seen is all that a pass over an Artifact knows.
+// seen is everything that a pass over an Artifact knows.
 type seen struct {
 	artifact *v1alpha1.Artifact
 	image    rewrite.Image
 	invalid  error
-	// store is the mirror's, nil for none; unready is why it cannot be used.
+	// store is the mirror's store; nil if there is none. unready says why it cannot be used.
 	store   *v1alpha1.ArtifactStore
 	unready string
 	now     time.Time
-	// reconcileNow is what asks for a look at the registries now; see v1alpha1.ReconcileNow. asked: this pass looks.
+	// reconcileNow is the request to ask the registries at once; see
+	// v1alpha1.ReconcileNow. asked is true once this pass has asked.
 	reconcileNow string
 	asked        bool
 
-	// here is what the mirror has at the image's tag or digest, and hereErr why that is unknown. held is true if it has
-	// what the source has, or what it had where the source says nothing, at another tag or none.
+	// here is what the mirror has at the image's tag or digest; hereErr says why that is
+	// unknown. held is true if the mirror has the source's digest, but at another tag or
+	// none. If the source does not answer, the digest is the one that was Present before.
 	here    ocispec.Descriptor
 	hereErr error
 	held    bool
-	// there is what the source says, and thereErr why it says nothing.
+	// there is the source's answer; thereErr says why there is none.
 	there    mirror.Answer
 	thereErr error
 }
 
-// situation is what is known without asking a registry.
+// situation returns what is known without asking a registry.
 func (r *Reconciler) situation(ctx context.Context, a *v1alpha1.Artifact) (seen, error) {
 	s := seen{artifact: a, now: r.Now()}
 	if s.image, s.invalid = image(a); s.invalid != nil {
@@ -62,7 +64,7 @@ func (r *Reconciler) situation(ctx context.Context, a *v1alpha1.Artifact) (seen,
 	return s, nil
 }
 
-// mirrors reports whether an image is one of the mirror's. What it has already stays one.
+// mirrors reports whether the mirror copies an image. An image that is Present already still counts.
 func (r *Reconciler) mirrors(ctx context.Context, s seen) (bool, error) {
 	if s.artifact.Status.State == v1alpha1.MirrorPresent {
 		return true, nil
@@ -71,7 +73,7 @@ func (r *Reconciler) mirrors(ctx context.Context, s seen) (bool, error) {
 	return rules.Mirrors(s.image), err
 }
 
-// unready is why the mirror's store cannot be used; "" if it can.
+// unready explains why the mirror's store cannot be used; "" if it can.
 func unready(s *v1alpha1.ArtifactStore) string {
 	switch {
 	case s == nil:
@@ -89,7 +91,8 @@ func unready(s *v1alpha1.ArtifactStore) string {
 	return ""
 }
 
-// observe asks the mirror first: without it nothing can be done, and the source is not asked.
+// observe asks the mirror and then the source. If the mirror does
+// not answer, nothing can be done and it does not ask the source.
 func (r *Reconciler) observe(ctx context.Context, s *seen) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -115,5 +118,5 @@ func (r *Reconciler) observe(ctx context.Context, s *seen) {
 	s.held = found.Digest == want
 }
 
-// had is the digest that the mirror had of an Artifact that was Present; "" if it never was.
+// had returns the digest that the mirror had when the Artifact was last Present; "" if it never was.
 func (s seen) had() digest.Digest { return digest.Digest(s.artifact.Status.Digest) }

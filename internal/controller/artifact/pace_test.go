@@ -21,7 +21,7 @@ func TestPace(t *testing.T) {
 	of := limits{window: time.Minute, bytes: 60 << 10}
 	for name, tt := range map[string]struct {
 		reason string
-		moved  []int64 // KiB in all, each 20 seconds
+		moved  []int64 // KiB in all, every 20 seconds
 		known  bool
 		rate   float64 // KiB/s
 	}{
@@ -64,7 +64,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// run runs passes over an Artifact, as the manager does, until it is in a state or says something.
+// run runs passes over an Artifact, as the manager does, until a condition holds.
 func (s *scene) run(a *v1alpha1.Artifact, until func(*v1alpha1.Artifact) bool) {
 	s.t.Helper()
 	for ctx := s.t.Context(); ; {
@@ -91,11 +91,11 @@ func (s *scene) run(a *v1alpha1.Artifact, until func(*v1alpha1.Artifact) bool) {
 	}
 }
 
-// drips is a source of which blobs of some repositories trickle, the first one that is asked for of each.
+// drips is a source in which blobs of some repositories arrive at a trickle: the first blob of each that is asked for.
 type drips struct {
-	first map[string]string // path of a blob by repository
-	rest  map[string]int    // of its others that were asked for
-	begun chan string       // gets the repository when all others were asked for, so that the first of these are complete
+	first map[string]string // path of the first blob, by repository
+	rest  map[string]int    // how many other blobs were asked for, by repository
+	begun chan string       // gets the repository once all its other blobs were asked for, so that these are complete
 	mu    sync.Mutex
 }
 
@@ -124,8 +124,9 @@ func (d *drips) intercept(w http.ResponseWriter, req *http.Request) bool {
 	return true
 }
 
-// Two namespaces whose sources drip have all places. Another one is copied all the same, one copy alone gives up its place
-// for it, says so, and goes on later with what it had. Nobody else waits then, and the other slow ones go on.
+// Two namespaces whose sources are slow have all places. The copy of another namespace must
+// still run: exactly one slow copy gives up its place, says so, and continues later with
+// the layers that it had. After that nothing waits, and the other slow copies continue.
 func TestSlowCopiesMakeRoom(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -171,7 +172,7 @@ func TestSlowCopiesMakeRoom(t *testing.T) {
 	if wait := s.pass(gave); wait < 50*time.Second || wait > yieldWait+yieldWait/10 {
 		t.Errorf("it comes again after %s", wait)
 	}
-	select { // many windows in which nobody waits
+	select { // many windows in which nothing waits
 	case other := <-says:
 		t.Errorf("%s has given up its place, too", other.Name)
 	case <-time.After(5 * s.r.pace.window):
@@ -190,7 +191,8 @@ func TestSlowCopiesMakeRoom(t *testing.T) {
 	}
 }
 
-// A copy that has given up its place has a longer turn the next time, in a place of the slow ones, until the image is there.
+// A copy that has given up its place must have a longer turn the next
+// time, in one of the places for slow sources, until the image is copied.
 func TestAGivenUpPlaceIsRemembered(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -222,7 +224,7 @@ func TestAGivenUpPlaceIsRemembered(t *testing.T) {
 	}
 }
 
-// One place is free of one namespace's and of slow sources' copies, if there is more than one.
+// If there is more than one place, copies of one namespace or of slow sources cannot take the last one.
 func TestCopyBounds(t *testing.T) {
 	t.Parallel()
 	for _, copies := range []int{1, 2, 3, 32} {

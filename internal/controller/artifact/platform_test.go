@@ -29,7 +29,8 @@ func (s *scene) choose(platforms platform.List) {
 	s.restart()
 }
 
-// The status counts what is copied. More platforms make the next pass complete the copy; fewer change nothing.
+// The status counts the platforms that are copied. After platforms are added, the
+// next pass must complete the copy; after platforms are removed, nothing may change.
 func TestPlatformsThatAreChosenLater(t *testing.T) {
 	t.Parallel()
 	amd64 := platform.List{{OS: "linux", Architecture: "amd64"}}
@@ -58,7 +59,8 @@ func TestPlatformsThatAreChosenLater(t *testing.T) {
 	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
 }
 
-// While the source does not answer, a copy that lacks a platform is not deleted, and counts again with the old list.
+// While the source does not answer, a copy that lacks a platform
+// must not be deleted, and must be Present again with the old list.
 func TestR5PlatformsThatCannotBeCopied(t *testing.T) {
 	t.Parallel()
 	amd64 := platform.List{{OS: "linux", Architecture: "amd64"}}

@@ -21,17 +21,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-// maxDues bounds the Artifacts of which is remembered when they are looked at next. Others are looked at at once.
+// maxDues is the most Artifacts whose next check is remembered. Others are checked in every pass.
 const maxDues = 50_000
 
-// Bounds of the passes that ask registries. Those that copy have bounds of their own; see CopyBounds.
+// checkBounds bound the passes that only ask registries. Passes that copy have separate bounds; see CopyBounds.
 var checkBounds = lane.Bounds{All: 8, Slow: 2, Namespace: 6, Store: 4}
 
-// Workers is how many passes of one namespace run at a time besides copies, and some that only find that nothing is due.
+// Workers is how many passes of one namespace run at a time besides copies: those
+// that may ask registries, and some that only find that nothing is due.
 const Workers = 12
 
-// CopyBounds are how many images are copied at once. The last place is kept free of one namespace's, one source's and
-// slow sources' copies.
+// CopyBounds returns how many images are copied at once. Copies of one
+// namespace, of one source and of slow sources cannot take the last place.
 func CopyBounds(copies int) lane.Bounds {
 	most := max(1, copies-1)
 	return lane.Bounds{All: copies, Slow: most, Namespace: most, Store: most}
@@ -40,20 +41,20 @@ func CopyBounds(copies int) lane.Bounds {
 // Reconciler reconciles Artifacts.
 type Reconciler struct {
 	client.Client
-	// Live reads the API server itself.
+	// Live reads from the API server, without a cache.
 	Live   client.Reader
 	Mirror *mirror.Mirror
 	// Store is the mirror's store.
 	Store client.ObjectKey
-	// Rules say which images are mirrored.
+	// Rules returns the rules by which images are mirrored.
 	Rules  func(context.Context) (rewrite.Rules, error)
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
-	Now    func() time.Time // the API server's
-	// Checks and Copies are the lanes of passes that ask, and of those that copy.
+	Now    func() time.Time // the API server's time
+	// Checks is the lane of passes that ask registries, and Copies the lane of those that copy.
 	Checks, Copies *lane.Lane
 
-	// Woken are Artifacts for which a lane has a place.
+	// Woken gets the Artifacts for which a lane has a place.
 	Woken chan event.GenericEvent
 
 	dues   *lru.Cache[types.UID, due]
@@ -61,16 +62,17 @@ type Reconciler struct {
 	pace   limits
 }
 
-// due is when an Artifact is looked at next.
+// due is when an Artifact is checked next.
 type due struct {
 	at time.Time
-	// generation is that of the mirror's store then: another one makes it due at once.
+	// generation is the generation of the mirror's store at the last
+	// check. Any other generation makes the Artifact due at once.
 	generation int64
-	// failures are how often in a row it failed.
+	// failures is how often in a row the Artifact has failed.
 	failures int
 	// given is how often in a row its copy has given up its place; see mostTurn.
 	given int
-	// copying: the last pass found that it has to be copied, and no place was free.
+	// copying is true if the last pass found that the image has to be copied, and no place was free.
 	copying bool
 }
 
@@ -103,11 +105,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *v1alpha1.Artifact) (ctrl.
 	if known && !d.copying && !now && d.generation == s.store.Generation && r.Clock.Now().Before(d.at) {
 		return ctrl.Result{RequeueAfter: d.at.Sub(r.Clock.Now())}, nil
 	}
-	return r.look(ctx, a, s, d)
+	return r.check(ctx, a, s, d)
 }
 
-// look asks the mirror and the source when there is a place, and does what is to be done.
-func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d due) (ctrl.Result, error) {
+// check asks the mirror and the source if there is a place, and acts on the answers.
+func (r *Reconciler) check(ctx context.Context, a *v1alpha1.Artifact, s seen, d due) (ctrl.Result, error) {
 	in := r.Checks
 	if d.copying {
 		in = r.copies(a, s, d)
@@ -134,8 +136,8 @@ func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d d
 	return r.finish(ctx, a, s, v)
 }
 
-// copies is the lane of copies. A source that was slow before is slow there from the start, so that what has come back takes
-// none of the places that are free of slow ones.
+// copies returns the lane of copies. If the source was slow in the last copy, it counts as slow
+// from the start, so that the copy takes none of the places that slow sources may not have.
 func (r *Reconciler) copies(a *v1alpha1.Artifact, s seen, d due) *lane.Lane {
 	if d.given > 0 {
 		r.speeds.Slow(mirror.Place(a.Namespace, s.image).UID)
@@ -143,7 +145,7 @@ func (r *Reconciler) copies(a *v1alpha1.Artifact, s seen, d due) *lane.Lane {
 	return r.Copies
 }
 
-// unmirrored ends a pass over an image that the mirror does not copy, or where that is unknown.
+// unmirrored ends a pass over an image that the mirror does not copy, or for which that is unknown.
 func (r *Reconciler) unmirrored(ctx context.Context, a *v1alpha1.Artifact, s seen, err error) (ctrl.Result, error) {
 	if err != nil {
 		return pass.Finish(ctrl.Result{}, err)
@@ -151,7 +153,7 @@ func (r *Reconciler) unmirrored(ctx context.Context, a *v1alpha1.Artifact, s see
 	return r.rest(ctx, a, s, notMirrored)
 }
 
-// wait has an Artifact that must be copied come again when there may be a place.
+// wait requeues an Artifact that must be copied for when there may be a place.
 func (r *Reconciler) wait(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict, wait time.Duration) (ctrl.Result, error) {
 	d, _ := r.dues.Get(a.UID)
 	d.copying, d.generation = true, s.store.Generation
@@ -163,7 +165,7 @@ func (r *Reconciler) wait(ctx context.Context, a *v1alpha1.Artifact, s seen, v v
 	return pass.Finish(ctrl.Result{RequeueAfter: wait}, err)
 }
 
-// finish does what was decided, and says what came of it.
+// finish acts on the verdict and reports the outcome.
 func (r *Reconciler) finish(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (ctrl.Result, error) {
 	if v.step == stepRest {
 		return r.rest(ctx, a, s, v)
@@ -178,7 +180,7 @@ func (r *Reconciler) finish(ctx context.Context, a *v1alpha1.Artifact, s seen, v
 	return r.rest(ctx, a, s, conclude(s, v, done, err))
 }
 
-// rest writes what a pass found, and remembers when the next one is due.
+// rest writes the findings of a pass, and remembers when the next one is due.
 func (r *Reconciler) rest(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (ctrl.Result, error) {
 	before, _ := r.dues.Get(a.UID)
 	d := due{}
@@ -202,9 +204,9 @@ func (r *Reconciler) rest(ctx context.Context, a *v1alpha1.Artifact, s seen, v v
 	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
-// count counts on from what was due before, and returns how often in a row what has come of the pass did.
+// count continues the counts of before, and returns how often in a row passes have ended like this one.
 func (d *due) count(before due, v verdict) (tries int) {
-	const most = 20 // more double nothing
+	const most = 20 // more doubles nothing
 	if v.present == nil {
 		d.given = before.given
 	}
@@ -218,7 +220,7 @@ func (d *due) count(before due, v verdict) (tries int) {
 	return d.failures
 }
 
-// image is what an Artifact stands for. Only a reference in full counts: the object's name is made of it.
+// image returns the image of an Artifact. The reference must be complete, because the object's name is derived from it.
 func image(a *v1alpha1.Artifact) (rewrite.Image, error) {
 	i, err := rewrite.Parse(a.Spec.SourceArtifact)
 	if err == nil && i.String() != a.Spec.SourceArtifact {

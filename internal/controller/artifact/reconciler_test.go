@@ -34,16 +34,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
-// scene is a cluster without a manager, whose passes the test runs, a source, and the registry of the mirror.
+// scene is a cluster without a manager, a source, and the mirror's registry. The test runs the passes.
 type scene struct {
 	t              *testing.T
 	source, target *registrytest.Registry
-	dir            string // of the target
+	dir            string // of the target's volume
 	api            client.Client
 	clock          *clocktesting.FakePassiveClock
-	ticks          clock.PassiveClock // that of the reconciler
+	ticks          clock.PassiveClock // the reconciler's clock
 	events         *events.FakeRecorder
-	own            string // image of nfo
+	own            string // an image of nfo itself
 	platforms      platform.List
 	r              *Reconciler
 }
@@ -68,7 +68,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// restart makes the reconciler anew.
+// restart makes a new reconciler.
 func (s *scene) restart() {
 	s.t.Helper()
 	to, err := registry.Open(registry.Config{Location: s.target.Location(v1alpha1.MirrorPrefix)})
@@ -91,7 +91,7 @@ func (s *scene) restart() {
 	}
 }
 
-// artifact makes one of an image at the source.
+// artifact creates the Artifact of an image at the source.
 func (s *scene) artifact(namespace, image string) *v1alpha1.Artifact {
 	s.t.Helper()
 	a := &v1alpha1.Artifact{}
@@ -103,7 +103,7 @@ func (s *scene) artifact(namespace, image string) *v1alpha1.Artifact {
 	return a
 }
 
-// push pushes upf:1.
+// push pushes upf:1 to the source.
 func (s *scene) push(seed string) ocispec.Descriptor {
 	s.t.Helper()
 	d, err := registrytest.PushIndex(s.t.Context(), s.source.Host, "acme/upf", "1", []string{"linux/amd64", "linux/arm64"}, seed)
@@ -113,7 +113,7 @@ func (s *scene) push(seed string) ocispec.Descriptor {
 	return d
 }
 
-// pass runs one pass, and returns when the next one is due.
+// pass runs one pass, and returns how long until the next one.
 func (s *scene) pass(a *v1alpha1.Artifact) time.Duration {
 	s.t.Helper()
 	if err := s.api.Get(s.t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
@@ -129,7 +129,7 @@ func (s *scene) pass(a *v1alpha1.Artifact) time.Duration {
 	return result.RequeueAfter
 }
 
-// want fails the test unless an Artifact is in a state and says something.
+// want fails the test unless an Artifact has a state, and its condition Ready a status and a text.
 func (s *scene) want(a *v1alpha1.Artifact, state v1alpha1.MirrorState, status metav1.ConditionStatus, says string) {
 	s.t.Helper()
 	c := apimeta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
@@ -138,7 +138,7 @@ func (s *scene) want(a *v1alpha1.Artifact, state v1alpha1.MirrorState, status me
 	}
 }
 
-// event fails the test unless one of this reason was made.
+// event fails the test unless an event with this reason was recorded.
 func (s *scene) event(reason string) {
 	s.t.Helper()
 	for {
@@ -173,13 +173,13 @@ func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 	if a.Status.Digest != d.Digest.String() || a.Status.Size <= d.Size || a.Status.CopiedPercent != nil || a.Status.SourceSeenAt == nil || !strings.HasPrefix(a.Status.Repository, v1alpha1.MirrorPrefix+"/127.0.0.1_") {
 		t.Errorf("its status is %+v", a.Status)
 	}
-	// Until it is due nothing is asked, no matter who wakes it.
+	// Until it is due, no registry is asked, whatever wakes it.
 	s.forget()
 	version := a.ResourceVersion
 	if s.pass(a); s.requests() != 0 {
 		t.Errorf("%d requests were made before it was due", s.requests())
 	}
-	// After a restart, and when it is due, one request goes to each side, and nothing is written.
+	// After a restart, and when it is due, each registry gets one request, and nothing is written.
 	s.restart()
 	s.pass(a)
 	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
@@ -188,7 +188,7 @@ func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 	if s.source.Count(nil) != 1 || s.target.Count(nil) != 1 || a.ResourceVersion != version {
 		t.Errorf("%d requests to the source and %d to the mirror, and the status was written: %t", s.source.Count(nil), s.target.Count(nil), a.ResourceVersion != version)
 	}
-	// A tag that has moved is copied, and then moves.
+	// A new image of a tag is copied, and then the mirror's tag moves.
 	d = s.push("two")
 	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
 	s.pass(a)
@@ -199,7 +199,8 @@ func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 	}
 }
 
-// R5: with the source gone, and then the mirror, what was Present stays so, and what is wrong is said.
+// R5: without the source, and then without the mirror, an Artifact
+// that was Present stays so, and its condition says what is wrong.
 func TestR5PresentStays(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -213,7 +214,7 @@ func TestR5PresentStays(t *testing.T) {
 	if a.Status.SourceUnreachableSince == nil {
 		t.Error("it does not say since when")
 	}
-	// Another namespace, for which the source has never answered, does not get the copy.
+	// A second namespace, for which the source has never answered, must not get the copy.
 	s.pass(late)
 	s.want(late, v1alpha1.MirrorFailed, metav1.ConditionFalse, "nfo tries again at 1970-")
 	s.event("Unavailable")
@@ -229,7 +230,7 @@ func TestR5PresentStays(t *testing.T) {
 	if a.Status.SourceUnreachableSince != nil {
 		t.Error("the source answers, and it says that it does not")
 	}
-	// It has it when the source has answered, and nothing is copied again.
+	// It gets the copy once the source has answered, and nothing is copied again.
 	s.forget()
 	s.pass(late)
 	s.want(late, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
@@ -238,7 +239,8 @@ func TestR5PresentStays(t *testing.T) {
 	}
 }
 
-// R1: what the mirror lost is reported, and copied again; while the source is away it is Corrupt.
+// R1: a part that the mirror has lost is reported and copied again.
+// While the source does not answer, the Artifact is Corrupt.
 func TestR1Corrupt(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -275,7 +277,7 @@ func TestR1Corrupt(t *testing.T) {
 	s.event(v1alpha1.ReasonCorrupt)
 }
 
-// A tag that went is put back while the source is away: nodes that ask for it get it.
+// A lost tag must be restored without the source, so that nodes that ask for it get it.
 func TestR5ATagIsPutBackWithoutTheSource(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -302,7 +304,7 @@ func TestR5ATagIsPutBackWithoutTheSource(t *testing.T) {
 	}
 }
 
-// A purge that claims the copy is not disturbed, also in the middle of a copy, and no tag is set after it.
+// A purge that claims the Artifact must not be disturbed, even in the middle of a copy, and no tag may be set after it.
 func TestAClaimedArtifactIsLeft(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -336,7 +338,7 @@ func TestAClaimedArtifactIsLeft(t *testing.T) {
 	}
 }
 
-// What others write meanwhile stays.
+// A pass must keep what others write meanwhile.
 func TestOthersWrites(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -358,7 +360,7 @@ func TestOthersWrites(t *testing.T) {
 	}
 }
 
-// Failures come again more and more slowly.
+// Failures are retried more and more slowly.
 func TestFailuresBackOff(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -392,8 +394,8 @@ func TestFailuresBackOff(t *testing.T) {
 	s.want(short, v1alpha1.MirrorFailed, metav1.ConditionFalse, "docker.io/library/nginx:latest")
 }
 
-// Where it cannot be said what is attached to an image, the image comes at the second try, and it is said that signatures
-// may be missing. When it can be said then, they come, too.
+// If the source cannot list what is attached to an image, the image must be copied at the second try, and the
+// condition must say that signatures may be missing. Once the source can list them, they must be copied, too.
 func TestASourceThatCannotSayWhatIsAttached(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -446,7 +448,7 @@ func TestASourceThatCannotSayWhatIsAttached(t *testing.T) {
 	}
 }
 
-// An image of which the source lacks a part has a right name.
+// If the source lacks a part of an image, the message must not blame the image's name.
 func TestASourceThatLacksAPart(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -463,7 +465,7 @@ func TestASourceThatLacksAPart(t *testing.T) {
 	s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "with all of its platforms")
 }
 
-// One namespace's copies leave a place to others, and who waits makes no requests.
+// Copies of one namespace must leave a place to others, and a pass that waits must make no requests.
 func TestCopiesAreShared(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -499,7 +501,8 @@ func mustRepository(t *testing.T, a *v1alpha1.Artifact) string {
 	return i.MirrorRepository()
 }
 
-// The mirror comes up with nfo's own image, which nothing may make wait for the mirror: not an Artifact made by hand either.
+// nfo's own image is needed to start the mirror, so it must never wait
+// for the mirror, not even if a person creates an Artifact for it.
 func TestR6TheOwnImageIsNotMirrored(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -515,8 +518,8 @@ func TestR6TheOwnImageIsNotMirrored(t *testing.T) {
 	}
 }
 
-// The hook of a deletion pulls its image when the release's Secret and pods have gone: the copy stays Present, so that pods
-// are made to pull it, and its grace only begins then.
+// The hook of a deletion pulls its image when the release's Secret and pods are gone. The copy
+// must stay Present, so that pods pull it from the mirror, and its grace must begin only then.
 func TestADeleteHookPullsAfterItsSecretHasGone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -546,7 +549,7 @@ func TestADeleteHookPullsAfterItsSecretHasGone(t *testing.T) {
 	if err := errors.Join(s.api.Delete(t.Context(), pod), s.api.Delete(t.Context(), secret)); err != nil {
 		t.Fatal(err)
 	}
-	s.restart() // which login worked is forgotten, too
+	s.restart() // this also drops which login worked
 	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
 	s.pass(a)
 	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "The source cannot be read")
@@ -556,7 +559,7 @@ func TestADeleteHookPullsAfterItsSecretHasGone(t *testing.T) {
 		t.Errorf("%v; the hook's pod is not made to pull from the mirror", err)
 	}
 	n := need{whole: true, namespaces: map[string]namespace{"ran": {}}, now: metav1.NewTime(s.clock.Now())}
-	n.sort([]v1alpha1.Artifact{*a}, nil)
+	n.plan([]v1alpha1.Artifact{*a}, nil)
 	if len(n.used) != 1 || n.used[0].is.Status.State != v1alpha1.MirrorPresent || !n.used[0].is.Status.UnusedSince.Equal(&n.now) {
 		t.Errorf("its use is recorded as %+v, want that its grace begins", n.used)
 	}
@@ -565,8 +568,8 @@ func TestADeleteHookPullsAfterItsSecretHasGone(t *testing.T) {
 	}
 }
 
-// On a site whose source never answers, what was pushed into the mirror is Present where pods pull from it anyhow. It is
-// what the source says, once that answers.
+// If the source never answers, an image that was pushed into the mirror is Present if
+// pods pull from the mirror in any case. Once the source answers, its answer counts.
 func TestASideLoadedImage(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

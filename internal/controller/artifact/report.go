@@ -19,18 +19,19 @@ import (
 )
 
 const (
-	// writeTries is how often a status is written over what others have written meanwhile.
+	// writeTries is how often a status is written if others have written meanwhile.
 	writeTries = 5
-	// seenEvery is how often it is written that the source answers.
+	// seenEvery is how often the time of the source's last answer is written.
 	seenEvery = time.Hour
 )
 
-// errGone means that the Artifact was deleted, or that a purge has claimed it.
+// errGone says that the Artifact was deleted, or that a purge has claimed it.
 var errGone = errors.New("the Artifact was deleted, or a purge removes its copy")
 
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifacts/status,verbs=patch
 
-// change writes a status over what others write, who uses the image among it. Errors wrap errGone.
+// change writes a status without overwriting what others have
+// written, such as the users of the image. Errors wrap errGone.
 func (r *Reconciler) change(ctx context.Context, a *v1alpha1.Artifact, change func(*v1alpha1.MirrorStatus)) error {
 	for range writeTries {
 		if a.Releasing() || !a.DeletionTimestamp.IsZero() {
@@ -56,7 +57,7 @@ func (r *Reconciler) change(ctx context.Context, a *v1alpha1.Artifact, change fu
 	return fmt.Errorf("writing the status of %s: %w", v1alpha1.ResourceID(v1alpha1.KindArtifact, a.Namespace, a.Name), reference.ErrSuperseded)
 }
 
-// current reads an Artifact anew. Errors wrap errGone.
+// current reads an Artifact again. Errors wrap errGone.
 func (r *Reconciler) current(ctx context.Context, a *v1alpha1.Artifact) error {
 	var now v1alpha1.Artifact
 	err := r.Live.Get(ctx, client.ObjectKeyFromObject(a), &now)
@@ -70,7 +71,7 @@ func (r *Reconciler) current(ctx context.Context, a *v1alpha1.Artifact) error {
 	return nil
 }
 
-// gone ends a pass over an Artifact that is gone.
+// gone ends a pass over an Artifact that no longer exists.
 func (r *Reconciler) gone(err error) (ctrl.Result, error) {
 	if errors.Is(err, errGone) {
 		return ctrl.Result{}, nil
@@ -78,12 +79,12 @@ func (r *Reconciler) gone(err error) (ctrl.Result, error) {
 	return pass.Finish(ctrl.Result{}, err)
 }
 
-// progress writes how far a copy is.
+// progress writes the progress of a copy.
 func (r *Reconciler) progress(ctx context.Context, a *v1alpha1.Artifact, bytes, of int64) error {
 	return r.change(ctx, a, func(to *v1alpha1.MirrorStatus) { to.CopiedPercent = new(percent(bytes, of)) })
 }
 
-// report writes what a pass found, and makes the events of transitions.
+// report writes the findings of a pass, and records transitions as events.
 func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) error {
 	was := a.Status
 	if err := r.change(ctx, a, func(to *v1alpha1.MirrorStatus) { v.write(to, s, a.Generation) }); err != nil {
@@ -93,7 +94,7 @@ func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Artifact, s seen, v
 	return nil
 }
 
-// write makes a status say what a verdict does. Who uses the image is not its business.
+// write sets a status from a verdict. It does not change the users of the image.
 func (v verdict) write(to *v1alpha1.MirrorStatus, s seen, generation int64) {
 	to.State, to.ObservedGeneration = v.state, generation
 	if s.asked || s.reconcileNow == "" {
@@ -128,7 +129,7 @@ func (v verdict) write(to *v1alpha1.MirrorStatus, s seen, generation int64) {
 	cs.Apply(&to.Conditions, generation)
 }
 
-// tell makes the events of transitions.
+// tell records transitions as events.
 func (r *Reconciler) tell(a *v1alpha1.Artifact, was v1alpha1.MirrorStatus, s seen, v verdict) {
 	const action = "Mirroring"
 	note := v.message

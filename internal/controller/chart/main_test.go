@@ -11,11 +11,11 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// chartCommand starts the program that reads charts in tests: this one, if it is empty.
+// chartCommand starts the program that reads charts in tests; if it is empty, that is the test binary.
 var chartCommand []string
 
-// TestMain makes the test binary the program that a Reader starts. Tests with the race detector, which needs more memory
-// than a chart may take, start nfo itself.
+// TestMain makes the test binary the program that a Reader starts. Tests with the
+// race detector, which needs more memory than a chart may use, start nfo itself.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "chart" {
 		os.Exit(serveCharts(os.Args[2:]))
@@ -33,7 +33,7 @@ func runTests(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer func() { _ = os.RemoveAll(dir) }() // in the folder for what is temporary
+		defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for temporary files
 		chartCommand = []string{filepath.Join(dir, "nfo"), "chart"}
 	}
 	return m.Run()

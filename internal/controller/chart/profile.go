@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	// maxProfiles is in how many ways one chart is read. Each takes a process, and as much processor time as a chart may have.
+	// maxProfiles is in how many ways one chart is read at most. Each reading
+	// takes a process, and as much processor time as one chart is allowed.
 	maxProfiles = 4
-	// namedDefinitions is how many definitions with the same paths are named.
+	// namedDefinitions is how many definitions with the same paths a message names.
 	namedDefinitions = 3
 )
 
@@ -33,10 +34,11 @@ type deployment struct {
 	v1alpha1.HelmArtifactProfile
 }
 
-// deployments are those of the applications that deploy from one manifest.
+// deployments are the deployments of all applications that deploy from one manifest.
 type deployments []deployment
 
-// profile is a way to deploy a chart: the values paths that it is rendered with, in order, and whose these are.
+// profile is a way to deploy a chart: the values paths that it
+// is rendered with, in order, and the definitions that set them.
 type profile struct {
 	registryPaths, secretPaths []string
 	definitions                []string
@@ -44,22 +46,22 @@ type profile struct {
 	rank int
 }
 
-// key is the same for the same paths alone.
+// key identifies the paths: profiles with the same paths have the same key.
 func (p profile) key() string { return fmt.Sprintf("%q %q", p.registryPaths, p.secretPaths) }
 
-// chartToRead is a chart in a registry, and how definitions deploy it.
+// chartToRead is a chart in a registry, and the ways in which definitions deploy it.
 type chartToRead struct {
 	v1alpha1.ChartStatus
 	repository string
-	// profiles are the ways in which it is read: one at least, and at most maxProfiles.
+	// profiles are the ways in which the chart is read: at least one, at most maxProfiles.
 	profiles []profile
-	// skipped names the definitions that deploy it in other ways; "" for none.
+	// skipped names the definitions whose ways are not read; "" for none.
 	skipped string
 }
 
-// deployed finds how definitions deploy what is in a manifest.
+// deployed finds how definitions deploy the charts of a manifest.
 func (r *Reconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactManifest) (deployments, error) {
-	holders, err := r.Holders.Cached(ctx, inventory.Upgraded(m)) // those that will hold a StoreScoped manifest deploy from it already
+	holders, err := r.Holders.Cached(ctx, inventory.Upgraded(m)) // definitions that will hold a StoreScoped manifest already deploy from it
 	if err != nil {
 		return nil, fmt.Errorf("finding what deploys %s: %w", m.Name, err)
 	}
@@ -84,7 +86,7 @@ func (r *Reconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactManifest)
 	return all, nil
 }
 
-// definition reads a definition with all its values paths, of which the cache may have none.
+// definition reads a definition with all its values paths, which the cache may have dropped.
 func (r *Reconciler) definition(ctx context.Context, key client.ObjectKey) (*v1alpha1.NetworkFunctionDefinitionVersion, error) {
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{}
 	if err := r.Get(ctx, key, d, client.UnsafeDisableDeepCopy); err != nil || !livelist.Shortened(d) {
@@ -94,7 +96,8 @@ func (r *Reconciler) definition(ctx context.Context, key client.ObjectKey) (*v1a
 	return d, r.Live.Get(ctx, key, d)
 }
 
-// deploysFrom reports whether an application may deploy from a manifest, which by the old form is any of its store.
+// deploysFrom reports whether an application may deploy from a
+// manifest. In the old form, that is any manifest of its store.
 func deploysFrom(s v1alpha1.ArtifactSource, m *v1alpha1.ArtifactManifest) bool {
 	if s.ArtifactManifestRef != nil {
 		return s.ArtifactManifestRef.Name == m.Name
@@ -102,8 +105,8 @@ func deploysFrom(s v1alpha1.ArtifactSource, m *v1alpha1.ArtifactManifest) bool {
 	return s.ArtifactStoreRef != nil && s.ArtifactStoreRef.Name == m.Spec.ArtifactStoreRef.Name
 }
 
-// profiles are the ways in which applications may deploy a chart, those of definitions that are not Previews first; one
-// without paths if none does.
+// profiles returns the ways in which applications may deploy a chart, those of definitions that
+// are not Previews first. If no application deploys it, it returns one profile without paths.
 func (d deployments) profiles(a v1alpha1.ArtifactStatus) []profile {
 	candidate := []reference.ChartCandidate{{Name: a.ArtifactName, Version: a.ArtifactVersion}}
 	of := map[string]profile{}
@@ -143,7 +146,7 @@ func sorted(texts []string) []string {
 	return slices.Compact(texts)
 }
 
-// chart is a chart and the ways in which it is to be read.
+// chart returns a chart and the ways in which it is to be read.
 func (d deployments) chart(a v1alpha1.ArtifactStatus) chartToRead {
 	c := chartToRead{repository: a.Repository, profiles: d.profiles(a)}
 	c.ArtifactName, c.ArtifactVersion, c.Digest = a.ArtifactName, a.ArtifactVersion, a.Digest
@@ -161,8 +164,8 @@ func (d deployments) chart(a v1alpha1.ArtifactStatus) chartToRead {
 	return c
 }
 
-// named names the first definitions for people. It does not say how many more there are, so that it stays the same when
-// others come.
+// named lists the first definitions for a message. It does not say how many
+// more there are, so that the text stays the same when others are added.
 func named(definitions []string) string {
 	if len(definitions) <= namedDefinitions {
 		return strings.Join(definitions, ", ")
@@ -170,8 +173,9 @@ func named(definitions []string) string {
 	return strings.Join(definitions[:namedDefinitions], ", ") + " and others"
 }
 
-// reader is how a status records that the chart was read as it is deployed, by a reader of a revision: with a hash of the
-// profiles, for other profiles can have the same paths together. Definitions count where they may be named.
+// reader returns the text by which a status records that the chart was read in its current
+// ways, by a reader of a revision. It includes a hash of the profiles, because other profiles
+// can have the same paths in total. Definitions are hashed only if a message may name them.
 func (c chartToRead) reader(revision string) string {
 	var ways []string
 	for _, p := range c.profiles {
@@ -186,7 +190,8 @@ func (c chartToRead) reader(revision string) string {
 	return revision + ", profiles " + hex.EncodeToString(sum[:6])
 }
 
-// upToDate reports whether a reading is of the same bytes, deployed the same ways, and would come out the same now.
+// upToDate reports whether a reading is of the same digest and the
+// same ways of deployment, and would give the same result now.
 func (c chartToRead) upToDate(was v1alpha1.ChartStatus, reader *chart.Reader) bool {
 	revision, same := strings.CutSuffix(was.Reader, c.reader(""))
 	return same && was.Digest == c.Digest && reader.Current(revision)

@@ -9,28 +9,28 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 )
 
-// Readings are charts that have been read and are in no status yet, by manifest.
+// Readings are the readings of charts that are in no status yet, by manifest.
 type Readings struct {
 	mu sync.Mutex
 	of map[types.UID]Reading
 }
 
-// Reading is what was read of the charts of one manifest.
+// Reading is the reading of one manifest's charts.
 type Reading struct {
 	Charts map[inventory.Entry]v1alpha1.ChartStatus
-	// Trouble is why a chart could not be read; it is tried again.
+	// Trouble is why a chart could not be read; reading it is retried.
 	Trouble error
 }
 
-// NewReadings makes an empty store of them.
+// NewReadings makes an empty Readings.
 func NewReadings() *Readings { return &Readings{of: map[types.UID]Reading{}} }
 
-// put keeps a chart if it was read, and why not all charts of the manifest could be read this time.
+// put stores the reading of a chart, if it was read, and why not all charts of the manifest could be read this time.
 func (r *Readings) put(uid types.UID, c v1alpha1.ChartStatus, wasRead bool, trouble error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	charts := map[inventory.Entry]v1alpha1.ChartStatus{}
-	for k, v := range r.of[uid].Charts { // others may be reading the old one
+	for k, v := range r.of[uid].Charts { // others may be using the old map
 		charts[k] = v
 	}
 	if wasRead {
@@ -39,14 +39,14 @@ func (r *Readings) put(uid types.UID, c v1alpha1.ChartStatus, wasRead bool, trou
 	r.of[uid] = Reading{charts, trouble}
 }
 
-// Get returns what was read for a manifest and is not in its status.
+// Get returns the readings of a manifest's charts that are not in its status.
 func (r *Readings) Get(uid types.UID) Reading {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.of[uid]
 }
 
-// Over is a reading and, for what it does not have, what was recorded.
+// Over returns the reading and, for charts that it does not have, what was recorded.
 func (r Reading) Over(recorded []v1alpha1.ChartStatus) map[inventory.Entry]v1alpha1.ChartStatus {
 	all := map[inventory.Entry]v1alpha1.ChartStatus{}
 	for _, c := range recorded {
@@ -58,7 +58,7 @@ func (r Reading) Over(recorded []v1alpha1.ChartStatus) map[inventory.Entry]v1alp
 	return all
 }
 
-// Written drops what a status has now.
+// Written drops the readings that are now in the manifest's status.
 func (r *Readings) Written(m *v1alpha1.ArtifactManifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +78,7 @@ func (r *Readings) Written(m *v1alpha1.ArtifactManifest) {
 	}
 }
 
-// Forget drops what was read for a manifest that has gone, or has no charts.
+// Forget drops the readings of a manifest that no longer exists, or has no charts.
 func (r *Readings) Forget(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,7 +22,7 @@ func TestNamesOfImagesFitAStatus(t *testing.T) {
 	}
 }
 
-// Foreign is what is outside of the store, by the rule that says what is inside.
+// An image is Foreign if it is outside the store, by the same rule that decides what is inside.
 func TestWhatIsForeign(t *testing.T) {
 	t.Parallel()
 	store := v1alpha1.RegistryLocation{Host: "r.example.com", Prefix: "acme"}
@@ -91,7 +91,7 @@ func TestImagesOfAChart(t *testing.T) {
 	}
 }
 
-// deploy is how a definition deploys app:~1.0.0.
+// deploy returns how a definition deploys app:~1.0.0.
 func deploy(definition string, paths ...string) deployment {
 	return deployment{definition: definition, HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0", RegistryValuesPaths: paths}}
 }
@@ -112,7 +112,7 @@ func TestProfilesOfAChart(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason   string
 		all      deployments
-		want     []string // registry paths, pull secrets' paths, definitions
+		want     []string // paths of registries, paths of pull secrets, definitions
 		skipped  string
 		recorded []string
 	}{
@@ -220,7 +220,8 @@ func TestChartsAreReadAgain(t *testing.T) {
 	}
 }
 
-// What is read with the paths of several definitions is one list, and what goes wrong says with whose.
+// The readings with the paths of several definitions are joined
+// into one list, and a problem says with whose paths it occurred.
 func TestI1ReadingsAreJoined(t *testing.T) {
 	t.Parallel()
 	image := func(name string, why v1alpha1.OptionalReason) v1alpha1.ChartImage {

@@ -23,23 +23,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Reconciler reads the charts of ArtifactManifests, one at a time, and writes nothing:
-// the reconciler of manifests takes what was read and reports it. The two are apart so that no chart, however
-// slow to read, keeps a deletion waiting.
+// Reconciler reads the charts of ArtifactManifests, one at a time, and writes nothing: the manifest reconciler takes
+// the readings and reports them. The two are separate so that no chart, however slow to read, delays a deletion.
 type Reconciler struct {
 	client.Client
-	// Live reads the definitions of which the cache does not have all.
+	// Live reads definitions that the cache has shortened.
 	Live       client.Reader
 	Holders    *reference.Finder
 	Registries *backend.Registries
 	Reader     *chart.Reader
 	Readings   *Readings
-	// Wake makes the reconciler of manifests look at a manifest.
+	// Wake makes the manifest reconciler run a pass over a manifest.
 	Wake chan<- event.GenericEvent
 	Lane *lane.Lane
 }
 
-// Reconcile reads the charts of one manifest that have not been read as they are deployed now.
+// Reconcile reads the charts of one manifest that have not been read in the ways in which they are deployed now.
 func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest) (ctrl.Result, error) {
 	todo, err := r.unread(ctx, m)
 	if err != nil || len(todo) == 0 {
@@ -50,10 +49,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err))
 	}
 	if store.UID == "" || backend.Inert(&store) != nil {
-		return ctrl.Result{}, nil // the store's event wakes the manifest
+		return ctrl.Result{}, nil // an event of the store wakes the manifest
 	}
 	var trouble error
-	for _, i := range rand.Perm(len(todo)) { // one that cannot be read does not keep the others from it
+	for _, i := range rand.Perm(len(todo)) { // in random order, so that a chart that cannot be read does not keep the others from being read
 		c := todo[i]
 		leave, wait := r.Lane.Enter(&store, m.UID)
 		if leave == nil {
@@ -72,11 +71,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	return pass.Finish(ctrl.Result{}, trouble)
 }
 
-// Forget drops what was read for a manifest that is gone.
+// Forget drops the readings of a manifest that no longer exists.
 func (r *Reconciler) Forget(uid types.UID) { r.Readings.Forget(uid) }
 
-// unread finds the charts of a manifest that neither its status nor the readings have as they are
-// deployed now.
+// unread finds the charts of a manifest for which neither its status nor the readings have an up-to-date reading.
 func (r *Reconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]chartToRead, error) {
 	var charts []v1alpha1.ArtifactStatus
 	if m.DeletionTimestamp.IsZero() {
@@ -101,7 +99,7 @@ func (r *Reconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) (
 	return todo, nil
 }
 
-// chartsOf are the charts that a manifest lists and that are in the registry.
+// chartsOf returns the charts that a manifest lists and that are in the registry.
 func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	listed := map[inventory.Entry]bool{}
 	for _, a := range m.Spec.Artifacts {
@@ -116,7 +114,7 @@ func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	return charts
 }
 
-// read reads a chart with each of its profiles. An error is not about the chart: it can be read again.
+// read reads a chart with each of its profiles. An error says nothing about the chart, which can be read again.
 func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c chartToRead) (v1alpha1.ChartStatus, error) {
 	reg, err := r.Registries.Open(ctx, s)
 	if err != nil {
@@ -126,7 +124,7 @@ func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c char
 	switch {
 	case errors.Is(err, errNoChart):
 		return c.with([]answer{{err: err}}, r.Reader.Revision(false)), nil
-	case err != nil: // the registry may well have it, and as it should be, a moment later
+	case err != nil: // the registry may return the chart, undamaged, a moment later
 		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
 	var answers []answer
@@ -144,10 +142,10 @@ func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c char
 	return c.with(answers, r.Reader.Revision(limited)), nil
 }
 
-// errNoChart: the image manifest, read whole, is not that of a chart.
+// errNoChart says that the image manifest, completely read, is not that of a chart.
 var errNoChart = errors.New("not a chart")
 
-// chartArchive fetches a chart as Helm pushes it. Only errNoChart is about what is stored.
+// chartArchive fetches a chart as Helm pushes it. Only errNoChart says something about the stored artifact.
 func chartArchive(ctx context.Context, reg *registry.Client, repository string, d digest.Digest) ([]byte, error) {
 	m, err := reg.Manifest(ctx, repository, d)
 	if err != nil {

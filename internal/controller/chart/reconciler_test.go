@@ -27,7 +27,7 @@ import (
 
 var app = inventory.Entry{Name: "app", Version: "1.0.0"}
 
-// world is one with a manifest m that lists the chart app, and passes over it.
+// world has a manifest m that lists the chart app, and runs passes over it.
 type world struct {
 	*passtest.World
 	t     *testing.T
@@ -55,10 +55,10 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// archive is a chart whose pod has an image of the values.
+// archive is a chart with a pod whose image comes from the values.
 var archive = packed("registry: quay.io", "{{ .Values.registry }}/acme/upf:1")
 
-// packed is a chart with values, and a pod with an image that is written as a template.
+// packed returns a chart with values, and a pod whose image is a template.
 func packed(values, image string) []byte {
 	return charttest.Pack("app", map[string]string{
 		"Chart.yaml":         "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n",
@@ -67,7 +67,7 @@ func packed(values, image string) []byte {
 	})
 }
 
-// push pushes what the manifest lists with a layer of a type, and has it seen.
+// push pushes the listed artifact with a layer of a type, and records it in the manifest's status.
 func (w *world) push(layerType string, layer []byte) {
 	w.t.Helper()
 	d, err := registrytest.PushArtifact(w.t.Context(), w.Host, "acme/m/app", "1.0.0", chart.ConfigMediaType, layerType, []byte("{}"), layer)
@@ -97,11 +97,12 @@ func (w *world) write(m *v1alpha1.ArtifactManifest) {
 	}
 }
 
-// pass runs one pass. It returns how many requests it made, what was read of the chart, and whether the manifest was woken.
+// pass runs one pass. It returns how many requests the pass made,
+// the reading of the chart, and whether the manifest was woken.
 func (w *world) pass() (requests int, read v1alpha1.ChartStatus, woken bool) {
 	w.t.Helper()
 	w.Forget()
-	_, _ = w.r.Reconcile(w.t.Context(), w.manifest()) // what it says of an error is in the readings
+	_, _ = w.r.Reconcile(w.t.Context(), w.manifest()) // errors are in the readings
 	for len(w.woken) > 0 {
 		<-w.woken
 		woken = true
@@ -135,8 +136,8 @@ func TestAChartIsReadOnce(t *testing.T) {
 	}
 }
 
-// A definition that deploys the chart in another way has it read anew, with all its values paths, though the cache does
-// not keep so many.
+// If a definition deploys the chart in another way, the chart must be read again with
+// all values paths of the definition, although the cache does not keep that many.
 func TestAChartIsReadAsItIsDeployed(t *testing.T) {
 	t.Parallel()
 	for name, paths := range map[string]int{"few paths": 1, "more than the cache keeps": 5_000} {
@@ -153,7 +154,7 @@ func TestAChartIsReadAsItIsDeployed(t *testing.T) {
 	}
 }
 
-// define creates a definition that deploys the chart with registryValuesPaths.
+// define creates a definition that deploys the chart with these registryValuesPaths.
 func (w *world) define(name string, state v1alpha1.VersionState, paths ...string) {
 	w.t.Helper()
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta(name)}
@@ -167,7 +168,8 @@ func (w *world) define(name string, state v1alpha1.VersionState, paths ...string
 	}
 }
 
-// Definitions may deploy one chart in several ways. What it needs in each of them is found, and none hides what another needs.
+// Definitions may deploy one chart in several ways. The images of
+// each way must be found, and no way may hide what another one needs.
 func TestI1AChartIsReadForEachDefinition(t *testing.T) {
 	t.Parallel()
 	const clash = "{{ .Values.image.registry }}/upf:1"
@@ -224,7 +226,7 @@ func TestI1AChartIsReadForEachDefinition(t *testing.T) {
 	}
 }
 
-// A reading of an earlier version stays what is known until the chart has been read anew (I2).
+// The reading of an earlier version of nfo must stay in use until the chart has been read again (I2).
 func TestI2AnUpgradeForgetsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -251,7 +253,7 @@ func TestI2AnUpgradeForgetsNothing(t *testing.T) {
 	}
 }
 
-// trimming is a cache that keeps objects as the manager's does.
+// trimming returns a cache that shortens objects as the manager's does.
 func trimming(t *testing.T, api client.Client) client.Client {
 	t.Helper()
 	watching, ok := api.(client.WithWatch)
@@ -265,7 +267,8 @@ func trimming(t *testing.T, api client.Client) client.Client {
 	}})
 }
 
-// What cannot be read is tried again, and is not about the chart; what is not a chart is said once.
+// A chart that cannot be read is retried, without a problem of
+// the chart. An artifact that is not a chart is reported once.
 func TestAChartThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -297,7 +300,7 @@ func TestAChartThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// Where nothing may be done, and where others are at work, nothing is read.
+// Nothing may be read while the store is missing or inert, or while others have the places in the registry.
 func TestNoChartIsReadWithoutAStoreOrAPlace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

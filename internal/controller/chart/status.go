@@ -11,13 +11,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
-// The API's bounds of what a status says of a chart, in bytes.
+// The API's bounds of the texts in a chart's status, in bytes.
 const (
 	maxProblem = 1024
 	maxImage   = 1024
 )
 
-// answer is what a chart is read to be with one profile.
+// answer is the reading of a chart with one profile.
 type answer struct {
 	of                        profile
 	name, version, appVersion string
@@ -31,8 +31,8 @@ func answerOf(of profile, read chart.Chart, l v1alpha1.RegistryLocation, err err
 	return answer{of, read.Name, read.Version, read.AppVersion, imagesOf(read, l), read.Remarks, err}
 }
 
-// with completes a chart with what was read of it by a reader of a revision: the images that it has with any profile. Where
-// they lie is not said yet.
+// with returns the status of a chart from its readings by a reader of a
+// revision: the images of all profiles. It does not say yet where they are.
 func (c chartToRead) with(answers []answer, revision string) v1alpha1.ChartStatus {
 	out := c.ChartStatus
 	out.Reader = c.reader(revision)
@@ -51,7 +51,8 @@ func (c chartToRead) with(answers []answer, revision string) v1alpha1.ChartStatu
 	return out
 }
 
-// problem says why there may be more images than were found and, if that is not so with all values paths, whose they are.
+// problem explains why there may be more images than were found. If that
+// depends on the values paths, it names the definitions that set them.
 func (c chartToRead) problem(answers []answer) string {
 	var all, texts []string
 	for _, a := range answers {
@@ -67,13 +68,13 @@ func (c chartToRead) problem(answers []answer) string {
 		all = append(all, fmt.Sprintf("with the values paths of %s: not read, for a chart is read in at most %d ways. Set the same registryValuesPaths and imagePullSecretsValuesPaths in more definitions", c.skipped, maxProfiles))
 	}
 	const between = "; "
-	for i := range all { // so that the last ones are said too
+	for i := range all { // so that the last ones are included, too
 		all[i] = v1alpha1.Clip(all[i], (maxProblem+len(between))/len(all)-len(between))
 	}
 	return strings.Join(all, between)
 }
 
-// once returns the texts without those that have come before.
+// once returns the texts without repetitions, in their order.
 func once(texts []string) []string {
 	var all []string
 	for _, text := range texts {
@@ -84,7 +85,7 @@ func once(texts []string) []string {
 	return all
 }
 
-// imageOf names an image: without a host if it comes from the store.
+// imageOf returns an image's name, without the host if the image comes from the store.
 func imageOf(i images.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
 	if i.Origin != images.OriginOurs && !l.Contains(v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository}) {
@@ -100,7 +101,7 @@ func imageOf(i images.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	return image
 }
 
-// imagesOf lists the images that a chart names.
+// imagesOf lists the images that a chart references.
 func imagesOf(read chart.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
 	var all []v1alpha1.ChartImage
 	for _, i := range read.Images {
@@ -117,8 +118,9 @@ func imagesOf(read chart.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartIma
 	return all
 }
 
-// union has each image once, as needed if it is needed anywhere. First come those of the store that are deployed by
-// default, and last those from outside of it: nothing here keeps these, so they take no room from others.
+// union returns each image once, as needed if any reading needs it. The store's
+// images that are deployed by default come first. Images from outside the store come
+// last, because nothing here protects those, so that they take no room from others.
 func union(images []v1alpha1.ChartImage) []v1alpha1.ChartImage {
 	at := map[string]int{}
 	var all []v1alpha1.ChartImage
@@ -145,7 +147,7 @@ func union(images []v1alpha1.ChartImage) []v1alpha1.ChartImage {
 	return all
 }
 
-// optionalRank is 0 for an image that is needed, and more the less is known of its use.
+// optionalRank is 0 for a needed image, and higher the less is known about its use.
 func optionalRank(i v1alpha1.ChartImage) int {
 	return 1 + slices.Index([]v1alpha1.OptionalReason{v1alpha1.OptionalTest, v1alpha1.OptionalDependency, v1alpha1.OptionalValues}, i.OptionalReason)
 }

@@ -21,18 +21,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// maxOverwritten bounds how many tombstones of overwritten digests one manifest has at a time.
+// maxOverwritten is the most tombstones for overwritten digests that one manifest has at a time.
 const maxOverwritten = 128
 
-// manifestDone is how the acts of a pass ended.
+// manifestDone is the outcome of the acts of a pass.
 type manifestDone struct {
 	release release.Released
 	moved   []string // a note for each tag that was overwritten
 	undone  release.Undone
-	putBack putBack
-	// recorded is true when all that was overwritten is in a tombstone, whatever failed after that.
+	reseat  reseat
+	// recorded is true if all overwritten digests are in tombstones, whatever failed after that.
 	recorded bool
-	again    time.Duration // when the next pass is wanted; 0 for no matter
+	again    time.Duration // how long until the next pass; 0 for no preference
 }
 
 func (d manifestDone) restored() string {
@@ -49,7 +49,7 @@ func (d manifestDone) lost() string {
 	return fmt.Sprintf("The registry says that the recorded digests of %s do not exist. nfo restores the tags if the digests are there again within the grace period; otherwise push these artifacts again.", strings.Join(d.undone.Lost, ", "))
 }
 
-// tell reports the tags that are back, and those that cannot be.
+// tell records events for the tags that were restored, and for those that cannot be.
 func (d manifestDone) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest) {
 	if note := d.restored(); note != "" {
 		pass.Restored(to, m, note)
@@ -57,11 +57,10 @@ func (d manifestDone) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest
 	if note := d.lost(); note != "" {
 		pass.UndoLost(to, m, note)
 	}
-	d.putBack.tell(to, m)
+	d.reseat.tell(to, m)
 }
 
-// act does what the verdict says, in the order that loses nothing: record what was overwritten,
-// put back, release.
+// act carries out the verdict in the order that loses nothing: record overwritten digests, restore, release.
 func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdict) (manifestDone, error) {
 	var done manifestDone
 	leave, err := r.enter(seen, v)
@@ -70,7 +69,7 @@ func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdi
 	}
 	defer leave()
 	if v.unsteady {
-		r.Polls.Again(seen.manifest) // a whole round must find what is recorded now
+		r.Polls.Again(seen.manifest) // one whole round must find the digests that are now recorded
 	}
 	if v.poll > 0 && seen.polled {
 		done.again = r.Polls.Plan(seen.manifest, v.poll)
@@ -82,41 +81,43 @@ func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdi
 	if v.release == nil {
 		return done, nil
 	}
-	if err := r.statuses.Current(seen.manifest); err != nil { // it would be released once more: its finalizer cannot come off
+	// Its finalizer cannot be removed at an outdated version, so the next pass would release it again.
+	if err := r.statuses.Current(seen.manifest); err != nil {
 		return done, err
 	}
 	done.release, err = r.Releaser.Release(ctx, *v.release)
 	running := slices.ContainsFunc(done.release.Holders, reference.Holder.Runs)
-	if errors.Is(err, reference.ErrHoldersUnknown) || running { // what an interrupted release has taken is or may be in use
+	if errors.Is(err, reference.ErrHoldersUnknown) || running { // tags that an interrupted release has removed are or may be in use
 		for _, from := range seen.interrupted() {
 			err = errors.Join(err, r.restore(ctx, seen, from, &done))
 		}
 	}
 	done.again = cmp.Or(done.release.Wait, done.again)
-	if running { // of workloads no event wakes the manifest
-		done.again = lookAgain(seen.manifest, r.Now())
+	if running { // most workloads are not watched, so that no event wakes the manifest
+		done.again = nextWorkloadCheck(seen.manifest, r.Now())
 	}
 	return done, err
 }
 
-// How soon it is read again whether workloads use what is to be released.
+// The bounds of how long until workloads are read again for a release that they block.
 const (
-	lookSoon = 10 * time.Second
-	lookLate = 10 * time.Minute
+	minWorkloadCheck = 10 * time.Second
+	maxWorkloadCheck = 10 * time.Minute
 )
 
-// lookAgain is when to look again for the workloads that keep a manifest: the longer they have, the later.
-func lookAgain(m *v1alpha1.ArtifactManifest, now time.Time) time.Duration {
+// nextWorkloadCheck returns how long until workloads are read again for a manifest
+// that they hold: a quarter of the time since its deletion, within the bounds.
+func nextWorkloadCheck(m *v1alpha1.ArtifactManifest, now time.Time) time.Duration {
 	if m.DeletionTimestamp.IsZero() {
-		return lookLate
+		return maxWorkloadCheck
 	}
-	return min(max(now.Sub(m.DeletionTimestamp.Time)/4, lookSoon), lookLate)
+	return min(max(now.Sub(m.DeletionTimestamp.Time)/4, minWorkloadCheck), maxWorkloadCheck)
 }
 
-// enter waits for nobody: it gives a pass that is to act in a registry a place there, which one that has
-// polled has already, or a lane.BusyError.
+// enter gives a pass that will change a registry a place there. A pass that has polled has
+// its place already. Without a free place it does not wait, but returns a lane.BusyError.
 func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), err error) {
-	acts := v.release != nil || len(v.overwritten)+len(v.restore)+len(v.putBack) > 0
+	acts := v.release != nil || len(v.overwritten)+len(v.restore)+len(v.reseat) > 0
 	if !acts || seen.store == nil || seen.polled {
 		return func() {}, nil
 	}
@@ -127,7 +128,7 @@ func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), 
 	return leave, nil
 }
 
-// recover keeps what was overwritten, and puts back what was removed.
+// recover records overwritten digests, and restores removed tags.
 func (r *Reconciler) recover(ctx context.Context, seen manifestSeen, v manifestVerdict, done *manifestDone) error {
 	for i, e := range v.overwritten {
 		kept := fmt.Sprintf("More than %d digests of this manifest wait for their grace period to end, so this one is not recorded: it stays in the registry, and no purge deletes it.", maxOverwritten)
@@ -151,13 +152,13 @@ func (r *Reconciler) recover(ctx context.Context, seen manifestSeen, v manifestV
 			return err
 		}
 	}
-	return r.putBack(ctx, seen, v.putBack, done)
+	return r.reseat(ctx, seen, v.reseat, done)
 }
 
-// recordOverwritten records a digest whose tag has moved on, before the status forgets it, or that is to lose its tag
-// to a restore. It returns the tombstone's name.
+// recordOverwritten records a digest whose tag was overwritten, before the status drops the
+// digest, or whose tag a restore is about to overwrite. It returns the tombstone's name.
 func (r *Reconciler) recordOverwritten(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
-	// Each digest has a tombstone of its own, and so a grace period of its own.
+	// Each digest has its own tombstone, and so its own grace period.
 	name := tombstone.Name(seen.manifest, v1alpha1.CauseOverwritten, e.Repository+":"+e.ArtifactVersion+"@"+e.Digest)
 	t := tombstone.New(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
 	t.Spec.Manifest.Spec.Artifacts = slices.DeleteFunc(slices.Clone(t.Spec.Manifest.Spec.Artifacts), func(a v1alpha1.ManifestArtifact) bool {
@@ -177,8 +178,8 @@ func (r *Reconciler) recordOverwritten(ctx context.Context, seen manifestSeen, e
 	return t.Name, nil
 }
 
-// restore puts tags back, after a live look that the manifest still is what it was: an old
-// leader must not bring back tags of a manifest that has gone.
+// restore restores tags, after a live check that the manifest has not changed:
+// a former leader must not restore tags of a manifest that no longer exists.
 func (r *Reconciler) restore(ctx context.Context, seen manifestSeen, from restoration, done *manifestDone) error {
 	reg, err := r.Registries.Open(ctx, seen.store)
 	if err != nil {

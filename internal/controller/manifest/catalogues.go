@@ -16,39 +16,39 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// With many manifests each pass that looks for images in others would read them all, so one reading of a
-// store's manifests serves all passes for a while.
+// One catalogue of a store's manifests serves all passes for a while. Otherwise each pass that
+// looks for images in other manifests would read them all, which is slow with many manifests.
 const (
-	catalogueAge = 10 * time.Second // while no event has shown a change
+	catalogueAge = 10 * time.Second // if no event has shown a change
 	changedAge   = time.Second      // otherwise
 )
 
-// Catalogues keeps the catalogue of each store for a moment.
+// Catalogues caches the catalogue of each store for at most catalogueAge.
 type Catalogues struct {
 	client.Reader
 	clock clock.PassiveClock
 
 	mu sync.Mutex
 	of map[reference.Object]dated
-	// changed is when an event has shown a change, by store and last segment of the artifact's name, if that
-	// is not longer ago than two catalogues last.
+	// changed is when an event last showed a change, by store and last segment of the
+	// artifact's name. tidy drops times older than catalogueAge.
 	changed map[reference.Object]map[string]time.Time
 	tidied  time.Time
 }
 
-// dated is a catalogue and when it was begun.
+// dated is a catalogue and the time at which its reading began.
 type dated struct {
 	at time.Time
 	inventory.Catalogue
 }
 
-// NewCatalogues makes an empty store of them, which lists manifests with r.
+// NewCatalogues makes an empty cache of catalogues, which lists manifests with r.
 func NewCatalogues(r client.Reader, c clock.PassiveClock) *Catalogues {
 	return &Catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}, changed: map[reference.Object]map[string]time.Time{}}
 }
 
-// get returns a store's catalogue for somebody who looks for artifacts of some names. Manifests that are being
-// deleted are in it, and what has left a manifest and is not released: they may be held.
+// get returns a store's catalogue for a caller that looks for artifacts with these names. The catalogue includes
+// manifests that are being deleted, and entries that left a manifest and are not released yet, because both may be held.
 func (c *Catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation, names []string) (dated, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +69,7 @@ func (c *Catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 	return d, nil
 }
 
-// Change notes that what the manifests of a store list of some names has changed.
+// Change notes that the entries with these names have changed in the manifests of a store.
 func (c *Catalogues) Change(store reference.Object, names map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,8 +82,8 @@ func (c *Catalogues) Change(store reference.Object, names map[string]bool) {
 	}
 }
 
-// tidy forgets the changes that every catalogue has, once in the age of a catalogue. It looks at all stores: of some nobody
-// ever makes a catalogue, or makes another change.
+// tidy drops the changes that every catalogue includes, at most once per catalogueAge.
+// It covers all stores, because some never get a catalogue or another change.
 func (c *Catalogues) tidy() {
 	now := c.clock.Now()
 	if now.Sub(c.tidied) < catalogueAge {
@@ -96,7 +96,7 @@ func (c *Catalogues) tidy() {
 	})
 }
 
-// current reports whether a store's catalogue has all changes to artifacts of some names that events have shown.
+// current reports whether a store's catalogue includes all changes to artifacts with these names that events have shown.
 func (c *Catalogues) current(store reference.Object, d dated, names []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

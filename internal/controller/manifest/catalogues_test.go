@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// manifestsOf lists the same manifests whatever is asked for.
+// manifestsOf always lists the same manifests.
 type manifestsOf struct {
 	client.Reader
 	all []v1alpha1.ArtifactManifest
@@ -26,7 +26,7 @@ func (r *manifestsOf) List(_ context.Context, l client.ObjectList, _ ...client.L
 	return nil
 }
 
-// A manifest that was woken by another one's upload, and was given a catalogue from before it, looks again.
+// A manifest that was woken by another one's upload, and was given a catalogue from before the upload, must look again.
 func TestAStaleCatalogueIsLookedAtAgain(t *testing.T) {
 	t.Parallel()
 	base := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "base"}}
@@ -61,7 +61,8 @@ func TestAStaleCatalogueIsLookedAtAgain(t *testing.T) {
 	}
 }
 
-// Changes are forgotten also of stores that nobody asks about: a manifest may name any store, and a cluster may have no chart.
+// Changes must be dropped also for stores whose catalogue is never read. A manifest may
+// reference any store, and a cluster may have no charts, so these changes would pile up.
 func TestChangesOfStoresThatNobodyAsksAbout(t *testing.T) {
 	t.Parallel()
 	now := testingclock.NewFakePassiveClock(time.Unix(1000, 0))

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// charts says of each chart where the images are that it needs, and what follows for the manifest.
+// charts reports for each chart where the images are that it needs, and what follows for the manifest.
 func (seen manifestSeen) charts(v *manifestVerdict) {
 	known := seen.read.Over(seen.manifest.Status.Charts)
 	listed := v.artifacts[:min(len(seen.manifest.Spec.Artifacts), len(v.artifacts))]
@@ -45,7 +45,7 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 	seen.complete(v, unseen, unread)
 }
 
-// lacks are the last segments of the names of images that charts need and that are not in the manifest.
+// lacks returns the last segments of the names of the images that charts need and the manifest does not list.
 func (seen manifestSeen) lacks() []string {
 	charts := seen.read.Over(seen.manifest.Status.Charts)
 	if len(charts) == 0 {
@@ -63,11 +63,11 @@ func (seen manifestSeen) lacks() []string {
 	return slices.Collect(maps.Keys(names))
 }
 
-// needs is what the charts of a manifest need and do not find in it, by what is to be done about it.
+// needs are the images that a manifest's charts need and the manifest does not have, sorted by remedy.
 type needs struct {
 	problems, missing, foreign, other, remarks []string
-	unmatched                                  []string // those that are listed at another digest
-	images                                     int      // that are needed
+	unmatched                                  []string // those listed at another digest
+	images                                     int      // how many are needed
 }
 
 func needsOf(charts []v1alpha1.ChartStatus) needs {
@@ -106,8 +106,8 @@ func (n *needs) add(i v1alpha1.ChartImage, by string) {
 	}
 }
 
-// complete concludes whether all images are there that the charts need: the worst finding gives the
-// reason, and all are said.
+// complete sets the condition Complete: whether all images that the charts need
+// exist. The worst finding gives the reason, and the message has all findings.
 func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	n := needsOf(v.charts)
 	status, reason := metav1.ConditionStatus(""), ""

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// charted is a manifest with nginx:1.0.0 and the chart app:1.0.0, which needs the given images.
+// charted returns a manifest with nginx:1.0.0 and the chart app:1.0.0, which needs the given images.
 func charted(images ...v1alpha1.ChartImage) manifestSeen {
 	return observed(func(s *manifestSeen) {
 		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// conclude adds what a manifest that is not being deleted says of itself.
+// conclude sets the conditions of a manifest that is not being deleted.
 func (seen manifestSeen) conclude(v *manifestVerdict) {
 	listed := v.artifacts[:len(seen.manifest.Spec.Artifacts)]
 	short := slices.DeleteFunc(slices.Clone(listed), func(e v1alpha1.ArtifactStatus) bool { return v.returning[inventory.KeyOf(e)] })
@@ -50,7 +50,7 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	}
 }
 
-// all is the subject of a sentence about all artifacts, and its verb.
+// all begins a sentence about all n artifacts: its subject and its verb.
 func all(n int) string {
 	if n == 1 {
 		return "The only artifact is"
@@ -58,13 +58,14 @@ func all(n int) string {
 	return fmt.Sprintf("All %d artifacts are", n)
 }
 
-// reported reports whether it was said of this generation what the registry has: somebody has asked for all.
+// reported reports whether the status already says for this generation
+// what the registry has, which means that all entries were asked for.
 func (seen manifestSeen) reported() bool {
 	c := inventory.Uploaded(seen.manifest)
 	return c != nil && c.Status != metav1.ConditionUnknown && c.ObservedGeneration == seen.manifest.Generation
 }
 
-// after completes a verdict with how the acts ended. It is pure.
+// after completes a verdict with the outcome of the acts. It is pure.
 func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) manifestVerdict {
 	if v.again = done.again; v.again == 0 {
 		v.again = seen.wait
@@ -93,7 +94,7 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 	listed := min(len(seen.manifest.Spec.Artifacts), len(v.artifacts))
 	v.answered = v.answered && err == nil
 	if done.recorded {
-		v.artifacts = done.putBack.mark(v.artifacts)
+		v.artifacts = done.reseat.mark(v.artifacts)
 	}
 	for _, e := range v.artifacts {
 		if slices.Contains(done.undone.Lost, e.Repository+":"+e.ArtifactVersion) {
@@ -106,7 +107,7 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 	switch {
 	case err != nil:
 		if !done.recorded {
-			v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
+			v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded counts as not seen
 		}
 		if !pass.Fleeting(err) {
 			v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, pass.ReasonOf(err), "nfo will retry: "+pass.Explain(err))
@@ -114,7 +115,7 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 	case v.release == nil:
 	case len(done.release.Holders) > 0:
 		v.conditions.EntryInUse(seen.manifest, v.artifacts[listed:], v.holders)
-	case done.release.Wait > 0: // they stay recorded until it is certain that their tags are gone
+	case done.release.Wait > 0: // the entries stay recorded until it is certain that their tags are removed
 	default:
 		v.artifacts = v.artifacts[:listed]
 	}
@@ -125,7 +126,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	self := reference.Self(seen.manifest)
 	held := len(done.release.Holders) > 0 || v.release == nil && len(v.holders) > 0
 	switch {
-	case err != nil && !held && pass.Fleeting(err): // it is tried again within a second: not a state to report
+	case err != nil && !held && pass.Fleeting(err): // retried within a second: not a state to report
 		v.silent = true
 	case err != nil && held && pass.Soon(err):
 		v.conditions.Blocked(self, v.holders)
@@ -155,8 +156,8 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	return v
 }
 
-// waits says what a release that is about to begin waits for, where the status does not say it yet: a registry that does
-// not answer. No reason means that there is nothing to say.
+// waits returns what a release that is about to begin waits for: a registry that does not
+// answer. The reason is empty if the registry answers, or if the status says it already.
 func (seen manifestSeen) waits(v manifestVerdict) (reason, message string) {
 	m := seen.manifest
 	if v.release == nil || len(v.holders) > 0 || seen.store == nil || m.DeletionTimestamp.IsZero() {
@@ -171,7 +172,7 @@ func (seen manifestSeen) waits(v manifestVerdict) (reason, message string) {
 	return reachable.Reason, fmt.Sprintf("No object references this manifest. Its deletion waits for the registry of ArtifactStore %s: %s nfo will retry.", seen.store.Name, reachable.Message)
 }
 
-// stuck says why a manifest is not released, or what was released of one that something holds is not put back.
+// stuck explains why a manifest could not be released, or why the released tags of a held manifest are not restored yet.
 func (seen manifestSeen) stuck(err error, held bool) string {
 	if held {
 		return fmt.Sprintf("Objects reference this manifest (see status.dependents), and nfo has not finished restoring what it had released: %s nfo will retry.", pass.Explain(err))

@@ -20,8 +20,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/release"
 )
 
-// A pass that comes again at once writes nothing, for then it would find its own write unread: many manifests wait for a
-// place in a registry at the same time.
+// A pass that is repeated at once must write nothing, because it would then not find its own
+// write in the cache. Many manifests can wait for a place in a registry at the same time.
 func TestWhatComesAgainAtOnceIsNotReported(t *testing.T) {
 	t.Parallel()
 	free, late := deleting(func(*manifestSeen) {}), manifestDone{release: release.Released{Holders: holders}}
@@ -59,7 +59,8 @@ func TestWhatComesAgainAtOnceIsNotReported(t *testing.T) {
 	}
 }
 
-// Nobody is asked to push what a tombstone gives back, only what it does not, whatever becomes of the others.
+// The conditions must not ask anybody to push what a tombstone restores,
+// only what cannot be restored, whatever happens to the other entries.
 func TestNobodyIsAskedToPushWhatIsRestored(t *testing.T) {
 	t.Parallel()
 	two := observed(func(s *manifestSeen) {
@@ -89,7 +90,7 @@ func TestNobodyIsAskedToPushWhatIsRestored(t *testing.T) {
 	}
 }
 
-// lagging is a cache that does not have a tombstone yet.
+// lagging is a cache that lacks one tombstone.
 type lagging struct {
 	client.Client
 	without string
@@ -103,7 +104,7 @@ func (l lagging) List(ctx context.Context, into client.ObjectList, opts ...clien
 	return err
 }
 
-// Of a manifest that was released twice, the latest release is restored, also where the cache has only the one before.
+// If a manifest was released twice, the latest release is restored, even while the cache has only the earlier one.
 func TestI5NothingIsRestoredBeforeTheLatestReleaseIsSeen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -125,7 +126,7 @@ func TestI5NothingIsRestoredBeforeTheLatestReleaseIsSeen(t *testing.T) {
 	w.settle("Ready=True/Ready", "Uploaded=True/Complete")
 }
 
-// An undo alarms nobody: of a manifest that is applied again its events say that it is restored, and warn of nothing.
+// The events of a manifest that is applied again must say that it is restored, and must not warn.
 func TestAnUndoWarnsOfNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -148,7 +149,8 @@ func TestAnUndoWarnsOfNothing(t *testing.T) {
 	}
 }
 
-// What a release waits for is said before it begins, once: a registry that does not answer keeps it for long.
+// What a release waits for must be reported once, before it begins,
+// because a registry that does not answer can delay it for long.
 func TestAReleaseSaysFirstWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	down := func(s *manifestSeen) {
@@ -181,7 +183,8 @@ func TestAReleaseSaysFirstWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// While the registry does not answer, a manifest that is being deleted says so, and not that it is referenced by what has gone.
+// While the registry does not answer, a manifest that is being
+// deleted must say so, and not that deleted objects reference it.
 func TestADeletionThatWaitsForTheRegistrySaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -219,8 +222,8 @@ func TestADeletionThatWaitsForTheRegistrySaysSo(t *testing.T) {
 	}
 }
 
-// I2: who the status says holds a manifest is asked by name before anything is released, though no list has them. What is
-// said before the release leaves them there.
+// I2: the holders in the status are read by name before anything is released, even
+// if no list contains them. So the status write before the release must keep them.
 func TestI2WhatIsSaidBeforeAReleaseKeepsWhoTheStatusKnows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -235,7 +238,7 @@ func TestI2WhatIsSaidBeforeAReleaseKeepsWhoTheStatusKnows(t *testing.T) {
 	store := w.Store.DeepCopy()
 	store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnavailable, Message: "No answer."}}
 	seen := manifestSeen{manifest: m, store: store}
-	if _, err := w.r.foretell(t.Context(), m, m.DeepCopy(), seen, decideManifest(seen)); err != nil {
+	if _, err := w.r.reportWait(t.Context(), m, m.DeepCopy(), seen, decideManifest(seen)); err != nil {
 		t.Fatal(err)
 	}
 	w.says("DeletionBlocked=True/Unavailable")
@@ -244,7 +247,8 @@ func TestI2WhatIsSaidBeforeAReleaseKeepsWhoTheStatusKnows(t *testing.T) {
 	}
 }
 
-// That the holder of a manifest is being deleted is not written if the holder goes soon, and is if it does not.
+// That a holder is being deleted is not written to the manifest's
+// status if the holder is soon gone, and is written if not.
 func TestAHolderThatGoesIsNotReworded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -276,8 +280,8 @@ func TestAHolderThatGoesIsNotReworded(t *testing.T) {
 	}
 	says(false, 0)
 	must(w.API.Delete(t.Context(), d))
-	says(false, wordsSettle)
-	w.Clock.SetTime(w.Clock.Now().Add(wordsSettle - time.Second))
+	says(false, messageDelay)
+	w.Clock.SetTime(w.Clock.Now().Add(messageDelay - time.Second))
 	says(false, time.Second)
 	w.Clock.SetTime(w.Clock.Now().Add(time.Second))
 	says(true, 0)

@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/crashtest"
 )
 
-// Whatever is done for a manifest, a process that ends between any two writes of it loses nothing, and neither does one
-// of which any write fails: the next one ends what was begun.
+// A process that ends between any two writes for a manifest must lose nothing, and
+// neither must one of which any write fails. The next process completes the work.
 func TestI4ACrashBetweenAnyTwoWritesOfAManifest(t *testing.T) {
 	t.Parallel()
 	const ready = "Ready=True/Ready"
@@ -20,8 +20,8 @@ func TestI4ACrashBetweenAnyTwoWritesOfAManifest(t *testing.T) {
 		reason string
 		store  func(*v1alpha1.ArtifactStore)
 		least  int
-		// before is what is settled when the story begins, and begins what a user does then. It returns where the tags
-		// of a and b are in the end.
+		// before makes the state in which the case begins, and begins does what a user
+		// does then. It returns the digests that the tags of a and b have in the end.
 		before func(w *world)
 		begins func(w *world) (a, b string)
 		want   []string
@@ -73,7 +73,7 @@ func TestI4ACrashBetweenAnyTwoWritesOfAManifest(t *testing.T) {
 				a, b = w.firsts()
 				w.edit(func(m *v1alpha1.ArtifactManifest) {
 					metav1.SetMetaDataAnnotation(&m.ObjectMeta, v1alpha1.AnnotationRestoreDigest, a)
-					m.Generation-- // an annotation is not one
+					m.Generation-- // an annotation does not raise the generation
 				})
 				return a, b
 			}, want: []string{ready, "Uploaded=True/Complete"},
@@ -106,17 +106,17 @@ func TestI4ACrashBetweenAnyTwoWritesOfAManifest(t *testing.T) {
 	}
 }
 
-// firsts are the digests that were pushed first.
+// firsts returns the digests that were pushed first.
 func (w *world) firsts() (a, b string) { return w.digests["acme/m/a"][0], w.digests["acme/m/b"][0] }
 
-// ready has the manifest seen.
+// ready polls the manifest until it is Ready.
 func (w *world) ready() {
 	w.t.Helper()
 	w.passes(4)
 	w.says("Ready=True/Ready")
 }
 
-// released has the manifest deleted.
+// released deletes the manifest and waits until it is released.
 func (w *world) released() {
 	w.t.Helper()
 	w.ready()
@@ -126,7 +126,7 @@ func (w *world) released() {
 	w.tags("", "")
 }
 
-// tampered has the manifest sealed, and then a tag of it overwritten.
+// tampered seals the manifest and then overwrites one of its tags.
 func (w *world) tampered() {
 	w.t.Helper()
 	w.ready()
@@ -138,9 +138,9 @@ func (w *world) tampered() {
 	w.says("Ready=False/Tampered")
 }
 
-// tidy fails the test if something is left that nobody needs: a tombstone of what is back, an undo tag without one, or
-// an order that was carried out.
-// A registry that refuses to remove an undo tag keeps it until the purge.
+// tidy fails the test if something is left that is no longer needed: a tombstone whose
+// entries are all restored, an undo tag without a tombstone, or an order that was
+// carried out. A registry that refuses to remove an undo tag keeps it until the purge.
 func (w *world) tidy(quarantined, refused bool) {
 	w.t.Helper()
 	if m := w.manifest(); m != nil && m.Annotations[v1alpha1.AnnotationRestoreDigest] != "" {

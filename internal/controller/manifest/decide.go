@@ -16,46 +16,48 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// manifestVerdict is what is to be done about a manifest and what its status is to say.
+// manifestVerdict is what a pass does about a manifest and what its status will say.
 type manifestVerdict struct {
 	artifacts  []v1alpha1.ArtifactStatus
 	holders    []reference.Holder
 	charts     []v1alpha1.ChartStatus
 	conditions pass.Conditions
-	// upgradingFrom is what the status is to say of an upgrade from the old form.
+	// upgradingFrom is the old form that the manifest is being upgraded from, for the status.
 	upgradingFrom v1alpha1.UploadPath
-	// overwritten are entries, at the digests that their tags were last seen at and are no longer.
+	// overwritten are entries whose tags were overwritten, each with the digest that its tag pointed to before.
 	overwritten []v1alpha1.ArtifactStatus
-	// restore are the tombstones to put tags back from, and which of their tags.
+	// restore are the tombstones to restore tags from, and which of their tags.
 	restore []restoration
-	// returning are the entries that are missing and that a tombstone gives their tags back.
+	// returning are the missing entries whose tags are being restored from a tombstone.
 	returning map[inventory.Entry]bool
-	// putBack are entries of a sealed manifest whose tags a person wants back where they were sealed;
-	// answered, that this order is done with when the acts have succeeded.
-	putBack  []v1alpha1.ArtifactStatus
+	// reseat are the entries of a sealed manifest whose tags a person wants back at the sealed
+	// digests. answered is true if this order is completed once the acts have succeeded.
+	reseat   []v1alpha1.ArtifactStatus
 	answered bool
-	// release is what is to be released, if anything.
+	// release is what to release; nil for nothing.
 	release *release.Task
-	// letGo is true when the finalizer is to come off.
+	// letGo is true if the finalizer is to be removed.
 	letGo bool
-	// waiting: it is being deleted, and the pass does nothing but wait for its holders.
+	// waiting is true if the manifest is being deleted and the pass only waits for its holders.
 	waiting bool
-	// silent: the pass comes again within a second, and has nothing to report.
+	// silent is true if the pass is repeated within a second and has nothing to report.
 	silent bool
-	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
+	// uploadedAsOf is the generation that the condition Uploaded refers to, if it is an earlier one.
 	uploadedAsOf *int64
-	// now is what the status is to remember of v1alpha1.ReconcileNow: what was asked for, once the registry was asked.
+	// now is the request to poll at once (v1alpha1.ReconcileNow)
+	// that the status records once the registry has been asked.
 	now string
-	// unsteady: the look after the sealing differs from what was recorded, so that another one decides.
+	// unsteady is true if the poll after the sealing differs from what was recorded, so that another poll decides.
 	unsteady bool
-	// poll is when the registry is to be asked next; 0 for never. again is set from it.
+	// poll is how long until the registry is asked next; 0 for never.
+	// again is how long until the next pass, which after sets.
 	poll, again time.Duration
 }
 
 type restoration struct {
 	tombstone v1alpha1.Tombstone
 	all       bool            // every tag of the tombstone
-	entries   map[string]bool // otherwise these, by repository:tag
+	entries   map[string]bool // only these, by repository:tag, unless all is set
 }
 
 // decideManifest is pure: the same observation always gives the same verdict.
@@ -66,8 +68,8 @@ func decideManifest(seen manifestSeen) manifestVerdict {
 	return decideDeleting(seen)
 }
 
-// decideDeleting: while held, nothing but waiting, and putting back what an interrupted release
-// had begun to take. Otherwise everything is released.
+// decideDeleting decides on a manifest that is being deleted. While something holds it, the pass only
+// waits and restores what an interrupted release has untagged. Otherwise everything is released.
 func decideDeleting(seen manifestSeen) manifestVerdict {
 	m := seen.manifest
 	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.all(), upgradingFrom: m.Status.UpgradingFrom, now: m.Status.LastReconcileNow}
@@ -87,14 +89,14 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 	return v
 }
 
-// all are the holders of both kinds, sorted. A release asks for the workloads itself, live.
+// all returns the holders of both kinds, sorted. A release reads the workloads itself, live.
 func (seen manifestSeen) all() []reference.Holder {
 	all := slices.Concat(seen.holders, seen.running)
 	reference.SortHolders(all)
 	return all
 }
 
-// interrupted are the restorations that bring back what a release of this manifest has taken already.
+// interrupted returns the restorations that undo a release of this manifest that has already begun.
 func (seen manifestSeen) interrupted() []restoration {
 	var all []restoration
 	for _, t := range seen.tombstones {
@@ -105,7 +107,7 @@ func (seen manifestSeen) interrupted() []restoration {
 	return all
 }
 
-// decideLive: compare what is listed, what was recorded, and what the registry shows.
+// decideLive compares what is listed, what was recorded, and what the registry shows.
 func decideLive(seen manifestSeen) manifestVerdict {
 	v := manifestVerdict{holders: seen.all(), artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts, now: seen.remembered()}
 	v.conditions.Referenced(reference.Self(seen.manifest), v.holders)
@@ -124,7 +126,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 		if i < len(seen.manifest.Spec.Artifacts) {
 			v.artifacts = append(v.artifacts, now)
 		} else if seen.location.Owns(seen.manifest.Name, now.Repository) && (now.Digest != "" || !seen.asked(e)) {
-			leaving = append(leaving, now) // what nobody has asked for may have been pushed: the release looks
+			leaving = append(leaving, now) // a tag that has not been asked for may have been pushed: the release checks
 		}
 	}
 	if len(leaving) > 0 && len(seen.holders) == 0 {
@@ -147,7 +149,8 @@ func (seen manifestSeen) asked(e v1alpha1.ArtifactStatus) bool {
 	return asked
 }
 
-// remembered is what the status is to say that somebody wanted the registry to be asked now: nothing new before it was.
+// remembered returns the request to poll at once that the status
+// records. A new request is recorded only after the registry was asked.
 func (seen manifestSeen) remembered() string {
 	if seen.polled || seen.now == "" {
 		return seen.now
@@ -155,7 +158,7 @@ func (seen manifestSeen) remembered() string {
 	return seen.manifest.Status.LastReconcileNow
 }
 
-// unusable says why the manifest's store cannot be worked with, if so.
+// unusable returns why the manifest's store cannot be used; an empty reason if it can.
 func (seen manifestSeen) unusable() (reason, message string) {
 	name := seen.manifest.Spec.ArtifactStoreRef.Name
 	switch {
@@ -169,8 +172,8 @@ func (seen manifestSeen) unusable() (reason, message string) {
 	return "", ""
 }
 
-// merge brings one entry up to date with what its tag showed. The digest of a tag that has
-// vanished, or was sealed, stays recorded: it keeps the digest from every purge.
+// merge updates one entry with what the registry answered for its tag. If the tag has vanished, or
+// is sealed and was overwritten, the old digest stays recorded, which protects it from every purge.
 func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
 	tag, asked := seen.tags[inventory.KeyOf(e)]
 	switch {
@@ -195,9 +198,9 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 	return e
 }
 
-// undos finds, for every entry that the registry was just seen not to have, or to have only because it removes no
-// tags or because something else was pushed, the newest release that it can be restored from. A digest that was
-// overwritten is never brought back.
+// undos finds the newest release that each entry can be restored from. An entry qualifies if
+// this poll found its tag missing, or present only because the registry cannot remove tags,
+// or at another digest that somebody pushed. A digest that was overwritten is never restored.
 func (seen manifestSeen) undos(artifacts []v1alpha1.ArtifactStatus) map[inventory.Entry]*v1alpha1.Tombstone {
 	found := map[inventory.Entry]*v1alpha1.Tombstone{}
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
@@ -211,7 +214,8 @@ func (seen manifestSeen) undos(artifacts []v1alpha1.ArtifactStatus) map[inventor
 	return found
 }
 
-// restorable are the restorations that undos lead to, and whatever restore a crash has interrupted, its last step included.
+// restorable returns the restorations that follow from undos, and those that a crash
+// has interrupted, even if only the deletion of their tombstone is left.
 func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus, undos map[inventory.Entry]*v1alpha1.Tombstone) []restoration {
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
 		return nil
@@ -236,8 +240,8 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus, undos m
 	return out
 }
 
-// returning are the entries that are missing and that a tombstone gives their tags back now. What was not asked for in
-// this pass is as it was last said to be.
+// returning returns the missing entries whose tags a tombstone restores now.
+// An entry that was not asked for in this pass keeps its last reported state.
 func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus, undos map[inventory.Entry]*v1alpha1.Tombstone) map[inventory.Entry]bool {
 	c := inventory.Uploaded(seen.manifest)
 	before := c != nil && c.Reason == v1alpha1.ReasonRestoring
@@ -256,7 +260,7 @@ func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus, undos ma
 	return all
 }
 
-// undo is the tombstone that one entry is to be restored from now; nil for none.
+// undo returns the tombstone to restore one entry from now; nil for none.
 func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 	tag, asked := seen.tags[inventory.KeyOf(e)]
 	if !asked {
@@ -269,17 +273,18 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 	for _, t := range v1alpha1.Undos(all, e.Repository, e.ArtifactVersion) {
 		was := t.Entry(e.Repository, e.ArtifactVersion)
 		interrupted := was.State == v1alpha1.TombstoneRestoring
-		// A tag that could not be removed alone is back without having gone: no purge may take it now.
+		// The tag could not be removed alone, so it is back without having been removed: no purge may delete it now.
 		stayed := strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported)
-		if interrupted || stayed || passedOver(t, e, tag) || (!tag.there && mayGive(t, e)) {
+		if interrupted || stayed || passedOver(t, e, tag) || (!tag.there && mayRestore(t, e)) {
 			return t
 		}
 	}
 	return nil
 }
 
-// passedOver reports whether somebody pushed something else to a tag before its undo was asked for. The restore leaves the tag
-// alone and says so, and the undo then waits no more: it must not come back when that tag goes one day.
+// passedOver reports whether a different digest was pushed to a tag before its undo
+// was requested. The restore then leaves the tag alone, says so, and ends the undo,
+// so that the old digest does not come back when the new tag is removed later.
 func passedOver(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus, tag tagSeen) bool {
 	was := t.Entry(e.Repository, e.ArtifactVersion)
 	released := was.State == v1alpha1.TombstoneUntagged || was.State == v1alpha1.TombstoneKept
@@ -288,13 +293,13 @@ func passedOver(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus, tag tagSeen) b
 
 // How often a manifest's upload state is polled, before a jitter of up to a tenth.
 const (
-	pollMissing  = 5 * time.Second // something is not there yet
-	pollComplete = 5 * time.Minute // all is there and may still be overwritten
-	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
+	pollMissing  = 5 * time.Second // some artifacts are missing
+	pollComplete = 5 * time.Minute // all artifacts are present and may still be overwritten
+	pollSealed   = 24 * time.Hour  // all artifacts are present and the manifest is sealed
 	pollTrouble  = 15 * time.Second
 )
 
-// nextPoll says when the registry is asked again.
+// nextPoll returns how long until the registry is asked again.
 func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus, unsteady bool) time.Duration {
 	switch {
 	case seen.trouble != nil:

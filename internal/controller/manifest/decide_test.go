@@ -35,7 +35,7 @@ func tagGone(digest string) v1alpha1.ArtifactStatus {
 	return a
 }
 
-// observed is a manifest with one artifact, its store ready, the registry asked.
+// observed returns an observation of a manifest with one artifact whose store is ready and whose registry was asked.
 func observed(change func(*manifestSeen)) manifestSeen {
 	m := &v1alpha1.ArtifactManifest{}
 	m.Namespace, m.Name, m.UID, m.Generation = "ns", "m", "uid", 3
@@ -68,7 +68,7 @@ func grave(cause v1alpha1.Cause, state v1alpha1.TombstoneState, at int64) v1alph
 	return t
 }
 
-// outline is what a test compares of a verdict.
+// outline is the part of a verdict that tests compare.
 type outline struct {
 	Artifacts   []v1alpha1.ArtifactStatus
 	Overwritten int

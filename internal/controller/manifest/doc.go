@@ -1,34 +1,35 @@
 // Package manifest reconciles ArtifactManifests.
 //
-// Contract: [Reconciler] keeps a manifest's status at what the registry has, keeps what is overwritten in tombstones,
-// and gives a manifest that is deleted, or entries that left it, to package release. [VanishedReconciler] records
-// objects that were deleted without their finalizer.
+// Contract: [Reconciler] keeps a manifest's status in line with the registry, records overwritten
+// digests in tombstones, and hands deleted manifests, and entries that left a manifest, to package
+// release. [VanishedReconciler] records objects that were deleted without their finalizer.
 //
 // Invariants held here:
 //
-//   - I2: any read that fails ends the pass with the finalizer in place and a condition. So does a list that
-//     lacks what the cache or the status knows, until that is read by name.
-//   - I1, I4: what was sealed stays recorded whatever its tag is at (seal.go). putback.go overwrites
-//     a tag only at a person's order, given once, after a fresh look, with what was there recorded.
-//   - I9: an inert store's manifests are neither observed nor released. What package place refuses is inert
-//     before its status says so.
-//   - I10: a blocked object asks for no requeue; package wake wakes it by its holder's events.
+//   - I2: any read that fails ends the pass with the finalizer in place and a condition. A list that lacks an
+//     object that the cache or the status knows counts as such a failure until that object has been read by name.
+//   - I1, I4: a sealed digest stays recorded wherever its tag points (seal.go).
+//     putback.go overwrites a tag only if a person ordered it, once per order, after
+//     it has read the tag in the same pass and recorded the digest that loses it.
+//   - I9: the manifests of an inert store are neither observed nor released. A
+//     store that package place refuses is inert even before its status says so.
+//   - I10: a blocked object asks for no requeue; package wake wakes it on its holders' events.
 //
-// Decision: a pass that needs a registry needs a place there (package lane). A poll of many entries is a round of turns
-// (polls.go). Rejected: workers for each tenant, of which there can be thousands; and deadlines alone, after
-// which a registry that always takes longer would never be read.
+// Decision: a pass that uses a registry needs a place in its lane (package lane). A poll of many entries
+// is a round of turns (polls.go). Rejected: workers for each tenant, because there can be thousands of
+// tenants. Rejected: deadlines alone, because a registry that always takes longer would never be read.
 //
-// Decision: a sealed tag that moved is reported and left alone until a person decides. Rejected: putting
-// it back by itself, or an annotation that stays, for two automata would overwrite each other for ever
-// and nobody would learn which of them is wrong.
+// Decision: a sealed tag that was overwritten is reported and left alone until a person decides.
+// Rejected: restoring it automatically, or on a permanent annotation, because two automata would
+// overwrite each other's tag for ever and no person would learn which of them is wrong.
 //
-// Decision: what was sealed is kept in an annotation, and what can be undone in a tombstone's spec. Rejected: to
-// keep either in a status, which backups leave out and people wipe.
+// Decision: sealed digests are kept in an annotation, and released ones in a tombstone's
+// spec. Rejected: keeping either in a status, which backups leave out and people delete.
 //
-// Decision: objects that vanish without their finalizer leave an event, and of a manifest a tombstone
-// (vanished.go). Rejected: to release them, because the user who removed the finalizer may want the artifacts.
+// Decision: an object that vanishes without its finalizer leaves an event, and a manifest also a tombstone
+// (vanished.go). Rejected: releasing it, because the user who removed the finalizer may want to keep the artifacts.
 //
-// Decision: sealed is what the first look after the sealing finds. Rejected: what was recorded before,
-// which is up to 5 minutes old: a publisher who mends a tag and seals at once would read of tampering,
-// and no way would lead back from a seal.
+// Decision: the sealed digests are those that the first poll after the sealing finds.
+// Rejected: those recorded before, which are up to 5 minutes old. A publisher who corrects
+// a tag and seals at once would be told of tampering, and a seal cannot be undone.
 package manifest

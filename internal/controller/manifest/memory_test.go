@@ -14,7 +14,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 )
 
-// A tenant can make manifests, and take the finalizer off when their deletion is blocked, as often as they like.
+// A tenant can make manifests, and remove the finalizer when their deletion is blocked, any
+// number of times. If anything of them stayed in memory, the manager would run out of it.
 func TestNothingIsRememberedOfAManifestThatLosesItsFinalizer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = "http://127.0.0.1:1/acme" })
@@ -23,7 +24,7 @@ func TestNothingIsRememberedOfAManifestThatLosesItsFinalizer(t *testing.T) {
 	passes := func(n int) {
 		t.Helper()
 		for range n {
-			_, _ = r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(w.manifest())}) // the registry is away
+			_, _ = r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(w.manifest())}) // the registry is unreachable
 			w.Later()
 		}
 	}

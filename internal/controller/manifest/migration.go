@@ -15,8 +15,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// byStore finds who names a manifest's artifacts by its store, the old form. A StoreScoped manifest is
-// not held that way, but will be once it is upgraded.
+// byStore returns the holders that reference a manifest's artifacts through its store, the
+// old form. Such references do not hold a StoreScoped manifest, but will once it is upgraded.
 func (r *Reconciler) byStore(ctx context.Context, m *v1alpha1.ArtifactManifest, holders []reference.Holder) ([]reference.Holder, error) {
 	if m.Spec.UploadPath == v1alpha1.StoreScoped {
 		var err error
@@ -29,8 +29,8 @@ func (r *Reconciler) byStore(ctx context.Context, m *v1alpha1.ArtifactManifest, 
 	}), nil
 }
 
-// migrated says what is left to do until a manifest is in the new form, in AOSM's order: references,
-// the upload path, the artifacts. It returns the form that it is being upgraded from, "" for none.
+// migrated sets the condition Migrated: what is still to be done until a manifest is in the new form, in AOSM's order
+// (references, upload path, artifacts). It returns the form that the manifest is being upgraded from, "" for none.
 func (seen manifestSeen) migrated(v *manifestVerdict) v1alpha1.UploadPath {
 	m := seen.manifest
 	var left []string

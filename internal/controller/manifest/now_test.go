@@ -10,7 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/lane"
 )
 
-// An order has the registry asked for all of a manifest at once, and once for each value; one on the store counts for it too.
+// The annotation nfo.dev/reconcile-now polls all entries of a manifest
+// at once, once for each value. The annotation of the store counts, too.
 func TestReconcileNowAsksForAManifestOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -43,9 +44,9 @@ func TestReconcileNowAsksForAManifestOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run() // it was due
+	run() // a poll was due
 	asked("before it is due", false)
-	// Without a place in the registry the order stands.
+	// Without a place in the registry the request stays open.
 	order("1")
 	var leaves []func()
 	for i := range lane.Polls.Store {

@@ -21,54 +21,55 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// maxMediaType bounds what a status says of a media type, in bytes.
+// maxMediaType is the longest media type stored in a status, in bytes.
 const maxMediaType = 256
 
-// manifestSeen is all that a pass over a manifest knows. decideManifest reads nothing else.
+// manifestSeen is everything that a pass over a manifest knows. decideManifest reads nothing else.
 type manifestSeen struct {
 	manifest *v1alpha1.ArtifactManifest
-	store    *v1alpha1.ArtifactStore // nil when none exists of that name
+	store    *v1alpha1.ArtifactStore // nil if no store has that name
 	location v1alpha1.RegistryLocation
-	inert    *metav1.Condition // the store's Ready condition when it says that the store is inert
+	inert    *metav1.Condition // the store's Ready condition if it says that the store is inert
 	holders  []reference.Holder
-	byStore  []reference.Holder // those that name its artifacts by the store, the old form
-	running  []reference.Holder // workloads, as they were read last
-	// tombstones of this namespace, registry and manifest name that can still be restored from.
+	byStore  []reference.Holder // those that reference its artifacts through the store, the old form
+	running  []reference.Holder // workloads, by their last reading
+	// tombstones are those of this namespace, registry and manifest name that tags can still be restored from.
 	tombstones []v1alpha1.Tombstone
-	// overwritten is how many of them are of overwritten digests of this manifest.
+	// overwritten is how many of these tombstones are for overwritten digests of this manifest.
 	overwritten int
-	// polled is true when the registry was asked in this pass; tags then has its answers. trouble is
-	// why the last poll did not see everything.
+	// polled is true if the registry was asked in this pass; tags then
+	// has its answers. trouble is why the last poll was incomplete.
 	polled  bool
 	tags    map[inventory.Entry]tagSeen
 	trouble error
-	// read is what was read of its charts since its status was written; lacking are the images that they need and
-	// that are not in the manifest, by the last segments of their names; elsewhere is what other manifests of the
-	// store list, if that matters.
+	// read is the chart reading that is newer than the manifest's status. lacking are the images that
+	// the charts need and the manifest does not list, by the last segments of their names. elsewhere
+	// is what the other manifests of the store list; it is read only if lacking is not empty.
 	read      chartcontroller.Reading
 	lacking   []string
 	elsewhere dated
-	// now is what asks for a look at the registry now; see v1alpha1.ReconcileNow.
+	// now is the request to poll at once; see v1alpha1.ReconcileNow.
 	now string
 	// wait is how long until the next turn of a poll.
 	wait time.Duration
-	// unasked is how many of the listed entries nobody has asked the registry for; partial, that not all
-	// entries were asked for in this generation.
+	// unasked is how many listed entries have never been asked for in the registry.
+	// partial is true if not all entries have been asked for in this generation.
 	unasked int
 	partial bool
-	// leave gives up the place of a poll in the registry, which the acts of the pass need, too.
+	// leave gives up the place in the registry that the poll took.
+	// The pass keeps it until after its acts, which need it, too.
 	leave func()
 }
 
-// tagSeen is what the registry said of one tag. there is false when the tag is not there.
+// tagSeen is the registry's answer for one tag. there is false if the tag does not exist.
 type tagSeen struct {
 	there                     bool
 	digest, mediaType, config string
 	size                      int64
 }
 
-// observe reads. It asks the registry only for a manifest that is not being deleted, and only
-// when a poll is due and the store's budget allows it.
+// observe reads everything that the pass needs. It asks the registry only for a manifest
+// that is not being deleted, and only when a poll is due and the store's budget allows it.
 func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) (manifestSeen, error) {
 	seen := manifestSeen{manifest: m, leave: func() {}, now: v1alpha1.ReconcileNow(m)}
 	var store v1alpha1.ArtifactStore
@@ -99,9 +100,9 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 			seen.overwritten++
 		}
 	}
-	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 || v1alpha1.ReconcilesNow(seen.now, m.Status.LastReconcileNow) {
-		// What is said beside an inert store is not what a poll found, what overwrites a tag acts on a fresh
-		// look, a status that was lost is seen anew, and somebody may want to know what is there now.
+	if seen.inert != nil || asksReseat(m) || len(m.Status.Artifacts) == 0 || v1alpha1.ReconcilesNow(seen.now, m.Status.LastReconcileNow) {
+		// Poll at once in these four cases: an inert store's status is not based on a poll, a restore of a sealed
+		// tag needs a fresh reading, a lost status has to be rebuilt, and a person may have asked for a poll.
 		r.Polls.Again(m)
 	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
@@ -115,8 +116,9 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 	return seen, err
 }
 
-// running are the workloads that use a manifest's artifacts, as they were read last: by its status where this process has
-// not read them yet, and beside it what the status has where not all could be read.
+// running returns the workloads that use a manifest's artifacts, by their last
+// reading. It takes them from the manifest's status if this process has not read
+// workloads yet, and adds those from the status if some workloads could not be read.
 func (r *Reconciler) running(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) []reference.Holder {
 	if r.Workloads == nil {
 		return nil
@@ -132,7 +134,8 @@ func (r *Reconciler) running(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactS
 	return reference.Recorded(m)
 }
 
-// tombstones lists what can be restored to this manifest: of its name and its store's place.
+// tombstones lists the tombstones that tags of this manifest can
+// be restored from: those with its name and its store's place.
 func (r *Reconciler) tombstones(ctx context.Context, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) ([]v1alpha1.Tombstone, error) {
 	var all v1alpha1.TombstoneList
 	if err := r.List(ctx, &all, client.InNamespace(m.Namespace), client.MatchingFields{tombstone.ByManifest: m.Name}); err != nil {
@@ -145,7 +148,7 @@ func (r *Reconciler) tombstones(ctx context.Context, m *v1alpha1.ArtifactManifes
 	return mine, nil
 }
 
-// poll resolves entries, if they are due and there is a place for their store.
+// poll resolves entries if they are due and the lane has a place for their store.
 func (r *Reconciler) poll(ctx context.Context, seen *manifestSeen) {
 	m := seen.manifest
 	entries := inventory.Entries(m, seen.location)
@@ -165,17 +168,17 @@ func (r *Reconciler) poll(ctx context.Context, seen *manifestSeen) {
 	seen.wait, seen.trouble = wait, r.Polls.Trouble(m)
 }
 
-// asksAtOnce is how many entries of a turn are asked for at once, of a registry that answers promptly.
+// asksAtOnce is how many entries of a turn are asked for in parallel while the last ones were answered within promptly.
 const (
 	asksAtOnce = 8
 	promptly   = 250 * time.Millisecond
 )
 
-// turnTime is how long a turn goes on with a registry that is slow to answer.
+// turnTime is how long a turn may keep asking a slow registry.
 const turnTime = 5 * time.Second
 
-// ask resolves the entries of a turn, and returns those that it came to. Trouble with one of them does not
-// concern the others (I2); any other trouble would meet them too.
+// ask resolves the entries of a turn, and returns those that it reached. An error of one entry
+// does not concern the others (I2); it stops at any other error, which the others would meet, too.
 func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1alpha1.ArtifactStatus) (asked []v1alpha1.ArtifactStatus, trouble error) {
 	reg, err := r.Registries.Open(ctx, seen.store)
 	if err != nil {
@@ -185,7 +188,7 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 	for len(asked) < len(entries) && r.Polls.Clock.Since(began) <= turnTime {
 		some, asking := entries[len(asked):min(len(asked)+at, len(entries))], r.Polls.Clock.Now()
 		asked = entries[:len(asked)+len(some)]
-		tags, errs := lookAll(ctx, reg, some)
+		tags, errs := resolveAll(ctx, reg, some)
 		for i, e := range some {
 			switch err := errs[i]; {
 			case registry.OfOne(err):
@@ -196,7 +199,7 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 				seen.tags[inventory.KeyOf(e)] = tags[i]
 			}
 		}
-		at = 1 // of a registry that is slow, or has not shown yet that it is not, little is asked at once
+		at = 1 // one at a time while the registry is slow, or has not yet answered promptly
 		if r.Polls.Clock.Since(asking) < promptly {
 			at = asksAtOnce
 		}
@@ -204,21 +207,21 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 	return asked, trouble
 }
 
-// lookAll looks at some entries at once.
-func lookAll(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus) ([]tagSeen, []error) {
+// resolveAll resolves some entries in parallel.
+func resolveAll(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus) ([]tagSeen, []error) {
 	tags, errs := make([]tagSeen, len(entries)), make([]error, len(entries))
 	var all sync.WaitGroup
 	for i, e := range entries {
-		all.Go(func() { tags[i], errs[i] = look(ctx, reg, e) })
+		all.Go(func() { tags[i], errs[i] = resolve(ctx, reg, e) })
 	}
 	all.Wait()
 	return tags, errs
 }
 
-// look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its
-// config tells a chart from an image. What was not there at the last look is asked for by that alone, for
-// only its answer can say why it is not.
-func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) (tagSeen, error) {
+// resolve resolves an entry's tag. If the digest is new, it also reads the image manifest, because
+// the media type of its config tells a chart from an image. A tag that was missing at the last poll
+// is read with a GET at once, because only the body of that answer can say why the tag is missing.
+func resolve(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) (tagSeen, error) {
 	if e.State == v1alpha1.ArtifactMissing {
 		m, err := reg.Tagged(ctx, e.Repository, e.ArtifactVersion)
 		switch {
@@ -227,7 +230,7 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 		case err == nil:
 			d := m.Descriptor
 			return tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size, config: v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)}, nil
-		case !errors.Is(err, registry.ErrUnreadable): // of an unreadable manifest the tag is there all the same
+		case !errors.Is(err, registry.ErrUnreadable): // the tag of an unreadable manifest still exists
 			return tagSeen{}, err
 		}
 	}
@@ -247,7 +250,7 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 	}
 	m, err := reg.Manifest(ctx, e.Repository, d.Digest)
 	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
-		return tag, nil // the tag is there all the same
+		return tag, nil // the tag still exists
 	}
 	tag.config = v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)
 	return tag, err

@@ -13,9 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// decideManifest is total: any observation gives a verdict, the same each time, and never one
-// that lets go or releases while a holder is known, forgets what was sealed, or writes over a tag
-// without an order or a look at it.
+// decideManifest is total: any observation gives a verdict, and the same one each time. No verdict removes the finalizer
+// or releases while a holder is known, drops a sealed digest, or overwrites a tag without an order and a poll of it.
 func TestI1DecideIsTotal(t *testing.T) {
 	t.Parallel()
 	states := []v1alpha1.TombstoneState{v1alpha1.TombstonePending, v1alpha1.TombstoneUntagged, v1alpha1.TombstoneRestoring, v1alpha1.TombstoneRestored, v1alpha1.TombstoneSweeping, v1alpha1.TombstonePurged, v1alpha1.TombstoneKept}
@@ -77,7 +76,7 @@ func TestI1DecideIsTotal(t *testing.T) {
 		if !scoped && v.release != nil && len(v.release.Entries) > 0 && seen.manifest.DeletionTimestamp != nil {
 			t.Fatalf("seed %d: a store-scoped manifest is released", seed)
 		}
-		for _, e := range v.putBack {
+		for _, e := range v.reseat {
 			if _, looked := seen.tags[inventory.KeyOf(e)]; !looked || !inventory.Sealed(seen.manifest) || seen.manifest.Annotations[v1alpha1.AnnotationRestoreDigest] != e.Digest {
 				t.Fatalf("seed %d: a tag is put back that nobody asked for, or that was not looked at", seed)
 			}

@@ -21,14 +21,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// asksBack reports whether a manifest is annotated to have tags put back that were sealed.
-func asksBack(m *v1alpha1.ArtifactManifest) bool {
+// asksReseat reports whether a manifest's annotation nfo.dev/restore-digest asks for tags at a sealed digest.
+func asksReseat(m *v1alpha1.ArtifactManifest) bool {
 	d := m.Annotations[v1alpha1.AnnotationRestoreDigest]
 	return d != "" && inventory.Sealed(m) && slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest == d })
 }
 
-// order reads what the annotation nfo.dev/restore-digest asks for: the tags whose sealed digest it
-// names, of those that were looked at in this pass.
+// order adds the tags that the annotation nfo.dev/restore-digest asks for to the verdict:
+// those that were sealed at the annotation's digest and were polled in this pass.
 func (seen manifestSeen) order(v *manifestVerdict) {
 	d, asked := seen.manifest.Annotations[v1alpha1.AnnotationRestoreDigest]
 	if !asked {
@@ -47,12 +47,12 @@ func (seen manifestSeen) order(v *manifestVerdict) {
 		if _, looked := seen.tags[inventory.KeyOf(e)]; !looked {
 			v.answered = false
 		} else if e.State != v1alpha1.ArtifactPresent {
-			v.putBack = append(v.putBack, e)
+			v.reseat = append(v.reseat, e)
 		}
 	}
 }
 
-// refuse says why nothing can be put back at a digest, and what to do; "" when it can.
+// refuse explains why no tag can be restored to a digest, and what to do; "" if one can.
 func (seen manifestSeen) refuse(d string, listed []v1alpha1.ArtifactStatus) string {
 	m := seen.manifest
 	remove := fmt.Sprintf("kubectl annotate am %s %s-", m.Name, v1alpha1.AnnotationRestoreDigest)
@@ -69,7 +69,7 @@ func (seen manifestSeen) refuse(d string, listed []v1alpha1.ArtifactStatus) stri
 	return ""
 }
 
-// choices says which digests can be named.
+// choices lists the digests that the annotation can have.
 func choices(manifest, remove string, listed []v1alpha1.ArtifactStatus) string {
 	var names []string
 	for _, a := range recoverable(listed) {
@@ -81,12 +81,12 @@ func choices(manifest, remove string, listed []v1alpha1.ArtifactStatus) string {
 	return fmt.Sprintf("It can be one of: %s. Correct it (kubectl annotate am %s --overwrite %s=<digest>) or remove it (%s).", v1alpha1.FirstOf(names, reference.NamedHolders), manifest, v1alpha1.AnnotationRestoreDigest, remove)
 }
 
-// putBack is how the tags ended that a person wanted back: the reason, Restored or UndoLost, and what
-// to tell of it.
-type putBack map[inventory.Entry]struct{ reason, note string }
+// reseat is the outcome for each tag that a person wanted back at its sealed
+// digest: the reason, Restored or UndoLost, and the note of its event.
+type reseat map[inventory.Entry]struct{ reason, note string }
 
-// mark brings entries up to date with what was put back, in a copy.
-func (p putBack) mark(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+// mark updates a copy of entries with the outcome.
+func (p reseat) mark(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	artifacts = slices.Clone(artifacts)
 	for i := range artifacts {
 		switch e := &artifacts[i]; p[inventory.KeyOf(*e)].reason {
@@ -99,7 +99,7 @@ func (p putBack) mark(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactSt
 	return artifacts
 }
 
-func (p putBack) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest) {
+func (p reseat) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest) {
 	for _, e := range m.Status.Artifacts {
 		switch end := p[inventory.KeyOf(e)]; end.reason {
 		case v1alpha1.ReasonRestored:
@@ -110,13 +110,13 @@ func (p putBack) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest) {
 	}
 }
 
-// putBack brings tags back to what was sealed, over what was pushed there since.
-func (r *Reconciler) putBack(ctx context.Context, seen manifestSeen, entries []v1alpha1.ArtifactStatus, done *manifestDone) error {
-	done.recorded, done.putBack = len(entries) > 0, putBack{}
+// reseat restores tags to their sealed digests, over what was pushed there since.
+func (r *Reconciler) reseat(ctx context.Context, seen manifestSeen, entries []v1alpha1.ArtifactStatus, done *manifestDone) error {
+	done.recorded, done.reseat = len(entries) > 0, reseat{}
 	for _, e := range entries {
 		ref := e.Repository + ":" + e.ArtifactVersion
-		end := done.putBack[inventory.KeyOf(e)]
-		note, err := r.putBackOne(ctx, seen, e)
+		end := done.reseat[inventory.KeyOf(e)]
+		note, err := r.reseatOne(ctx, seen, e)
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 			r.Releaser.Journal.NotRestored(ctx, sealedTag(seen, e), v1alpha1.ReasonUndoLost)
@@ -127,19 +127,19 @@ func (r *Reconciler) putBack(ctx context.Context, seen manifestSeen, entries []v
 			r.Releaser.Journal.Restored(ctx, sealedTag(seen, e))
 			end.reason, end.note = v1alpha1.ReasonRestored, fmt.Sprintf("Restored %s to %s, as %s asked.%s", ref, e.Digest, v1alpha1.AnnotationRestoreDigest, note)
 		}
-		done.putBack[inventory.KeyOf(e)] = end
+		done.reseat[inventory.KeyOf(e)] = end
 	}
 	return nil
 }
 
-// sealedTag is a tag at the digest it was sealed at, for the journal.
+// sealedTag returns a tag at its sealed digest, for the journal.
 func sealedTag(seen manifestSeen, e v1alpha1.ArtifactStatus) journal.Tag {
 	return journal.Tag{Store: client.ObjectKeyFromObject(seen.store), Manifest: seen.manifest.Name, Repository: e.Repository, Tag: e.ArtifactVersion, Digest: e.Digest}
 }
 
-// putBackOne records what is to lose the tag (I4) and then moves it, all on evidence that is fresh (I3).
-// That the sealed digest is there is looked at before anything is written.
-func (r *Reconciler) putBackOne(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (note string, err error) {
+// reseatOne records the digest that is about to lose the tag (I4) and then moves the tag, all
+// on fresh evidence (I3). It checks that the sealed digest exists before it writes anything.
+func (r *Reconciler) reseatOne(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (note string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, release.MaxEvidence)
 	defer cancel()
 	reg, err := r.sanction(ctx, seen, e)
@@ -161,16 +161,16 @@ func (r *Reconciler) putBackOne(ctx context.Context, seen manifestSeen, e v1alph
 	}
 	err = reg.MoveTag(ctx, e.Repository, e.ArtifactVersion, from, digest.Digest(e.Digest))
 	if errors.Is(err, registry.ErrTagTaken) {
-		err = fmt.Errorf("%w: %w", reference.ErrSuperseded, err) // look again
+		err = fmt.Errorf("%w: %w", reference.ErrSuperseded, err) // the tag was overwritten again: start over
 	}
 	return note, err
 }
 
-// sanction reads, live, what a write over a tag stands on: that the manifest still is what was seen, not
-// being deleted and asking for it, that its store is nobody else's (I9), and that the tag is not listed
-// by a StoreScoped manifest too.
+// sanction reads, live, everything that justifies overwriting a tag: that the
+// manifest has not changed, is not being deleted and still asks for it, that its
+// store owns its place (I9), and that no StoreScoped manifest lists the tag, too.
 func (r *Reconciler) sanction(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (*registry.Client, error) {
-	if err := r.Releaser.Unchanged(ctx, seen.manifest); err != nil { // the begin of a deletion is a generation too
+	if err := r.Releaser.Unchanged(ctx, seen.manifest); err != nil { // a deletion also raises the generation
 		return nil, err
 	}
 	all, err := r.Releaser.AllStores(ctx)
@@ -195,8 +195,8 @@ func (r *Reconciler) sanction(ctx context.Context, seen manifestSeen, e v1alpha1
 	return r.Registries.Open(ctx, s)
 }
 
-// annotate removes the annotation nfo.dev/restore-digest when it was answered, and keeps
-// nfo.dev/sealed-digests, unless the manifest was written since.
+// annotate removes the annotation nfo.dev/restore-digest once its order is completed, and keeps
+// nfo.dev/sealed-digests up to date. It fails with a conflict if the manifest was written since.
 func (r *Reconciler) annotate(ctx context.Context, m *v1alpha1.ArtifactManifest, answered bool) error {
 	if !m.DeletionTimestamp.IsZero() {
 		return nil

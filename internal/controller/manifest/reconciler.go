@@ -23,9 +23,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// wordsSettle is how late a status says that a holder is itself being deleted: mostly the holder has gone by then, and with
-// it what would be said.
-const wordsSettle = 20 * time.Second
+// messageDelay is how long a status change waits that only says that a holder is itself being
+// deleted. Usually the holder is gone before that, and the message would be out of date.
+const messageDelay = 20 * time.Second
 
 // Reconciler reconciles ArtifactManifests.
 type Reconciler struct {
@@ -36,9 +36,9 @@ type Reconciler struct {
 	Polls      *polls.Polls
 	Readings   *chartcontroller.Readings
 	Catalogues *Catalogues
-	// Workloads is what is known of what workloads run; nil for nothing.
+	// Workloads has the last readings of what workloads run; nil if workloads are not read.
 	Workloads *workload.Known
-	// Now tells the API server's time.
+	// Now returns the API server's time.
 	Now    func() time.Time
 	Events events.EventRecorder
 	// Released remembers which manifests have been released.
@@ -60,15 +60,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	verdict := decideManifest(seen)
-	if before, err = r.foretell(ctx, m, before, seen, verdict); err != nil {
+	if before, err = r.reportWait(ctx, m, before, seen, verdict); err != nil {
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
-	// A status that cannot be stored goes with a manifest that has been released: what was released is in tombstones.
+	// A status that cannot be stored is no obstacle once the
+	// manifest is released: the tombstones have what was released.
 	settle, err := r.report(ctx, m, before, verdict, done)
 	if err != nil && (!verdict.letGo || !pass.Unstorable(err)) {
-		r.Polls.Again(m) // what was seen has not been written: look again
+		r.Polls.Again(m) // the status does not have this poll's findings: poll again
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if err := r.annotate(ctx, m, verdict.answered); err != nil {
@@ -80,7 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, r.soonest(seen, verdict))}, actErr)
 }
 
-// Forget drops what is remembered of a manifest that is gone.
+// Forget drops everything remembered of a manifest that no longer exists.
 func (r *Reconciler) Forget(uid types.UID) {
 	r.Polls.Forget(uid)
 	r.statuses.Forget(uid)
@@ -88,9 +89,9 @@ func (r *Reconciler) Forget(uid types.UID) {
 	r.Readings.Forget(uid)
 }
 
-// foretell writes what a release waits for before it begins: a registry that does not answer keeps it for a minute or more.
-// It returns the manifest as it is stored then.
-func (r *Reconciler) foretell(ctx context.Context, m, before *v1alpha1.ArtifactManifest, seen manifestSeen, v manifestVerdict) (*v1alpha1.ArtifactManifest, error) {
+// reportWait writes what a release waits for before the release begins, because a registry that
+// does not answer can delay it for a minute or more. It returns the manifest as it was last stored.
+func (r *Reconciler) reportWait(ctx context.Context, m, before *v1alpha1.ArtifactManifest, seen manifestSeen, v manifestVerdict) (*v1alpha1.ArtifactManifest, error) {
 	reason, message := seen.waits(v)
 	if reason == "" {
 		return before, nil
@@ -98,7 +99,9 @@ func (r *Reconciler) foretell(ctx context.Context, m, before *v1alpha1.ArtifactM
 	if err := r.statuses.Current(before); err != nil {
 		return before, err
 	}
-	var says pass.Conditions // but not that nothing holds it: the release asks for whom the status knows, too
+	// It does not set Referenced to False, and leaves the recorded
+	// dependents in place: the release reads those by name, too.
+	var says pass.Conditions
 	says.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, message)
 	says.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	says.Apply(&m.Status.Conditions, m.Generation)
@@ -109,8 +112,9 @@ func (r *Reconciler) foretell(ctx context.Context, m, before *v1alpha1.ArtifactM
 	return m.DeepCopy(), nil
 }
 
-// soonest is when the next pass is wanted: soon, if other manifests have changed in what this one looks for since
-// the catalogue was made: what they woke was this pass, or they could not wake it yet.
+// soonest returns how long until the next pass. It is changedAge if other manifests
+// have changed since the catalogue was made, in artifacts that this manifest looks
+// for: that change either caused this pass, or could not wake the manifest yet.
 func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration {
 	if seen.elsewhere.Catalogue != nil && !r.Catalogues.current(reference.Self(seen.store), seen.elsewhere, seen.lacking) {
 		return changedAge
@@ -118,8 +122,8 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 	return v.again
 }
 
-// report writes the status if the pass changed it, but for that of a manifest that goes, and then reports transitions. settle,
-// when not 0, is how long a change is not written; the next pass writes it.
+// report writes the status if the pass changed it, unless the manifest is about to disappear, and then records
+// transitions as events. settle, when not 0, is how long a change stays unwritten; the next pass writes it.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) (settle time.Duration, err error) {
 	if v.silent {
 		done.tell(r.Events, m)
@@ -133,15 +137,15 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		c.ObservedGeneration = *v.uploadedAsOf
 	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
-	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
+	if same && len(done.reseat) == 0 { // a tag may have been overwritten and restored in one pass
 		return 0, r.statuses.Current(before)
 	}
 	if v.waiting && onlyWords(before.Status, m.Status) {
-		if settle = r.statuses.Settle(m, r.Polls.Clock.Now(), wordsSettle); settle > 0 {
+		if settle = r.statuses.Settle(m, r.Polls.Clock.Now(), messageDelay); settle > 0 {
 			return settle, r.statuses.Current(before)
 		}
 	}
-	defer done.tell(r.Events, m) // also if the write fails: it is done, and the next pass will not know
+	defer done.tell(r.Events, m) // even if the write fails: the tags have changed, and the next pass will not know
 	if !same && (!v.letGo || !pass.Goes(m)) {
 		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
 			return 0, err
@@ -155,7 +159,7 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 	return 0, nil
 }
 
-// onlyWords reports whether statuses of a manifest differ at most in what they say of the same holders.
+// onlyWords reports whether two statuses of a manifest differ at most in the messages about the same holders.
 func onlyWords(before, after v1alpha1.ArtifactManifestStatus) bool {
 	same := pass.SameState(before.Conditions, after.Conditions)
 	after.Conditions = before.Conditions

@@ -14,8 +14,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// While it cannot be read what runs, a manifest is still said to be used by what was seen using it: people delete what a
-// status says is not.
+// While workloads cannot be read, a manifest must still be reported as used by the
+// workloads that were seen using it: people delete what a status reports as unused.
 func TestI2WhatWasSeenUsingAManifestIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// seal is what the annotation nfo.dev/sealed-digests of a manifest is to be: the digests that were sealed,
-// so that they outlive the status. "" for a manifest that has promised none.
+// seal returns the value for a manifest's annotation nfo.dev/sealed-digests: the sealed digests,
+// so that they outlive the status. It is "" for a manifest that is not sealed, or not yet.
 func seal(m *v1alpha1.ArtifactManifest) string {
 	if !inventory.Promised(m) || len(m.Spec.Artifacts) == 0 {
 		return ""
@@ -32,13 +32,13 @@ func seal(m *v1alpha1.ArtifactManifest) string {
 	return strings.Join(digests, ",")
 }
 
-// mayGive reports whether a tombstone may give an entry its tag back: that must not put the tag at another digest than the
-// manifest has had it at.
-func mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
+// mayRestore reports whether an entry's tag may be restored from a tombstone. The
+// restore must not put the tag at another digest than the one recorded in the manifest.
+func mayRestore(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
 	return e.Digest == "" || tombstone.Restores(t, e.Repository, e.ArtifactVersion, e.Digest)
 }
 
-// shortfall says which artifacts are not there, or not what was sealed, and what to do.
+// shortfall explains which artifacts are missing or overwritten, and what to do.
 func (seen manifestSeen) shortfall(listed []v1alpha1.ArtifactStatus) (reason, message string) {
 	reason = v1alpha1.ReasonMissing
 	var says []string
@@ -56,7 +56,7 @@ func (seen manifestSeen) shortfall(listed []v1alpha1.ArtifactStatus) (reason, me
 	return reason, strings.Join(says, " ")
 }
 
-// remedy says how what was sealed comes back.
+// remedy explains how to restore what was sealed.
 func (seen manifestSeen) remedy(listed []v1alpha1.ArtifactStatus) []string {
 	var says, digests []string
 	for _, a := range recoverable(listed) {
@@ -78,7 +78,7 @@ func (seen manifestSeen) remedy(listed []v1alpha1.ArtifactStatus) []string {
 	return says
 }
 
-// recoverable are the entries that can be restored to the digests recorded of them.
+// recoverable returns the entries that can be restored to their recorded digests.
 func recoverable(listed []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	return slices.DeleteFunc(slices.Clone(listed), func(a v1alpha1.ArtifactStatus) bool {
 		return a.Digest == "" || a.State == v1alpha1.ArtifactPresent

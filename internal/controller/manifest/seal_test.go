@@ -24,7 +24,7 @@ const (
 	third    = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 )
 
-// drifted is an entry sealed at sealedAt whose tag was seen at another digest.
+// drifted returns an entry sealed at sealedAt whose tag was seen at another digest.
 func drifted(to string) v1alpha1.ArtifactStatus {
 	a := present(sealedAt)
 	a.State, a.MovedTo = v1alpha1.ArtifactMoved, to
@@ -36,7 +36,8 @@ func unrecoverable(a v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
 	return a
 }
 
-// sealedManifest is a sealed one, as recorded, whose tag is now at a digest, "" for nowhere.
+// sealedManifest returns an observation of a sealed manifest with a
+// recorded entry, whose tag is now at the digest now; "" if it is missing.
 func sealedManifest(recorded v1alpha1.ArtifactStatus, now string, change ...func(*manifestSeen)) manifestSeen {
 	return observed(func(s *manifestSeen) {
 		s.manifest.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
@@ -48,7 +49,7 @@ func sealedManifest(recorded v1alpha1.ArtifactStatus, now string, change ...func
 	})
 }
 
-// uploadedAsOf sets what an earlier pass has said, of that generation.
+// uploadedAsOf sets the condition Uploaded of an earlier pass, for this generation.
 func uploadedAsOf(generation int64) func(*manifestSeen) {
 	return func(s *manifestSeen) {
 		s.manifest.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonComplete, ObservedGeneration: generation}}
@@ -187,7 +188,7 @@ func TestOrder(t *testing.T) {
 	tests := map[string]struct {
 		reason   string
 		seen     manifestSeen
-		putBack  int
+		reseat   int
 		answered bool
 		ready    string
 		says     string
@@ -211,8 +212,8 @@ func TestOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := decideManifest(tc.seen)
-			if len(v.putBack) != tc.putBack || v.answered != tc.answered {
-				t.Errorf("%s: puts back %d and answered is %t, want %d and %t", tc.reason, len(v.putBack), v.answered, tc.putBack, tc.answered)
+			if len(v.reseat) != tc.reseat || v.answered != tc.answered {
+				t.Errorf("%s: puts back %d and answered is %t, want %d and %t", tc.reason, len(v.reseat), v.answered, tc.reseat, tc.answered)
 			}
 			c := saidOf(v.conditions, v1alpha1.ConditionReady)
 			if got := string(c.Status) + "/" + c.Reason; got != tc.ready {
@@ -229,7 +230,7 @@ func TestAfterPutBack(t *testing.T) {
 	t.Parallel()
 	seen := sealedManifest(drifted(intruder), intruder, asking(sealedAt))
 	unseen := sealedManifest(present(sealedAt), intruder, asking(sealedAt))
-	back := putBack{listed: {reason: v1alpha1.ReasonRestored}}
+	back := reseat{listed: {reason: v1alpha1.ReasonRestored}}
 	tests := map[string]struct {
 		reason   string
 		seen     manifestSeen
@@ -239,8 +240,8 @@ func TestAfterPutBack(t *testing.T) {
 		answered bool
 		ready    string
 	}{
-		"Restored":    {"all is as it was sealed", seen, manifestDone{recorded: true, putBack: back}, nil, present(sealedAt), true, "True/Ready"},
-		"UndoLost":    {"the entry says so, and the order is done with", seen, manifestDone{recorded: true, putBack: putBack{listed: {reason: v1alpha1.ReasonUndoLost}}}, nil, unrecoverable(drifted(intruder)), true, "False/Tampered"},
+		"Restored":    {"all is as it was sealed", seen, manifestDone{recorded: true, reseat: back}, nil, present(sealedAt), true, "True/Ready"},
+		"UndoLost":    {"the entry says so, and the order is done with", seen, manifestDone{recorded: true, reseat: reseat{listed: {reason: v1alpha1.ReasonUndoLost}}}, nil, unrecoverable(drifted(intruder)), true, "False/Tampered"},
 		"Superseded":  {"looked at again: what is recorded is not forgotten, and the order stands", unseen, manifestDone{recorded: true}, reference.ErrSuperseded, drifted(intruder), false, "False/Tampered"},
 		"Denied":      {"said, and tried again", seen, manifestDone{recorded: true}, registry.ErrDenied, drifted(intruder), false, "False/Denied"},
 		"I4NotBuried": {"a drift that could not be recorded has not been seen", unseen, manifestDone{}, errors.New("down"), present(sealedAt), false, "False/Unknown"},
@@ -260,8 +261,8 @@ func TestAfterPutBack(t *testing.T) {
 	}
 }
 
-// While the registry has not been asked for everything, Uploaded is said of the generation before the
-// sealing, so that the next pass knows.
+// Until the registry has been asked for all entries, Uploaded refers to the generation
+// before the sealing, so that the next pass knows that the sealing is not settled.
 func TestSealingLastsUntilTheRegistryWasAsked(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Something else is pushed to a tag before its manifest is applied again. What was released does not come back when that tag
-// is removed months later. It has a whole grace from when it was passed over.
+// A different digest is pushed to a tag before its manifest is applied again. The released digest must not
+// come back when that tag is removed months later. Its grace period begins again when it is passed over.
 func TestI5AnUndoThatWasPassedOverComesToItsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -28,13 +28,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// maxVanished bounds how many vanished objects wait to be recorded.
+// maxVanished is the most vanished objects that wait to be recorded.
 const maxVanished = 10_000
 
-// Vanished are objects that were deleted although nfo did not let them go: somebody had removed the
-// finalizer. What was in the registry is there still, and nothing else knows of it.
-//
-// It is safe for concurrent use.
+// Vanished are objects that were deleted although nfo did not release them: their finalizer was
+// removed by somebody else. Their artifacts are still in the registry, and nothing else records that.
 type Vanished struct {
 	released *pass.Released
 	memory   *pass.Memory
@@ -42,14 +40,14 @@ type Vanished struct {
 	all      map[reconcile.Request]client.Object
 }
 
-// NewVanished makes an empty queue of them, which none of those comes into that have been released. What memory has of any
-// that is gone is dropped.
+// NewVanished makes an empty queue. Objects in released are not
+// queued. Whatever memory has of a deleted object is dropped.
 func NewVanished(released *pass.Released, memory *pass.Memory) *Vanished {
 	return &Vanished{released: released, memory: memory, all: map[reconcile.Request]client.Object{}}
 }
 
-// unprotected reports whether an object that has been deleted was not released by nfo. One that stayed for others' finalizers
-// says so in its status.
+// unprotected reports whether an object was deleted without being released by nfo. The status
+// of a released object that other finalizers kept in existence says that it was released.
 func (v *Vanished) unprotected(o client.Object) bool {
 	if v.released.Has(o.GetUID()) {
 		return false
@@ -58,11 +56,11 @@ func (v *Vanished) unprotected(o client.Object) bool {
 	return c == nil || c.Reason != v1alpha1.ReasonReleased
 }
 
-// Handler queues objects that vanished, and has all that are gone forgotten.
+// Handler queues vanished objects, and drops what is remembered of every deleted object.
 func (v *Vanished) Handler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
-		if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() { // nobody saw it go, and another one has its name
+		if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() { // the deletion was missed, and another object now has the name
 			v.memory.Forget(e.ObjectOld)
 		}
 	}, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
@@ -97,16 +95,16 @@ func (v *Vanished) done(key reconcile.Request) {
 	delete(v.all, key)
 }
 
-// VanishedReconciler records objects that were deleted without their finalizer: an event, and of a manifest
-// a tombstone with what was seen of its artifacts. It removes no tag: the person who removed the finalizer may
-// have wanted that the artifacts stay.
+// VanishedReconciler records objects that were deleted without their finalizer: with an
+// event, and for a manifest also with a tombstone of the artifacts that were seen. It removes
+// no tag, because the person who removed the finalizer may want to keep the artifacts.
 type VanishedReconciler struct {
 	Releaser *release.Releaser
 	Vanished *Vanished
 	Events   events.EventRecorder
 }
 
-// Reconcile records one object. Requests name it by its UID.
+// Reconcile records one object. Requests identify it by its UID.
 func (r *VanishedReconciler) Reconcile(ctx context.Context, key reconcile.Request) (ctrl.Result, error) {
 	o := r.Vanished.get(key)
 	if o == nil {
@@ -124,7 +122,7 @@ func (r *VanishedReconciler) Reconcile(ctx context.Context, key reconcile.Reques
 	return ctrl.Result{}, nil
 }
 
-// note records a manifest, and says what is to be told of an object; "" if it was released after all.
+// note records a manifest, and returns the note of the object's event; "" if the object was released after all.
 func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string, error) {
 	note := "It was deleted without its finalizer " + v1alpha1.Finalizer + ", so nothing was checked."
 	m, ok := o.(*v1alpha1.ArtifactManifest)
@@ -145,8 +143,9 @@ func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string,
 	return note, nil
 }
 
-// record writes the tombstones of all that was seen of a manifest, and begins no grace: no tag was removed. It returns the
-// name of the first, "" if nothing was ever seen. released: by a process that led before this one.
+// record writes tombstones for everything that was seen of a manifest, and begins no
+// grace period, because no tag was removed. It returns the name of the first tombstone, "" if
+// it wrote none. released is true if an earlier leader had released the manifest.
 func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactManifest) (name string, released bool, err error) {
 	var store v1alpha1.ArtifactStore
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); err != nil {
@@ -180,7 +179,7 @@ func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactMan
 	return name, name == "" && len(groups) > 0, nil
 }
 
-// released reports whether a tombstone, as it is stored, says of all that was found that its tag was removed and stays so.
+// released reports whether the stored tombstone says for each finding that its tag was removed and not restored.
 func (r *VanishedReconciler) released(ctx context.Context, of *v1alpha1.Tombstone, found []release.Finding) (bool, error) {
 	var t v1alpha1.Tombstone
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKeyFromObject(of), &t); err != nil {
@@ -189,7 +188,8 @@ func (r *VanishedReconciler) released(ctx context.Context, of *v1alpha1.Tombston
 	return tombstone.SamePlace(&t, of) && !slices.ContainsFunc(found, func(f release.Finding) bool { return !removed(&t, f) }), nil
 }
 
-// removed reports whether a tombstone says that a tag was removed, and not that a restore found it elsewhere or its digest gone.
+// removed reports whether a tombstone says that a tag was removed, and
+// that no restore found the tag at another digest or its digest missing.
 func removed(t *v1alpha1.Tombstone, f release.Finding) bool {
 	e := t.Entry(f.Repository, f.ArtifactVersion)
 	if strings.HasPrefix(e.Reason, v1alpha1.ReasonTagTaken) || strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost) {

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 )
 
-// gone has a reconciler see a manifest go, and returns how many objects it then had to record.
+// gone lets a reconciler see the deletion of a manifest, and returns how many objects it had to record.
 func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released) int {
 	w.t.Helper()
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
@@ -33,7 +33,7 @@ func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released) int 
 	return n
 }
 
-// unprotected reports whether it was announced that an object lost its finalizer, since it was asked last.
+// unprotected reports whether an event since the last call says that an object lost its finalizer.
 func (w *world) unprotected() (said bool) {
 	for len(w.Events.Events) > 0 {
 		said = strings.Contains(<-w.Events.Events, v1alpha1.ReasonUnprotected) || said
@@ -41,8 +41,8 @@ func (w *world) unprotected() (said bool) {
 	return said
 }
 
-// No last status says that a manifest was released: the process that did it knows, and another one finds it in the
-// tombstone, whose grace must go on.
+// The last status does not say that a manifest was released. The process that released it knows it
+// from memory; another process must find it in the tombstone, whose grace period must continue.
 func TestI5AReleasedManifestHasNotVanished(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -87,7 +87,8 @@ func TestAManifestThatLosesItsFinalizerIsRecorded(t *testing.T) {
 	}
 }
 
-// A release that was undone could not put back a tag that somebody had pushed again: the manifest was not released.
+// An undone release could not restore a tag that somebody had pushed
+// again. The manifest was not released, so its deletion must be recorded.
 func TestAnUndoneReleaseIsNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

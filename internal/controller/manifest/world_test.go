@@ -19,12 +19,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// world is one with a manifest m of the artifacts a and b, which are in the registry, and passes over it.
+// world has a manifest m with the artifacts a and b, which are in the registry, and runs passes over it.
 type world struct {
 	*passtest.World
 	t *testing.T
 	r *Reconciler
-	// digests are all that were ever pushed, by repository.
+	// digests are all digests that were ever pushed, by repository.
 	digests map[string][]string
 }
 
@@ -52,7 +52,7 @@ func (w *world) restart() {
 	}
 }
 
-// push pushes tag 1 of an artifact.
+// push pushes tag 1 of an artifact, and returns the digest.
 func (w *world) push(name, seed string) string {
 	w.t.Helper()
 	repository := "acme/m/" + name
@@ -64,7 +64,7 @@ func (w *world) push(name, seed string) string {
 	return d.Digest.String()
 }
 
-// apply makes the manifest.
+// apply creates the manifest.
 func (w *world) apply(change func(*v1alpha1.ArtifactManifest)) {
 	w.t.Helper()
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta("m")}
@@ -78,7 +78,7 @@ func (w *world) apply(change func(*v1alpha1.ArtifactManifest)) {
 	}
 }
 
-// manifest is it as it is stored; nil once it has gone.
+// manifest returns the stored manifest; nil once it is deleted.
 func (w *world) manifest() *v1alpha1.ArtifactManifest {
 	w.t.Helper()
 	m := &v1alpha1.ArtifactManifest{}
@@ -97,7 +97,7 @@ func (w *world) edit(change func(*v1alpha1.ArtifactManifest)) {
 	w.t.Helper()
 	m := w.manifest()
 	change(m)
-	m.Generation++ // which a fake API server does not count
+	m.Generation++ // a fake API server does not do this
 	if err := w.API.Update(w.t.Context(), m); err != nil {
 		w.t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (w *world) remove() {
 	}
 }
 
-// passes runs so many passes, each when everything is due. Errors are tried again.
+// passes runs n passes, each when everything is due. A failed pass is repeated.
 func (w *world) passes(n int) {
 	w.t.Helper()
 	for range n {
@@ -118,12 +118,13 @@ func (w *world) passes(n int) {
 		if m == nil {
 			return
 		}
-		_, _ = w.r.Reconcile(w.t.Context(), m) // what it says of an error is a condition
+		_, _ = w.r.Reconcile(w.t.Context(), m) // errors are reported in conditions
 		w.Later()
 	}
 }
 
-// settle runs passes of a process that has just started, and fails the test unless the manifest then says so.
+// settle runs passes of a process that has just started, and
+// fails the test unless the manifest then has these conditions.
 func (w *world) settle(want ...string) {
 	w.t.Helper()
 	w.Crash.Set(-1, false)
@@ -132,7 +133,8 @@ func (w *world) settle(want ...string) {
 	w.says(want...)
 }
 
-// says fails the test unless the manifest's conditions are these, as Type=Status/Reason; or it has gone, if none is wanted.
+// says fails the test unless the manifest has these conditions, as
+// Type=Status/Reason. Without conditions, the manifest must be gone.
 func (w *world) says(want ...string) {
 	w.t.Helper()
 	m := w.manifest()
@@ -149,7 +151,7 @@ func (w *world) says(want ...string) {
 	}
 }
 
-// tags fails the test unless the tags of a and b are at these digests, "" for none.
+// tags fails the test unless the tags of a and b are at these digests; "" for a missing tag.
 func (w *world) tags(a, b string) {
 	w.t.Helper()
 	if at := w.At(w.t, "acme/m/a", "1"); at != a {
@@ -160,8 +162,8 @@ func (w *world) tags(a, b string) {
 	}
 }
 
-// whole fails the test unless each digest that was ever pushed is in the registry, and has a tag, is recorded by the
-// manifest, or can be restored from a tombstone.
+// whole fails the test unless each digest that was ever pushed is in the registry and
+// also has a tag, is recorded in the manifest, or can be restored from a tombstone.
 func (w *world) whole() {
 	w.t.Helper()
 	kept := map[string]bool{}

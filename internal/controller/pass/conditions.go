@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// EntryInUse says that an entry left the spec and is kept, for the whole manifest is held.
+// EntryInUse adds the condition that an entry left the spec but is kept, because something holds the whole manifest.
 func (cs *Conditions) EntryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.ArtifactStatus, holders []reference.Holder) {
 	var names []string
 	for _, e := range left {
@@ -20,7 +20,7 @@ func (cs *Conditions) EntryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.A
 			v1alpha1.FirstOf(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
 }
 
-// Untouched says that the manifest goes and its artifacts stay.
+// Untouched adds the conditions of a manifest that is released while its artifacts stay in the registry.
 func (cs *Conditions) Untouched(why string) {
 	cs.Set(v1alpha1.ConditionUntagged, metav1.ConditionFalse, v1alpha1.ReasonNotOurs, why)
 	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "No object references it. The condition Untagged says why its artifacts stay.")

@@ -19,8 +19,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// Unstorable reports whether the API server refuses what was sent to it whatever is done, because a field is invalid or
-// the whole is too large for its storage.
+// Unstorable reports whether the API server will refuse an object at every
+// try, because a field is invalid or the object is too large for its storage.
 func Unstorable(err error) bool {
 	if err == nil {
 		return false
@@ -29,22 +29,21 @@ func Unstorable(err error) bool {
 		strings.Contains(err.Error(), "etcdserver: request is too large") || strings.Contains(err.Error(), "trying to send message larger than max")
 }
 
-// StuckRetry is how often something is tried again that only a person can mend and that no
-// watch reports, such as a Secret.
+// StuckRetry is how often a pass is repeated after an error that only a person can
+// correct and whose correction no watch reports, such as an error in a Secret.
 const StuckRetry = time.Minute
 
-// Class says what to do about an error.
+// Class says how a pass is repeated after an error.
 type Class int
 
-// What to do.
+// The classes of errors.
 const (
 	retry Class = iota // by the queue's backoff
-	Stuck              // a person must act: a condition, and a slow re-check
-	Again              // the cache lags or a claim is taken: soon, without noise
+	Stuck              // a person must act: set a condition, and check again every StuckRetry
+	Again              // the cache lags or another process has a claim: soon, and without an error in the log
 )
 
-// Classify is the one place that tells what an error means for the pass: its class and the
-// condition reason.
+// Classify is the only place that decides what an error means for the pass: its class and its condition reason.
 func Classify(err error) (Class, string) {
 	reason := access(err)
 	switch {
@@ -78,8 +77,8 @@ func Classify(err error) (Class, string) {
 	return retry, v1alpha1.ReasonUnknown
 }
 
-// access returns the reason of an error that says why the registry cannot be used, which only a person can mend; "" for
-// any other.
+// access returns the reason of an error that says why the registry cannot
+// be used and that only a person can correct; "" for any other error.
 func access(err error) string {
 	switch {
 	case errors.Is(err, registry.ErrNoClusterRegistry):
@@ -102,23 +101,23 @@ func access(err error) string {
 	return ""
 }
 
-// ReasonOf is the condition reason of an error.
+// ReasonOf returns the condition reason of an error.
 func ReasonOf(err error) string {
 	_, reason := Classify(err)
 	return reason
 }
 
-// Soon reports whether the pass comes again soon for an error, without noise.
+// Soon reports whether an error only repeats the pass soon, without an error in the log.
 func Soon(err error) bool {
 	c, _ := Classify(err)
 	return c == Again
 }
 
-// Fleeting reports whether an error that makes the pass come again soon has gone by then, mostly, so that it is no state to
-// report. The claim of a purge lasts as long as the purge.
+// Fleeting reports whether an error repeats the pass soon and will usually be over then, so that
+// it is no state to report. The claim of a purge is not fleeting: it lasts as long as the purge.
 func Fleeting(err error) bool { return Soon(err) && !errors.Is(err, release.ErrClaimed) }
 
-// remedies say what a person can do, by reason, where the error does not say it itself.
+// remedies are what a person can do, by reason, if the error itself does not say it.
 var remedies = map[string]string{
 	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names; in the cluster's own registry, the token of the operator's pod.",
 	v1alpha1.ReasonAddressRefused:  "Use a host that does not resolve to a loopback, link-local or cloud metadata address. An administrator can allow loopback addresses in the Helm chart (allowLoopbackRegistries).",
@@ -129,17 +128,18 @@ var remedies = map[string]string{
 	v1alpha1.ReasonUnreadable:      "Check that the store's url leads to an OCI registry, and push again what is damaged.",
 }
 
-// Explain reports an error in whole sentences: what went wrong, and what to do about it.
+// Explain describes an error in whole sentences: what went wrong, and what to do about it.
 func Explain(err error) string {
 	_, reason := Classify(err)
 	return strings.TrimSuffix(fmt.Sprintf("%v. %s", err, remedies[reason]), " ")
 }
 
-// againAfter is when an object is looked at again after somebody else has written it: the cache has it by then, mostly.
+// againAfter is how long until a pass is repeated after another writer
+// changed its object. By that time, the cache usually has the change.
 const againAfter = 30 * time.Millisecond
 
-// Finish turns the pass's error into controller-runtime's answer. Nothing is ever terminal:
-// on the way of a deletion that would strand the object.
+// Finish turns the pass's error into a result for controller-runtime. No error
+// is ever terminal, because that would strand an object whose deletion waits.
 func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
 	if err == nil {
 		return result, nil
@@ -159,9 +159,9 @@ func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
 	return ctrl.Result{}, err
 }
 
-// NameTakenError says that objects which are not a store's have the name of the store's purge objects.
+// NameTakenError says that the names of a store's purge objects are taken by objects of somebody else.
 type NameTakenError struct {
-	// Objects are at least one, as "Kind namespace/name".
+	// Objects has at least one object, as "Kind namespace/name".
 	Objects []string
 }
 

@@ -23,8 +23,8 @@ func TestExplain(t *testing.T) {
 		reason string
 		err    error
 		class  Class
-		want   string // the condition's reason
-		says   string // how the message ends
+		want   string // the reason of the condition
+		says   string // the end of the message
 	}{
 		"SecretNotFound": {
 			reason: "the error says itself what to do",

@@ -10,10 +10,10 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// MaxNote is the API's bound on an event's note, in bytes.
+// MaxNote is the longest note of an event that the API accepts, in bytes.
 const MaxNote = 1024
 
-// Actions are the conditions whose transitions are said, and the verb that the event names.
+// Actions are the conditions whose transitions are recorded as events, with the action of the event.
 var Actions = map[string]string{
 	v1alpha1.ConditionDeletionBlocked: "Deleting",
 	v1alpha1.ConditionUploaded:        "Observing",
@@ -24,8 +24,8 @@ var Actions = map[string]string{
 	v1alpha1.ConditionPurgeHealthy:    "Purging",
 }
 
-// Announce reports every condition whose status or reason the last status write changed. What several of them say in the
-// same words is said once, and a restore once it has ended: by Restored or UndoLost.
+// Announce records an event for every condition whose status or reason the last status write changed. Conditions with
+// the same reason and message share one event. A restore is not announced until it has ended, by Restored or UndoLost.
 func Announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
 	said := map[string]bool{}
 	for _, c := range after {
@@ -48,8 +48,8 @@ func changed(before []metav1.Condition, c metav1.Condition) bool {
 	return was == nil || was.Status != c.Status || was.Reason != c.Reason
 }
 
-// expected reports whether a condition says that a deletion goes on which was never blocked, or of which Untagged says in
-// the same pass how it ended. Each deletion would else cost an event that tells nobody anything.
+// expected reports whether a condition only says that a deletion proceeds, and that deletion was never blocked,
+// or Untagged says in the same pass how it ended. Otherwise each deletion would cost an event without any news.
 func expected(before, after []metav1.Condition, c metav1.Condition) bool {
 	if c.Type != v1alpha1.ConditionDeletionBlocked || c.Status == metav1.ConditionTrue {
 		return false
@@ -58,8 +58,8 @@ func expected(before, after []metav1.Condition, c metav1.Condition) bool {
 	return !apimeta.IsStatusConditionTrue(before, c.Type) || (untagged != nil && changed(before, *untagged))
 }
 
-// severity of a condition's new state: being blocked is the one True that warns, and not yet
-// known, not wanted and not touched are what does not.
+// severity returns the event type for a condition's new state. A condition that is not True warns, except
+// for DeletionBlocked, which warns if it is True. Pending, suspended, disabled and untouched never warn.
 func severity(c metav1.Condition) string {
 	bad := c.Status != metav1.ConditionTrue
 	switch c.Reason {
@@ -75,22 +75,22 @@ func severity(c metav1.Condition) string {
 	return corev1.EventTypeNormal
 }
 
-// TagMoved tells that a tag was overwritten.
+// TagMoved records that a tag was overwritten.
 func TagMoved(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
 	Tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonTagMoved, "Observing", note)
 }
 
-// Restored tells that tags came back from a tombstone.
+// Restored records that tags were restored.
 func Restored(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
 	Tell(to, m, corev1.EventTypeNormal, v1alpha1.ReasonRestored, "Restoring", note)
 }
 
-// UndoLost tells that a tombstone's digest is not in the registry any more.
+// UndoLost records that a recorded digest is no longer in the registry.
 func UndoLost(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
 	Tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonUndoLost, "Restoring", note)
 }
 
-// Tell makes one event.
+// Tell records one event.
 func Tell(to events.EventRecorder, about runtime.Object, severity, reason, action, note string) {
 	to.Eventf(about, nil, severity, reason, action, "%s", v1alpha1.Clip(note, MaxNote))
 }

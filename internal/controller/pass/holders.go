@@ -9,8 +9,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// LiveHolders reads the holders of an object that is being deleted. doubt says that they are unknown; any
-// other error is one.
+// LiveHolders reads the holders of an object that is being deleted.
+// doubt is set if they cannot be known; err is any other error.
 func LiveHolders(ctx context.Context, f *reference.Finder, o client.Object) (holders []reference.Holder, doubt, err error) {
 	found, err := f.Live(ctx, o)
 	if errors.Is(err, reference.ErrHoldersUnknown) {

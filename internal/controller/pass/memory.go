@@ -11,16 +11,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Forgetter is a reconciler that remembers something of objects by their UID.
+// Forgetter is a reconciler that keeps memory of objects by their UID.
 type Forgetter[T client.Object] interface {
 	reconcile.ObjectReconciler[T]
 	// Forget drops what is remembered of an object that is gone.
 	Forget(uid types.UID)
 }
 
-// Memory is all that reconcilers remember of objects by their UID, so that it is dropped in one place once an object is
-// gone, also if somebody took its finalizer off. nil is an empty one. Reconcilers are added before the manager starts; after that
-// it is safe for concurrent use.
+// Memory is everything that reconcilers remember of objects by their UID. It drops that in one
+// place once an object is gone, even if somebody else removed its finalizer. A nil Memory is empty.
+// Reconcilers are added before the manager starts; after that it is safe for concurrent use.
 type Memory struct{ forgets []func(gone client.Object) }
 
 // Forget drops what is remembered of an object that is gone. Call it when the cache has dropped the object.
@@ -33,10 +33,11 @@ func (m *Memory) Forget(gone client.Object) {
 	}
 }
 
-// Remember makes a reconciler of one for objects, which it reads with c, a cache, and adds what that one remembers to m.
+// Remember wraps a reconciler of objects, which it reads with c, a cache, and adds the reconciler's memory to m.
 //
-// A pass that runs while its object goes may remember it again. So each pass ends with a look into the cache: if the object
-// is not there, what is remembered is dropped; if it still is, Forget is called later, when the cache drops it.
+// A pass that runs while its object is being deleted may remember it again, so
+// each pass ends with a read of the cache. If the object is gone, the memory of it
+// is dropped. If it still exists, Forget is called later, when the cache drops it.
 func Remember[T client.Object](c client.Client, m *Memory, r Forgetter[T]) reconcile.Reconciler {
 	m.forgets = append(m.forgets, func(gone client.Object) {
 		if _, ok := gone.(T); ok {
@@ -55,7 +56,7 @@ type remembering[T client.Object] struct {
 // Reconcile runs one pass over one object.
 func (r remembering[T]) Reconcile(ctx context.Context, o T) (ctrl.Result, error) {
 	key, was, now := client.ObjectKeyFromObject(o), reference.Self(o).Blank(), reference.Self(o).Blank()
-	was.SetUID(o.GetUID()) // a write of the pass may find another object of this name, and o be that one then
+	was.SetUID(o.GetUID()) // a write of the pass may turn o into another object of this name
 	defer func() {
 		err := r.cache.Get(context.WithoutCancel(ctx), key, now, client.UnsafeDisableDeepCopy) // only the UID is read
 		if client.IgnoreNotFound(err) == nil && now.GetUID() != was.GetUID() {

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 )
 
-// remembers does something in each pass over an object, and then remembers its UID.
+// remembers is a reconciler that calls do in each pass over an object, and then remembers the object's UID.
 type remembers[T client.Object] struct {
 	do  func(T)
 	all []types.UID
@@ -32,7 +32,7 @@ func (r *remembers[T]) Forget(uid types.UID) {
 	r.all = slices.DeleteFunc(r.all, func(one types.UID) bool { return one == uid })
 }
 
-// What is remembered of an object outlasts neither the object nor a pass during which it goes.
+// The memory of an object must outlast neither the object nor a pass during which the object is deleted.
 func TestNothingIsRememberedOfWhatIsGone(t *testing.T) {
 	t.Parallel()
 	w := passtest.NewWorld(t)
@@ -67,7 +67,7 @@ func TestNothingIsRememberedOfWhatIsGone(t *testing.T) {
 		if err := w.API.Create(t.Context(), again); err != nil {
 			t.Fatal(err)
 		}
-		again.DeepCopyInto(s) // as a patch has it
+		again.DeepCopyInto(s) // as after a patch
 	}
 	run("another has its name by the end of the pass")
 	stores.do = remove

@@ -12,29 +12,30 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// maxReleased is how many objects Released remembers, which is about 10 MiB. Each is asked about milliseconds later.
+// maxReleased is how many objects Released remembers, in about 10 MiB. Each is looked up milliseconds later.
 const maxReleased = 100_000
 
-// Released remembers which objects nfo has released: of those that go with its finalizer nobody could read a last status,
-// so that none is written. nil remembers nothing. It is safe for concurrent use.
+// Released remembers which objects nfo has released. The status cannot say so: an
+// object that disappears with nfo's finalizer gets no last status, because nobody
+// could read it. A nil Released remembers nothing. It is safe for concurrent use.
 type Released struct {
 	uids *lru.Cache[types.UID, struct{}]
 }
 
-// NewReleased remembers nothing yet.
+// NewReleased makes an empty Released.
 func NewReleased() (*Released, error) {
 	uids, err := lru.New[types.UID, struct{}](maxReleased)
 	return &Released{uids}, err
 }
 
-// Unprotect takes the finalizer off. An object that has gone is released already.
+// Unprotect removes the finalizer. An object that no longer exists counts as released.
 func (r *Released) Unprotect(ctx context.Context, c client.Client, o client.Object) error {
 	if !controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
 		return nil
 	}
 	patch := client.MergeFromWithOptions(Clone(o), client.MergeFromWithOptimisticLock{})
 	controllerutil.RemoveFinalizer(o, v1alpha1.Finalizer)
-	if r != nil { // first: it may be seen gone before the answer comes
+	if r != nil { // first, because its deletion may be seen before the answer arrives
 		r.uids.Add(o.GetUID(), struct{}{})
 	}
 	err := c.Patch(ctx, o, patch)
@@ -47,8 +48,9 @@ func (r *Released) Unprotect(ctx context.Context, c client.Client, o client.Obje
 	return err
 }
 
-// Has reports whether nfo took the finalizer off an object.
+// Has reports whether nfo removed the finalizer of an object.
 func (r *Released) Has(uid types.UID) bool { return r != nil && r.uids.Contains(uid) }
 
-// Goes reports whether an object that is being deleted goes with nfo's finalizer: nobody else has one on it.
+// Goes reports whether an object that is being deleted disappears
+// once nfo's finalizer is removed, because it has no other.
 func Goes(o client.Object) bool { return slices.Equal(o.GetFinalizers(), []string{v1alpha1.Finalizer}) }

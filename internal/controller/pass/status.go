@@ -14,10 +14,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Conditions collects what one pass decided.
+// Conditions collects the conditions that one pass sets.
 type Conditions []metav1.Condition
 
-// Set adds a condition, its message on one line that a terminal can show. Of two of a type the later one counts.
+// Set adds a condition. It puts the message on one line that is safe to
+// print on a terminal. Of two conditions of one type, the later one counts.
 func (cs *Conditions) Set(kind string, status metav1.ConditionStatus, reason, message string) {
 	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(v1alpha1.Line(message), v1alpha1.MaxMessage)})
 }
@@ -41,7 +42,7 @@ func (cs *Conditions) Blocked(subject reference.Object, holders []reference.Hold
 	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted and waits for what holds it.")
 }
 
-// Doubted adds the conditions of an object that is being deleted while it is unknown what holds it.
+// Doubted adds the conditions of an object that is being deleted while its holders are unknown.
 func (cs *Conditions) Doubted(why error) {
 	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonHoldersUnknown, "This object may be in use: "+Explain(why))
 	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
@@ -56,8 +57,8 @@ func (cs Conditions) Apply(to *[]metav1.Condition, generation int64) {
 	slices.SortFunc(*to, func(a, b metav1.Condition) int { return cmp.Compare(a.Type, b.Type) })
 }
 
-// Protect puts the finalizer on an object that is not being deleted. It changes the object in
-// place, so that the pass goes on with the server's answer.
+// Protect adds the finalizer to an object that is not being deleted. It updates
+// the object in place, so that the pass continues with the server's answer.
 func Protect(ctx context.Context, c client.Client, o client.Object) error {
 	if !o.GetDeletionTimestamp().IsZero() || controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
 		return nil
@@ -67,5 +68,5 @@ func Protect(ctx context.Context, c client.Client, o client.Object) error {
 	return c.Patch(ctx, o, patch)
 }
 
-// Clone copies an object. The assertion cannot fail: DeepCopyObject returns the same type.
+// Clone copies an object. The type assertion cannot fail: DeepCopyObject returns the same type.
 func Clone[T client.Object](o T) T { return o.DeepCopyObject().(T) }

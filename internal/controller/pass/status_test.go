@@ -29,7 +29,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// cluster is a fake API server with a manifest.
+// cluster makes a fake API server with a manifest.
 func cluster(t *testing.T, funcs interceptor.Funcs, edit ...func(*v1alpha1.ArtifactManifest)) (client.WithWatch, *v1alpha1.ArtifactManifest) {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -47,7 +47,7 @@ func cluster(t *testing.T, funcs interceptor.Funcs, edit ...func(*v1alpha1.Artif
 	return c, m
 }
 
-// The finalizer is put on once, and the pass goes on with what the server has stored.
+// The finalizer is added once, and the pass continues with the stored object.
 func TestProtect(t *testing.T) {
 	t.Parallel()
 	patches := 0
@@ -64,7 +64,7 @@ func TestProtect(t *testing.T) {
 	if patches != 1 || !cmp.Equal(m.Finalizers, []string{v1alpha1.Finalizer}) || m.ResourceVersion == old.ResourceVersion {
 		t.Errorf("%d patches, and the finalizers are %v of version %s", patches, m.Finalizers, m.ResourceVersion)
 	}
-	// A cache that lags behind must not undo what somebody else has written.
+	// A cache that lags must not undo what another writer has changed.
 	if err := Protect(t.Context(), c, old); !apierrors.IsConflict(err) {
 		t.Errorf("over an older version: %v, want a conflict", err)
 	}
@@ -105,7 +105,7 @@ func TestWhatIsBeingDeletedGetsNoFinalizer(t *testing.T) {
 	}
 }
 
-// TestFinish: nothing is ever terminal, and what only a person can mend is looked at slowly.
+// TestFinish finds a terminal error, and one that only a person can correct but that is retried fast.
 func TestFinish(t *testing.T) {
 	t.Parallel()
 	said := ctrl.Result{RequeueAfter: time.Hour}
@@ -114,7 +114,7 @@ func TestFinish(t *testing.T) {
 		reason string
 		err    error
 		want   ctrl.Result
-		noisy  bool // the queue's backoff repeats it
+		noisy  bool // retried by the queue's backoff
 	}{
 		"Well":         {"the pass says when the next is", nil, said, false},
 		"Secret":       {"a person must act", backend.ErrSecretNotFound, ctrl.Result{RequeueAfter: StuckRetry}, false},
@@ -167,7 +167,7 @@ func TestNameTakenNamesWhatToRename(t *testing.T) {
 	}
 }
 
-// TestConditions: what a pass decides is written with the generation that it saw, in one order.
+// TestConditions finds conditions that lack the generation that the pass has seen, or are not sorted.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	subject := reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: "publisher", Name: "m"}
@@ -237,7 +237,8 @@ func TestEventsOfTags(t *testing.T) {
 	}
 }
 
-// Whether anything holds an object is known, unknown, or cannot be asked for now.
+// The holders of an object are known, unknown, or cannot be read
+// for now, and the caller must be able to tell these apart.
 func TestLiveHolders(t *testing.T) {
 	t.Parallel()
 	down := errors.New("connection refused")
@@ -245,7 +246,7 @@ func TestLiveHolders(t *testing.T) {
 		list         error
 		doubt, fails bool
 	}{
-		"NoDefinitions": {doubt: true}, // the kinds whose objects may hold it are not there, and nobody knows why
+		"NoDefinitions": {doubt: true}, // the kinds whose objects may hold it do not exist, for an unknown reason
 		"Down":          {list: down, fails: true},
 	} {
 		c, m := cluster(t, interceptor.Funcs{List: func(ctx context.Context, api client.WithWatch, all client.ObjectList, options ...client.ListOption) error {

@@ -16,19 +16,19 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Statuses remembers over which version of an object its status was last written. A pass that reads that
-// version again has a cache that does not know of the write, and what it takes for said may not be.
-// The zero value is ready. It is safe for concurrent use.
+// Statuses remembers, for each object, the resource version that its last status write replaced.
+// If a pass reads that version again, its cache lags behind the write, and the status in it may
+// lack what was already reported. The zero value is ready. It is safe for concurrent use.
 type Statuses struct {
 	mu   sync.Mutex
 	over map[types.UID]string
-	// waits is since when a change of an object's status has not been written.
+	// waits is since when a change of an object's status has been put off.
 	waits map[types.UID]time.Time
 }
 
-// Settle returns how much longer a change of an object's status is not to be written, as it may be over or others may follow
-// soon: 0 when it has waited for as long as it may. Otherwise the caller must come again after that time, and writes the status
-// as it is then.
+// Settle returns how much longer to put off a change of an object's status, because the change
+// may soon be out of date or be followed by others; 0 once it has been put off for most. The
+// caller must run again after that time, and then writes the status as it is at that time.
 func (w *Statuses) Settle(o client.Object, now time.Time, most time.Duration) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -42,7 +42,7 @@ func (w *Statuses) Settle(o client.Object, now time.Time, most time.Duration) ti
 	return max(0, most-now.Sub(since))
 }
 
-// Sooner returns the shorter of two times to wait, of which 0 is for ever.
+// Sooner returns the shorter of two times to wait; 0 means for ever.
 func Sooner(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return max(a, b)
@@ -50,7 +50,8 @@ func Sooner(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-// SameState reports whether conditions differ at most in the words of those that name the holders of an object.
+// SameState reports whether conditions differ at most in the messages of
+// Referenced and DeletionBlocked, which name the holders of an object.
 func SameState(before, after []metav1.Condition) bool {
 	return slices.EqualFunc(before, after, func(a, b metav1.Condition) bool {
 		if a.Type == v1alpha1.ConditionReferenced || a.Type == v1alpha1.ConditionDeletionBlocked {
@@ -60,7 +61,7 @@ func SameState(before, after []metav1.Condition) bool {
 	})
 }
 
-// Write stores an object's status. An object that has gone has none.
+// Write stores an object's status. It ignores an object that no longer exists.
 func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object) error {
 	over := o.GetResourceVersion()
 	if err := api.Status().Update(ctx, o); err != nil {
@@ -69,7 +70,7 @@ func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.waits, o.GetUID())
-	if o.GetResourceVersion() == over { // nothing was stored, as where the API does not know a new field yet: the cache has it all
+	if o.GetResourceVersion() == over { // nothing was stored, for example because the API server does not know a new field yet: the cache does not lag
 		return nil
 	}
 	if w.over == nil {
@@ -79,7 +80,8 @@ func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object
 	return nil
 }
 
-// Current is nil if the status of an object as it was read is what was stored last. Errors wrap reference.ErrSuperseded.
+// Current returns an error if an object was read at a version that this process's
+// last status write has replaced. The error wraps reference.ErrSuperseded.
 func (w *Statuses) Current(o client.Object) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +91,7 @@ func (w *Statuses) Current(o client.Object) error {
 	return nil
 }
 
-// Forget drops an object that has gone.
+// Forget drops an object that no longer exists.
 func (w *Statuses) Forget(uid types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// A pass over a version that was written over since does not take it for said what it would say.
+// A pass over a version whose status has been overwritten since
+// must not believe that its conditions were already reported.
 func TestStatusesKnowWhatTheCacheDoesNot(t *testing.T) {
 	t.Parallel()
 	scheme, err := reference.NewScheme()
@@ -52,8 +53,8 @@ func TestStatusesKnowWhatTheCacheDoesNot(t *testing.T) {
 	}
 }
 
-// An API server that stores nothing of a status answers with the same version: the cache does not lag behind that, and what
-// waits for it would wait for ever.
+// If the API server drops a status change, it answers with the same version. The cache
+// does not lag then, and a pass that waited for a newer version would wait for ever.
 func TestAStatusThatChangesNothingIsNoWrite(t *testing.T) {
 	t.Parallel()
 	scheme, err := reference.NewScheme()
@@ -89,7 +90,7 @@ func TestSooner(t *testing.T) {
 	}
 }
 
-// What names the holders of an object may change its words, and nothing else of a condition may.
+// Only the messages of conditions that name holders may differ; anything else is another state.
 func TestSameState(t *testing.T) {
 	t.Parallel()
 	is := func(kind, reason, message string) metav1.Condition {

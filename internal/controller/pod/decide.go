@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	// maxRepairs is how often the images of a pod are changed. The last time is to its own.
+	// maxRepairs is how often the images of a pod are changed at most. The last change is to its own images.
 	maxRepairs = 3
-	// repairPause is the least time between two changes.
+	// repairPause is the shortest time between two changes.
 	repairPause = 5 * time.Minute
-	// mirrorPatience is how long nodes may fail to pull what the mirror has.
+	// mirrorPatience is how long nodes may fail to pull an image that the mirror has.
 	mirrorPatience = time.Minute
 )
 
-// facts are what a decision is made of, beside the pod.
+// facts are what a decision depends on, besides the pod.
 type facts struct {
 	rules rewrite.Rules
-	// selected: the workloads of the namespace are mirrored.
+	// selected is true if the images of the namespace's workloads are mirrored.
 	selected bool
-	// own: pods that the webhook has left alone keep their own images, as in kube-system, whose pods the registry itself may
-	// need before it can answer.
+	// own is true if pods keep their own images unless the webhook has rewritten them. That
+	// is so in kube-system, because the registry may need these pods before it can answer.
 	own bool
-	// unreachable: no node has an agent that is ready, from which it could pull.
+	// unreachable is true if no node has a ready agent, through which it could pull.
 	unreachable bool
-	// state is what the mirror has of an image for the namespace.
+	// state returns what the mirror has of an image for the namespace.
 	state func(rewrite.Image) v1alpha1.MirrorState
-	// now is the API server's time, by which repairs are noted.
+	// now is the API server's time, with which repairs are recorded.
 	now time.Time
-	// failing is for how long the pod has failed to pull.
+	// failing is how long the pod has failed to pull.
 	failing time.Duration
 }
 
@@ -44,15 +44,16 @@ type decision struct {
 	changes []rewrite.Change
 	// pod is the pod with the changes.
 	pod rewrite.Pod
-	// reason and why are those of the event.
+	// reason and why are the reason and note of the event.
 	reason, why string
-	// repairs is the annotation that counts them.
+	// repairs is the annotation that counts the repairs.
 	repairs string
-	// wanted are images that the pod waits for, and that the mirror does not have.
+	// wanted are images that the pod waits for, and that have no Artifact.
 	wanted []rewrite.Image
 }
 
-// decide is pure. A pod goes back to its own images first, and to the mirror only with a change to spare.
+// decide is pure. Restoring a pod's own images takes precedence. It
+// points a pod at the mirror only if one more change is left after that.
 func decide(s stuck, f facts) decision {
 	var d decision
 	count, last := repairsOf(s.pod.Metadata.Annotations)
@@ -65,7 +66,7 @@ func decide(s stuck, f facts) decision {
 	d.wanted = append(wanted, unasked(s, f)...)
 	d.pod = s.pod
 	if len(whys) > 0 {
-		others, _ := lacking(s, s.unstarted, f) // which would fail next
+		others, _ := lacking(s, s.unstarted, f) // these would fail next
 		maps.Copy(whys, others)
 		d.reason = v1alpha1.ReasonImageFromSource
 		d.changes = d.pod.Restore(f.rules.Address(), func(p rewrite.Place) bool { return whys[p.String()] != "" })
@@ -83,8 +84,8 @@ func decide(s stuck, f facts) decision {
 	return d
 }
 
-// lacking says of the places whose images are the mirror's why the pod cannot have them from there, and which of them
-// nobody has asked the mirror for.
+// lacking returns, for the places whose images come from the mirror, why the
+// pod cannot get them from there, and which of these images have no Artifact.
 func lacking(s stuck, places []rewrite.Place, f facts) (whys map[string]string, wanted []rewrite.Image) {
 	whys = map[string]string{}
 	for _, at := range places {
@@ -103,7 +104,7 @@ func lacking(s stuck, places []rewrite.Place, f facts) (whys map[string]string, 
 	return whys, wanted
 }
 
-// unasked are the images that a pod cannot pull from their sources, and that nobody has asked the mirror for.
+// unasked returns the images that a pod cannot pull from their sources, and that have no Artifact.
 func unasked(s stuck, f facts) []rewrite.Image {
 	var all []rewrite.Image
 	for i, places := range s.pod.Mirrored(f.rules) {
@@ -118,7 +119,8 @@ func unasked(s stuck, f facts) []rewrite.Image {
 	return all
 }
 
-// present reports the changes if the mirror has all of their images: with the policy Always, Rewrite does not ask.
+// present returns the changes if the mirror has all of their images, and
+// none otherwise. With the policy Always, Rewrite does not check this.
 func present(changes []rewrite.Change, f facts) []rewrite.Change {
 	for _, c := range changes {
 		if f.state(c.Image) != v1alpha1.MirrorPresent {
@@ -128,8 +130,8 @@ func present(changes []rewrite.Change, f facts) []rewrite.Change {
 	return changes
 }
 
-// mirrorFails says why a pod cannot have an image of the mirror; "" if it may still get it. unknown: nobody has
-// asked the mirror for it.
+// mirrorFails returns why a pod cannot get an image from the mirror;
+// "" if it still may. unknown is true if the image has no Artifact.
 func mirrorFails(i rewrite.Image, f facts) (why string, unknown bool) {
 	if f.rules.Policy() == v1alpha1.RewriteNever {
 		return "pods do not pull from the mirror any more", false
@@ -138,7 +140,7 @@ func mirrorFails(i rewrite.Image, f facts) (why string, unknown bool) {
 	if f.rules.Policy() == v1alpha1.RewriteAlways && f.selected {
 		switch state {
 		case "", v1alpha1.MirrorPending, v1alpha1.MirrorCopying, v1alpha1.MirrorPresent, v1alpha1.MirrorCorrupt:
-			return "", state == "" // as the policy wants it, however long the mirror does not answer
+			return "", state == "" // as the policy demands, however long the mirror does not answer
 		case v1alpha1.MirrorFailed, v1alpha1.MirrorReleasing:
 		}
 	}
@@ -153,7 +155,7 @@ func mirrorFails(i rewrite.Image, f facts) (why string, unknown bool) {
 	return "", false
 }
 
-// said is the note of an event.
+// said returns the note of the event.
 func said(reason string, changes []rewrite.Change, whys map[string]string) string {
 	var parts []string
 	for _, c := range changes {
@@ -166,7 +168,7 @@ func said(reason string, changes []rewrite.Change, whys map[string]string) strin
 	return strings.Join(parts, ". ")
 }
 
-// repairsOf reads the annotation. One that cannot be read counts as none.
+// repairsOf parses the annotation that counts repairs. An invalid count is 0.
 func repairsOf(annotations map[string]string) (count int, last time.Time) {
 	number, at, _ := strings.Cut(annotations[v1alpha1.AnnotationImageRepairs], " ")
 	n, err := strconv.Atoi(number)

@@ -25,7 +25,7 @@ func rules(policy v1alpha1.RewritePolicy) rewrite.Rules {
 	return rewrite.NewRules(s, nil)
 }
 
-// aStuck is a pod whose container upf cannot pull its image, and whose container other runs.
+// aStuck returns a pod whose container upf cannot pull its image, while its container other runs.
 func aStuck(image string, annotations map[string]string) stuck {
 	s := stuck{namespace: "core", name: "upf", uid: "u1", version: "7"}
 	s.pod.Metadata.Annotations = annotations
@@ -96,8 +96,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// What waits for an init container that cannot be pulled is changed with it: it would fail next, and a pod is changed
-// only once in a while.
+// A container that waits for a failing init container must be changed with
+// it, because it would fail next, and a pod is changed only once in a while.
 func TestR5WhatHasNotStartedIsRepairedToo(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -22,12 +22,13 @@ import (
 const (
 	// pageSize is how many pods one request lists.
 	pageSize = 500
-	// maxStuck bounds the pods that one pass keeps, and maxStuckOf those of one namespace. Only pods count for which something
-	// can be done. Of a namespace, others have their turn when these have been repaired, or have used up their repairs.
+	// maxStuck is the most pods that one pass keeps, and maxStuckOf the most of one
+	// namespace. Only pods that can be repaired count. Further pods of a namespace
+	// have their turn when these are repaired, or have used up their repairs.
 	maxStuck, maxStuckOf = 1000, 100
-	// maxSince bounds the pods of which is known since when they fail.
+	// maxSince is the most pods of which is remembered since when they fail.
 	maxSince = 10 * maxStuck
-	// maxPod bounds what is kept of a pod, in bytes. One with more is not repaired.
+	// maxPod is the most that is kept of a pod, in bytes. A larger pod is not repaired.
 	maxPod = 64 << 10
 )
 
@@ -37,11 +38,11 @@ type stuck struct {
 	uid             types.UID
 	version         string
 	pod             rewrite.Pod
-	// failing are the places of the containers that wait for an image, and that can be changed.
+	// failing are the containers that wait for an image, and that can be changed.
 	failing []rewrite.Place
-	// unstarted are those of the containers that wait for one of these, and that can be changed with it.
+	// unstarted are the containers that wait for one of the failing ones, and that can be changed with it.
 	unstarted []rewrite.Place
-	// since is when that was first seen.
+	// since is when the pod was first seen to fail.
 	since time.Time
 }
 
@@ -58,14 +59,14 @@ func (s stuck) key() string { return s.namespace + "/" + s.name }
 
 func (s stuck) fails(p rewrite.Place) bool { return has(s.failing, p) }
 
-// waits reports whether the container in a place runs nothing that another image would end.
+// waits reports whether the container at a place runs nothing that a change of its image would end.
 func (s stuck) waits(p rewrite.Place) bool { return s.fails(p) || has(s.unstarted, p) }
 
 func has(places []rewrite.Place, p rewrite.Place) bool {
 	return slices.ContainsFunc(places, func(at rewrite.Place) bool { return at.String() == p.String() })
 }
 
-// kept is a pod for which something can be done, and what.
+// kept is a pod that can be repaired, and how.
 type kept struct {
 	stuck
 	todo decision
@@ -73,7 +74,7 @@ type kept struct {
 	fault error
 }
 
-// listed is what is read of a pod.
+// listed is the part of a pod that is read.
 type listed struct {
 	Metadata struct {
 		rewrite.Metadata
@@ -105,7 +106,7 @@ var unpulled = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true}
 // unstarted is the reason for which a container waits until the init containers before it have ended.
 const unstarted = "PodInitializing"
 
-// stuck is the pod, if a container of it that can be changed waits for its image.
+// stuck returns the pod, and true if a container that can be changed waits for its image.
 func (l *listed) stuck() (stuck, bool) {
 	waiting := map[string]string{}
 	for list, all := range map[string][]containerStatus{rewrite.Containers: l.Status.Containers, rewrite.Init: l.Status.Init} {
@@ -132,7 +133,7 @@ func (l *listed) stuck() (stuck, bool) {
 	return s, len(s.failing) > 0 && size <= maxPod && m.DeletionTimestamp == nil
 }
 
-// lean is what a decision needs of a pod's metadata.
+// lean returns the part of a pod's metadata that a decision needs.
 func lean(m rewrite.Metadata) rewrite.Metadata {
 	kept := rewrite.Metadata{}
 	if m.Labels[v1alpha1.LabelMirror] == v1alpha1.MirrorDisabled {
@@ -157,10 +158,10 @@ func newLists(kube *rest.Config, through *http.Client) (*lists, error) {
 	return &lists{api}, err
 }
 
-// errEnough ends a list of which no more is wanted.
+// errEnough ends a list before its end.
 var errEnough = errors.New("there are enough")
 
-// stuck lists the pods of a phase that cannot pull an image, of a namespace or, for "", of all.
+// stuck lists the pods of a phase that cannot pull an image, in a namespace or, for "", in all.
 func (l *lists) stuck(ctx context.Context, namespace string, phase corev1.PodPhase, each func(stuck) error) error {
 	for token := ""; ; {
 		meta, err := l.page(ctx, namespace, phase, token, each)
@@ -176,7 +177,7 @@ func (l *lists) stuck(ctx context.Context, namespace string, phase corev1.PodPha
 	}
 }
 
-// page reads one answer of a list.
+// page reads one page of a list.
 func (l *lists) page(ctx context.Context, namespace string, phase corev1.PodPhase, token string, each func(stuck) error) (metav1.ListMeta, error) {
 	q := l.api.Get().AbsPath("api", "v1")
 	if namespace != "" {
@@ -189,7 +190,7 @@ func (l *lists) page(ctx context.Context, namespace string, phase corev1.PodPhas
 	return livelist.Page(ctx, q, "PodList", func(one livelist.Decoder) error { return giveStuck(one, each) })
 }
 
-// giveStuck decodes a pod, and gives it on if it cannot pull an image.
+// giveStuck decodes a pod, and passes it to each if it cannot pull an image.
 func giveStuck(one livelist.Decoder, each func(stuck) error) error {
 	var p listed
 	if err := one.Decode(&p); err != nil {

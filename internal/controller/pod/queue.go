@@ -15,22 +15,23 @@ import (
 )
 
 const (
-	// maxWaiting bounds what waits for one namespace, and maxArtifacts the Artifacts of one: with more, a Queue makes none.
+	// maxWaiting is the most images that wait for one namespace. maxArtifacts is the
+	// number of Artifacts in a namespace from which on a Queue creates no more there.
 	maxWaiting, maxArtifacts = 512, 512
-	// maxNamespaces bounds the namespaces that something waits for.
+	// maxNamespaces is the most namespaces that images wait for.
 	maxNamespaces = 1024
 	// createsPerSecond is how many Artifacts a Queue creates, on average.
 	createsPerSecond = 20
 )
 
-// Queue takes note of what namespaces use, and creates the Artifacts that are missing. It is safe for concurrent use.
+// Queue collects the images that namespaces use, and creates the missing Artifacts. It is safe for concurrent use.
 type Queue struct {
 	// Client reads Artifacts from the cache, and creates them.
 	Client client.Client
 
 	mu      sync.Mutex
 	waiting map[string]map[rewrite.Image]bool
-	// turns are the namespaces that something waits for, each once: the first one is next.
+	// turns are the namespaces that images wait for, each once; the first one is next.
 	turns []string
 	wake  chan struct{}
 	pace  *rate.Limiter
@@ -41,7 +42,7 @@ func NewQueue() *Queue {
 	return &Queue{waiting: map[string]map[rewrite.Image]bool{}, wake: make(chan struct{}, 1), pace: rate.NewLimiter(createsPerSecond, createsPerSecond)}
 }
 
-// Use notes that a namespace uses an image. What does not fit is dropped.
+// Use notes that a namespace uses an image. Images that do not fit are dropped.
 func (q *Queue) Use(namespace string, image rewrite.Image) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,11 +58,11 @@ func (q *Queue) Use(namespace string, image rewrite.Image) {
 	of[image] = true
 	select {
 	case q.wake <- struct{}{}:
-	default: // it is awake
+	default: // it is already awake
 	}
 }
 
-// next takes one image, of each namespace in turn.
+// next takes one image, from each namespace in turn.
 func (q *Queue) next() (namespace string, image rewrite.Image, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -84,7 +85,8 @@ func (q *Queue) next() (namespace string, image rewrite.Image, ok bool) {
 // NeedLeaderElection is false: every replica serves the webhook.
 func (q *Queue) NeedLeaderElection() bool { return false }
 
-// Start creates Artifacts until ctx ends. What fails is dropped: a later pod, or who reads what runs, asks for it again.
+// Start creates Artifacts until ctx ends. An image that fails is dropped:
+// a later pod, or the next reading of workloads, requests it again.
 func (q *Queue) Start(ctx context.Context) error {
 	for {
 		namespace, image, ok := q.next()
@@ -105,8 +107,8 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 }
 
-// used ends the grace period of an Artifact: a pod may come and go between two readings of what runs, and after the next one
-// the period begins anew.
+// used ends the grace period of an Artifact. Readings of workloads may miss a pod that exists only
+// between two of them. If no workload uses the image at the next reading, the grace period begins again.
 func (q *Queue) used(ctx context.Context, a *v1alpha1.Artifact) error {
 	if a.Status.UnusedSince == nil || a.Releasing() {
 		return nil
@@ -117,7 +119,7 @@ func (q *Queue) used(ctx context.Context, a *v1alpha1.Artifact) error {
 	before := client.MergeFromWithOptions(a.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	a.Status.UnusedSince = nil
 	err := client.IgnoreNotFound(q.Client.Status().Patch(ctx, a, before))
-	if err == nil || apierrors.IsConflict(err) { // somebody else has read or changed it just now
+	if err == nil || apierrors.IsConflict(err) { // another writer has just read or changed it
 		return nil
 	}
 	return fmt.Errorf("saying that the Artifact %s is used: %w", a.Name, err)

@@ -102,7 +102,7 @@ func TestArtifactsAreMadeOnce(t *testing.T) {
 	}
 }
 
-// The readings of what runs do not see a pod that comes and goes between two of them.
+// The readings of workloads do not see a pod that exists only between two of them.
 func TestAPodThatIsCreatedEndsTheGraceOfItsImage(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[v1alpha1.MirrorState]bool{v1alpha1.MirrorPresent: true, v1alpha1.MirrorReleasing: false} {

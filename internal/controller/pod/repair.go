@@ -29,16 +29,16 @@ import (
 )
 
 const (
-	// Interval is how often the pods that do not start are listed, a little more or less, and wholeEvery how often
-	// those that run are, too: wholeSoon while some of these are stuck.
+	// Interval is how often the pods that do not start are listed, with a jitter of a quarter. wholeEvery
+	// is how often running pods are listed, too, and wholeSoon the same while some of these are stuck.
 	Interval, wholeEvery, wholeSoon = 20 * time.Second, 10 * time.Minute, time.Minute
-	// passLimit bounds one pass.
+	// passLimit is the longest time of one pass.
 	passLimit = 2 * time.Minute
 	// patchesPerSecond is how many pods are changed, on average, and maxPatchesOf how many of one namespace in a pass.
 	patchesPerSecond, maxPatchesOf = 5, 20
-	// deniedFor is how long a missing right is not asked for again.
+	// deniedFor is how long the Repairer pauses if a permission is missing.
 	deniedFor = 5 * time.Minute
-	// refusedFor is how long a pod is left alone whose change was refused.
+	// refusedFor is how long a pod is left alone after its change was refused.
 	refusedFor = 10 * time.Minute
 )
 
@@ -47,24 +47,24 @@ type Options struct {
 	Client client.Client
 	Facts  *mirrored.Facts
 	Events events.EventRecorder
-	// Uses takes note of images that pods wait for and that have no Artifact.
+	// Uses takes the images that pods wait for and that have no Artifact.
 	Uses interface {
 		Use(namespace string, image rewrite.Image)
 	}
 	Clock clock.PassiveClock
-	// Now is the API server's time.
+	// Now returns the API server's time.
 	Now func() time.Time
-	// Interval default: Interval.
+	// Interval is the time between two passes. Default: Interval.
 	Interval time.Duration
 }
 
-// Repairer repairs pods that cannot pull their images. It needs the lease.
+// Repairer repairs pods that cannot pull their images. It runs only in the leader.
 type Repairer struct {
 	o     Options
 	lists *lists
 	pace  *rate.Limiter
 
-	// whole is when those that run are listed next, and denied when a right was missing.
+	// whole is when running pods are listed next, and denied when a permission was last missing.
 	whole, denied time.Time
 	// since is when pods of a phase were first seen to fail, and refused until when pods are left alone.
 	since   map[corev1.PodPhase]map[types.UID]time.Time
@@ -82,7 +82,7 @@ func New(kube *rest.Config, through *http.Client, o Options) (*Repairer, error) 
 	return &Repairer{o: o, lists: l, pace: rate.NewLimiter(patchesPerSecond, 2*patchesPerSecond), since: map[corev1.PodPhase]map[types.UID]time.Time{}, refused: map[types.UID]time.Time{}, after: map[corev1.PodPhase]string{}}, err
 }
 
-// Start makes a pass every Interval until ctx ends. What fails is logged and tried again.
+// Start runs a pass every Interval until ctx ends. Errors are logged and retried.
 func (r *Repairer) Start(ctx context.Context) error {
 	for {
 		timer := time.NewTimer(wait.Jitter(r.o.Interval, 0.25))
@@ -108,7 +108,7 @@ func (r *Repairer) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Without a mirror, only a cluster that has had one gives the right.
+	// Without a mirror, only a cluster that once had one grants the permission.
 	if rules.Policy() == v1alpha1.RewriteNever {
 		if may, err := r.may(ctx); err != nil || !may {
 			return err
@@ -148,7 +148,7 @@ func (r *Repairer) namespaces() []string {
 	if len(r.o.Facts.Watched) == 0 {
 		return []string{metav1.NamespaceAll}
 	}
-	return slices.SortedFunc(slices.Values(r.o.Facts.Watched), func(a, b string) int { return strings.Compare(a+"/", b+"/") }) // as key orders them
+	return slices.SortedFunc(slices.Values(r.o.Facts.Watched), func(a, b string) int { return strings.Compare(a+"/", b+"/") }) // in the order of key
 }
 
 // list finds the pods that cannot pull an image.
@@ -174,8 +174,8 @@ func (r *Repairer) list(ctx context.Context, rules rewrite.Rules) ([]kept, error
 	return all, nil
 }
 
-// listPhase adds those of a phase for which something can be done, now or once they have waited. A pod that the list has more
-// than once is there as it was first. Where there are too many, the next pass goes on after the last.
+// listPhase adds the pods of a phase that can be repaired, now or once they have waited. If the list has
+// a pod twice, the first one counts. If there are too many, the next pass continues after the last one.
 func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase corev1.PodPhase, all []kept) ([]kept, error) {
 	now, seen, of := r.o.Clock.Now(), map[types.UID]time.Time{}, map[string]int{}
 	after, added, full := r.after[phase], r.after[phase], false
@@ -197,7 +197,7 @@ func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase cor
 			since = now
 		}
 		s.since = since
-		// With its own images, which the mirror does not have, there is nothing to do.
+		// If a pod waits for its own images, and the mirror does not have them, there is nothing to do.
 		waits := s.rewritten(rules.Address())
 		if todo, err := r.decide(ctx, rules, s); waits || err != nil || len(todo.changes) > 0 {
 			seen[s.uid] = since
@@ -220,7 +220,7 @@ func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase cor
 	return all, nil
 }
 
-// carry keeps since when pods fail that have no turn in a pass.
+// carry keeps the times since when pods fail that have no turn in this pass.
 func carry(seen, before map[types.UID]time.Time) {
 	for uid, since := range before {
 		if _, known := seen[uid]; !known && len(seen) < maxSince {
@@ -229,13 +229,14 @@ func carry(seen, before map[types.UID]time.Time) {
 	}
 }
 
-// spent reports whether nothing can be changed in a pod any more.
+// spent reports whether a pod has used up its repairs.
 func spent(s stuck) bool {
 	count, _ := repairsOf(s.pod.Metadata.Annotations)
 	return count >= maxRepairs
 }
 
-// decide says what to do about a pod, which it changes, and asks the mirror for what it waits for.
+// decide decides what to do about a pod, applies the changes to the pod in memory, and
+// asks the mirror for the images that the pod waits for.
 func (r *Repairer) decide(ctx context.Context, rules rewrite.Rules, s stuck) (decision, error) {
 	selected, err := r.o.Facts.Selected(ctx, rules, s.namespace)
 	if err != nil && !errors.Is(err, mirrored.ErrUnknown) {
@@ -269,12 +270,12 @@ func (r *Repairer) patch(ctx context.Context, s stuck, d decision) error {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.name, UID: s.uid}}
 	switch err := r.o.Client.Patch(ctx, p, client.RawPatch(types.StrategicMergePatchType, patch)); {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // it is another one by now; the next pass reads it
+		return nil // the pod has been replaced or changed; the next pass reads it
 	case err != nil:
 		r.refused[s.uid] = r.o.Clock.Now().Add(refusedFor)
 		return fmt.Errorf("changing the images of Pod %s/%s: %w", s.namespace, s.name, err)
 	}
-	for _, since := range r.since { // the other image has its own time
+	for _, since := range r.since { // the time of the new image begins now
 		delete(since, s.uid)
 	}
 	pass.Tell(r.o.Events, p, corev1.EventTypeNormal, d.reason, "Repairing", d.why)

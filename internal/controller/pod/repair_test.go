@@ -29,7 +29,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// cluster lists pods, and notes how they are changed.
+// cluster lists pods, and records how they are changed.
 type cluster struct {
 	*Repairer
 	clock *clocktesting.FakePassiveClock
@@ -38,11 +38,11 @@ type cluster struct {
 	pods    []corev1.Pod
 	asked   []string
 	patched []string
-	fails   error // of patches
-	may     bool  // change pods
+	fails   error // the error of patches
+	may     bool  // whether pods may be changed
 }
 
-// newCluster has a mirror with the image that the pods want, if there is to be one.
+// newCluster makes a cluster, with or without a mirror that has the image of the pods.
 func newCluster(t *testing.T, mirror bool) *cluster {
 	t.Helper()
 	c := &cluster{clock: clocktesting.NewFakePassiveClock(now)}
@@ -78,7 +78,7 @@ func newCluster(t *testing.T, mirror bool) *cluster {
 	return c
 }
 
-// ServeHTTP answers lists of pods, one page for each 100.
+// ServeHTTP answers lists of pods, in pages of 100.
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +99,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(list)
 }
 
-// pod adds one that cannot pull its image.
+// pod adds a pod that cannot pull its image.
 func (c *cluster) pod(namespace, name, image string) *corev1.Pod {
 	p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(namespace + name), ResourceVersion: "7"}}
 	p.Spec.Containers = []corev1.Container{{Name: "upf", Image: image}}
@@ -109,7 +109,7 @@ func (c *cluster) pod(namespace, name, image string) *corev1.Pod {
 	return &c.pods[len(c.pods)-1]
 }
 
-// passed makes a pass and returns the changes that it made.
+// passed runs a pass and returns its changes.
 func (c *cluster) passed(t *testing.T) []string {
 	t.Helper()
 	c.patched = nil
@@ -139,7 +139,7 @@ func TestAPodIsChangedInPlace(t *testing.T) {
 	}
 }
 
-// A pod that the mirror has an image for, and whose node cannot pull it, is known by when it was first seen.
+// How long a node has failed to pull an image that the mirror has is measured from when the pod was first seen to fail.
 func TestR5ANodeThatCannotPullFromTheMirror(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, true)
@@ -164,7 +164,7 @@ func TestWithoutAMirrorNothingIsListedWithoutTheRight(t *testing.T) {
 			t.Errorf("%v, %v", got, c.asked)
 		}
 	}
-	// The right may come later, and the annotation says what the image was.
+	// The permission may be granted later, and the annotation has the original image.
 	c.may = true
 	c.pods[0].Annotations = map[string]string{v1alpha1.AnnotationOriginalImages: `{"containers/upf":"` + own + `"}`}
 	c.clock.SetTime(now.Add(deniedFor))
@@ -187,7 +187,7 @@ func TestAPassIsBounded(t *testing.T) {
 	}
 }
 
-// loud are namespaces that have more pods which cannot start than a pass keeps, together with one of another.
+// loud are namespaces that together have more pods that cannot start than a pass keeps.
 func loud() (all []string) {
 	for n := range maxStuck / maxStuckOf {
 		all = append(all, fmt.Sprint("a", n))
@@ -225,7 +225,7 @@ func TestPodsThatWaitHaveTheirTurns(t *testing.T) {
 	if got := c.passed(t); len(got) != 1 || !strings.HasPrefix(got[0], "ran/quiet") {
 		t.Errorf("at its turn: %v", got)
 	}
-	// All have been failing since their first turn.
+	// All count as failing since their first turn.
 	c.pace.SetLimit(1e6)
 	c.clock.SetTime(now.Add(mirrorPatience))
 	if got := c.passed(t); len(got) != maxPatchesOf*len(loud()) {
@@ -236,7 +236,8 @@ func TestPodsThatWaitHaveTheirTurns(t *testing.T) {
 	}
 }
 
-// Lists of all namespaces have those of a-b before those of a, and so must be the lists of some.
+// Lists of all namespaces have the pods of a-b before those of
+// a, and lists of watched namespaces must have the same order.
 func TestNamespacesThatAreWatchedHaveTheirTurns(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, true)
@@ -246,7 +247,7 @@ func TestNamespacesThatAreWatchedHaveTheirTurns(t *testing.T) {
 	}
 }
 
-// The registry, its volume and its network may need them first.
+// The registry, its volume and its network may need these pods before the mirror can answer.
 func TestR6PodsOfKubeSystemAreNotPointedAtTheMirror(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, true)

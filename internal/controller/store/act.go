@@ -21,16 +21,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// maxStale is how many tombstones one pass brings up to date; the next one does as many.
+// maxStale is the most tombstones that one pass updates; later passes update the rest.
 const maxStale = 100
 
-// act keeps the purge's objects: the CronJob and the identity that its pods run under. What was edited or
-// deleted by hand is corrected. The store owns them, and so they are deleted with it. Errors are a
-// *pass.NameTakenError, or those of the API server. Some tombstones are brought up to date, too.
+// act keeps the purge's objects: the CronJob, and the ServiceAccount and RoleBinding that its pods use. It
+// corrects what was edited or deleted by hand. The store owns these objects, so that they are deleted with
+// it. Errors are a *pass.NameTakenError, or those of the API server. It also updates some tombstones.
 func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, seen storeSeen, v storeVerdict) error {
 	r.expire(ctx, s, seen.stale)
 	switch {
-	case r.Purger.Image == "": // what an earlier manager has made starts no more
+	case r.Purger.Image == "": // a CronJob of an earlier manager must start nothing more
 		return r.unschedule(ctx, s)
 	case !v.scheduled:
 		return nil
@@ -46,7 +46,8 @@ func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, seen st
 	return r.unschedule(ctx, s)
 }
 
-// expire writes the status of tombstones. It only says what purges do anyway, and so a write that fails is left to the next pass.
+// expire writes the statuses of tombstones. They only show what
+// purges do anyway, so a failed write is left to the next pass.
 func (r *Reconciler) expire(ctx context.Context, s *v1alpha1.ArtifactStore, stale []*v1alpha1.Tombstone) {
 	for _, t := range stale {
 		t.Expire(metav1.NewTime(r.Now()), s.Spec.Purge.GracePeriod.Duration)
@@ -56,7 +57,7 @@ func (r *Reconciler) expire(ctx context.Context, s *v1alpha1.ArtifactStore, stal
 	}
 }
 
-// kept reports whether the cache has every wanted object, as it is wanted.
+// kept reports whether the cache has every wanted object in its wanted state.
 func (r *Reconciler) kept(ctx context.Context, s *v1alpha1.ArtifactStore, wanted []client.Object) (bool, error) {
 	for _, want := range wanted {
 		have := blank(want)
@@ -71,10 +72,10 @@ func (r *Reconciler) kept(ctx context.Context, s *v1alpha1.ArtifactStore, wanted
 	return true, nil
 }
 
-// keep creates what is missing and corrects what differs. It reads every object from the API server first,
-// because the cache has only those with the purge's labels, and changes none if one is not the store's. An
-// object that appears or changes after that read makes the write fail: it is a create, or an update of the
-// version that was read.
+// keep creates missing objects and corrects those that differ. It first reads every object
+// from the API server, because the cache has only objects with the purge's labels. It changes
+// none if any of them does not belong to the store. If an object appears or changes after that
+// read, the write fails, because it is a create, or an update of the version that was read.
 func (r *Reconciler) keep(ctx context.Context, s *v1alpha1.ArtifactStore, wanted []client.Object) error {
 	found := make([]client.Object, len(wanted))
 	var taken []string
@@ -95,7 +96,7 @@ func (r *Reconciler) keep(ctx context.Context, s *v1alpha1.ArtifactStore, wanted
 		return &pass.NameTakenError{Objects: taken}
 	}
 	for i, want := range wanted {
-		id := objectID(want) // a write takes the kind away from it
+		id := objectID(want) // a write removes the kind from the object
 		if err := r.write(ctx, s, want, found[i]); err != nil {
 			return fmt.Errorf("keeping %s: %w", id, err)
 		}
@@ -103,8 +104,8 @@ func (r *Reconciler) keep(ctx context.Context, s *v1alpha1.ArtifactStore, wanted
 	return nil
 }
 
-// write creates an object if have is nil, and otherwise updates have if it differs. Errors wrap
-// reference.ErrSuperseded, or are a conflict, if the object has changed since it was read.
+// write creates an object if have is nil, and otherwise updates have if it differs. If the object
+// has changed since it was read, the error wraps reference.ErrSuperseded or is a conflict.
 func (r *Reconciler) write(ctx context.Context, s *v1alpha1.ArtifactStore, want, have client.Object) error {
 	switch {
 	case have == nil:
@@ -120,7 +121,8 @@ func (r *Reconciler) write(ctx context.Context, s *v1alpha1.ArtifactStore, want,
 	return r.Update(ctx, have, cronjob.FieldOwner)
 }
 
-// unschedule deletes the CronJob that was made while the store had a schedule, and the manager an image for it.
+// unschedule deletes the CronJob if the store no longer has a
+// schedule, or the manager no longer has an image for purges.
 func (r *Reconciler) unschedule(ctx context.Context, s *v1alpha1.ArtifactStore) error {
 	job := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: cronjob.ObjectName(s.Name)}}
 	if err := r.Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {
@@ -133,10 +135,10 @@ func (r *Reconciler) unschedule(ctx context.Context, s *v1alpha1.ArtifactStore) 
 	return client.IgnoreNotFound(r.Delete(ctx, job, as))
 }
 
-// belongs reports whether an object that exists may be changed for a store: the store controls it or, by the
-// object's labels and its controller's kind and name, an earlier store of that name did, such as one that
-// was deleted and applied again before its objects were collected. A RoleBinding to another role cannot be
-// corrected, because its roleRef is immutable.
+// belongs reports whether an existing object may be changed for a store. That is so if the store controls
+// the object, or if an earlier store of the same name did, by the object's labels and its controller's
+// kind and name: a store that is deleted and applied again may find objects that are not garbage
+// collected yet. A RoleBinding to another role cannot be corrected, because its roleRef is immutable.
 func belongs(s *v1alpha1.ArtifactStore, want, have client.Object) bool {
 	if want, ok := want.(*rbacv1.RoleBinding); ok {
 		if have, ok := have.(*rbacv1.RoleBinding); !ok || have.RoleRef != want.RoleRef {
@@ -151,7 +153,8 @@ func belongs(s *v1alpha1.ArtifactStore, want, have client.Object) bool {
 	return err == nil && gv.Group == v1alpha1.GroupVersion.Group && owner.Kind == v1alpha1.KindArtifactStore && owner.Name == s.Name && labelled(want, have)
 }
 
-// asWanted compares labels and everything that decides what a purge does and may do.
+// asWanted reports whether two objects agree in their labels
+// and in everything that decides what a purge does and may do.
 func asWanted(want, have client.Object) bool {
 	if !labelled(want, have) {
 		return false
@@ -167,8 +170,8 @@ func asWanted(want, have client.Object) bool {
 	return true
 }
 
-// correct makes have as it is wanted. Annotations, other labels and owners, and the pull secrets of a
-// ServiceAccount stay.
+// correct changes have to the wanted state. It keeps annotations,
+// other labels and owners, and the pull secrets of a ServiceAccount.
 func correct(want, have client.Object) {
 	labels := have.GetLabels()
 	if labels == nil {

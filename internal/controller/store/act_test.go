@@ -28,7 +28,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// purgedStore is a store with a purge every night.
+// purgedStore returns a store with a nightly purge.
 func purgedStore() *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "acme", UID: "u2"}}
 	s.Spec.Purge.Schedule = new("0 0 * * *")
@@ -37,7 +37,7 @@ func purgedStore() *v1alpha1.ArtifactStore {
 
 var purgeSettings = cronjob.Settings{Image: "nfo:1", Resources: cronjob.DefaultResources()}
 
-// made is the one object of its kind that the manager makes for a store.
+// made returns the only object of its kind that the manager makes for a store.
 func made[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore) T {
 	t.Helper()
 	for _, o := range cronjob.Objects(s, purgeSettings) {
@@ -49,14 +49,14 @@ func made[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore) T {
 	return *new(T)
 }
 
-// edited is an object after an edit by hand.
+// edited returns an object after an edit by hand.
 func edited[T client.Object](o T, edit func(T)) client.Object {
 	o = pass.Clone(o)
 	edit(o)
 	return o
 }
 
-// cluster records what is written to it: the verb and the kind.
+// cluster records the writes to it: verb and kind.
 type cluster struct {
 	client.Client
 	writes []string
@@ -159,7 +159,7 @@ func TestEditsByHandAreUndone(t *testing.T) {
 				}
 			}
 			c := newCluster(t, objects...)
-			for range 2 { // the second pass has nothing to do
+			for range 2 { // the second pass must have nothing to do
 				if err := c.reconciler().act(t.Context(), s, storeSeen{}, storeVerdict{scheduled: true}); err != nil {
 					t.Fatalf("%s: %v", tc.reason, err)
 				}
@@ -176,7 +176,7 @@ func TestEditsByHandAreUndone(t *testing.T) {
 	}
 }
 
-// isWhole checks that everything which decides what a purge may do is as the manager makes it.
+// isWhole fails the test unless everything that decides what a purge may do is as the manager makes it.
 func (c *cluster) isWhole(t *testing.T, s *v1alpha1.ArtifactStore, reason string) {
 	t.Helper()
 	for _, want := range cronjob.Objects(s, purgeSettings) {
@@ -252,7 +252,7 @@ func TestARoleBindingToAnotherRoleIsNotOurs(t *testing.T) {
 	}
 }
 
-// Another client creates or changes the object between the read and the write.
+// Another client creates or changes the object between the read and the write, which must then fail.
 func TestAWriteMeetsWhatWasRead(t *testing.T) {
 	t.Parallel()
 	s := purgedStore()
@@ -318,7 +318,8 @@ func TestAForeignCronJobStaysWithoutASchedule(t *testing.T) {
 	}
 }
 
-// A manager that is started without an image says that purges have no CronJob: one of before must not go on.
+// A manager that is started without an image reports that purges have
+// no CronJob, so it must delete the CronJob of an earlier manager.
 func TestNoCronJobRunsForAManagerWithoutAnImage(t *testing.T) {
 	t.Parallel()
 	s := purgedStore()
@@ -383,7 +384,7 @@ func TestEditsOfPurgeObjectsWake(t *testing.T) {
 	}
 }
 
-// A person who ends the grace of a tombstone, or takes that back, sees it there.
+// If a person ends the grace period of a tombstone, or takes that back, its status must show that.
 func TestATombstoneSaysThatItExpires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

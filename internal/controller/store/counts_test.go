@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 )
 
-// Manifests that come one after another cost a write of their store's status every two seconds, of which the last one says
-// how many there are. What changes a condition is written at once.
+// If manifests come one after another, their store's status must be written at most every two seconds,
+// and the last write must have the final count. A change of a condition must be written at once.
 func TestCountsAreWrittenWhenTheyHaveSettled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -23,7 +23,7 @@ func TestCountsAreWrittenWhenTheyHaveSettled(t *testing.T) {
 		later     time.Duration
 		manifests int
 		disturb   func(*v1alpha1.ArtifactStore)
-		again     time.Duration // of the pass; 0 for no matter
+		again     time.Duration // 0 for any
 		says      int32
 	}{
 		{"Referenced becomes True", 0, 1, nil, 0, 1},

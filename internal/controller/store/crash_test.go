@@ -22,14 +22,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// world is one with passes over its store.
+// world runs passes over its store.
 type world struct {
 	*passtest.World
 	t *testing.T
 	r *Reconciler
 }
 
-// newWorld has a store that nobody has looked at, with a purge every night.
+// newWorld makes a world whose store has a nightly purge and has not been reconciled yet.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, World: passtest.NewWorld(t, func(s *v1alpha1.ArtifactStore) {
@@ -51,7 +51,7 @@ func (w *world) restart() {
 	}
 }
 
-// store is it as it is stored; nil once it has gone.
+// store returns the stored object; nil once it is deleted.
 func (w *world) store() *v1alpha1.ArtifactStore {
 	w.t.Helper()
 	s := &v1alpha1.ArtifactStore{}
@@ -74,7 +74,7 @@ func (w *world) edit(change func(*v1alpha1.ArtifactStore)) {
 	}
 }
 
-// passes runs so many passes, each when everything is due.
+// passes runs n passes, each when everything is due.
 func (w *world) passes(n int) {
 	w.t.Helper()
 	for range n {
@@ -82,12 +82,12 @@ func (w *world) passes(n int) {
 		if s == nil {
 			return
 		}
-		_, _ = w.r.Reconcile(w.t.Context(), s) // what it says of an error is a condition
+		_, _ = w.r.Reconcile(w.t.Context(), s) // errors are reported in conditions
 		w.Later()
 	}
 }
 
-// says fails the test unless a condition of the store is so, as Status/Reason.
+// says fails the test unless a condition of the store is as wanted, as Status/Reason.
 func (w *world) says(condition, want string) {
 	w.t.Helper()
 	c := apimeta.FindStatusCondition(w.store().Status.Conditions, condition)
@@ -96,7 +96,7 @@ func (w *world) says(condition, want string) {
 	}
 }
 
-// purges fails the test unless the objects of a purge are there, with or without the CronJob.
+// purges fails the test unless the objects of a purge exist, with or without the CronJob.
 func (w *world) purges(scheduled bool) {
 	w.t.Helper()
 	for _, o := range []client.Object{&batchv1.CronJob{}, &rbacv1.RoleBinding{}, &corev1.ServiceAccount{}} {
@@ -112,8 +112,8 @@ func (w *world) purges(scheduled bool) {
 	}
 }
 
-// A process that ends between any two writes of a pass over a store, or of which any write fails, leaves nothing that the
-// next one does not end.
+// If a process ends between any two writes of a pass over a store,
+// or any write fails, the next process must complete the work.
 func TestI4ACrashBetweenAnyTwoWritesOfAStore(t *testing.T) {
 	t.Parallel()
 	ready := func(w *world) {
@@ -187,7 +187,7 @@ func TestI4ACrashBetweenAnyTwoWritesOfAStore(t *testing.T) {
 	}
 }
 
-// A store that manifests name stays, says who they are, and goes when they have.
+// A store that manifests reference must stay, name these manifests in its status, and be deleted when they are gone.
 func TestI1AStoreThatIsHeldStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -213,8 +213,8 @@ func TestI1AStoreThatIsHeldStays(t *testing.T) {
 	}
 }
 
-// A registry that is down is asked every 15 seconds, and one that answers every 5 minutes; an order has it asked at once,
-// and has it learnt anew what the registry can do, once for each value.
+// A registry that is down is asked every 15 seconds, and one that answers every 5 minutes. The annotation
+// nfo.dev/reconcile-now must have it asked at once, and its capabilities learned again, once for each value.
 func TestReconcileNowAsksTheRegistryOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,19 +14,20 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// storeVerdict is what a store's status is to say, what is to exist for it, and whether it may go.
+// storeVerdict is what a store's status will say, what will exist for it, and whether it is released.
 type storeVerdict struct {
 	holders               []reference.Holder
 	manifests, tombstones int32
 	conditions            pass.Conditions
-	// scheduled is true when the purge's objects are to exist, firstReady when the registry answers.
+	// scheduled is true if the purge's objects are to exist, firstReady if the registry answers.
 	scheduled, firstReady bool
 	letGo                 bool
-	// refused is true when the administrator's list does not let the store be where it is.
+	// refused is true if the administrator's list does not allow the store at its place.
 	refused bool
-	// shared says with which store the registry may be shared, "" for none; while it says so PurgeHealthy does.
+	// shared says with which store the registry may be shared, ""
+	// for none. If set, it becomes the message of PurgeHealthy.
 	shared string
-	// now is what the status is to remember of v1alpha1.ReconcileNow.
+	// now is the request to ask the registry at once (v1alpha1.ReconcileNow) that the status records.
 	now   string
 	again time.Duration
 }
@@ -60,8 +61,8 @@ func decideStore(seen storeSeen) storeVerdict {
 	return v
 }
 
-// after adds that the purge's objects could not be made: that another object has their name, or what the
-// API server says of a bad schedule or time zone.
+// after adds to the verdict why the purge's objects could not be written: another
+// object has the name, or the API server refused the schedule or time zone.
 func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
 	var taken *pass.NameTakenError
 	switch {
@@ -76,10 +77,10 @@ func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
 	}
 }
 
-// purge sets PurgeHealthy. Whatever else it says, it begins with the last purge: by that is known
-// which purges have been announced.
+// purge sets PurgeHealthy. Its message always begins with the last
+// purge, which is how nfo knows which purges have been announced.
 //
-// A registry that may be shared goes before everything else, because purges are stopped by this condition.
+// A registry that may be shared takes precedence over everything else, because this condition stops purges.
 func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionStatus, reason, message string) {
 	if v.shared != "" {
 		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonMayShareRegistry, v.shared
@@ -87,7 +88,7 @@ func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionS
 	v.conditions.Set(v1alpha1.ConditionPurgeHealthy, status, reason, strings.TrimSpace(lastPurge(s)+" "+message))
 }
 
-// precedence says why a store wins over another one.
+// precedence explains why a store takes precedence over another one.
 func precedence(winner *v1alpha1.ArtifactStore) string {
 	if winner.Settled() {
 		return "was Ready first"
@@ -95,7 +96,7 @@ func precedence(winner *v1alpha1.ArtifactStore) string {
 	return "is older"
 }
 
-// health is what a store that is not being deleted says of itself.
+// health sets the conditions of a store that is not being deleted.
 func (seen storeSeen) health(v *storeVerdict) {
 	inert := func(reason, message string) {
 		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionUnknown, reason, "nfo does not contact the registry.")

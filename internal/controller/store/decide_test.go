@@ -42,7 +42,7 @@ func TestDecideStore(t *testing.T) {
 		seen       storeSeen
 		scheduled  bool
 		letGo      bool
-		again      time.Duration // 0 for what an event wakes (I10)
+		again      time.Duration // 0 if an event wakes it (I10)
 		conditions string
 	}{
 		"Well": {

@@ -16,28 +16,28 @@ import (
 const (
 	// startPatience is how long a Job, and then its pod, may take to start.
 	startPatience = time.Minute
-	// latePatience is how long after its scheduled time a run may start. It is less than the hour after
-	// which Kubernetes leaves a run out.
+	// latePatience is how long after its scheduled time a run may start.
+	// It is less than the hour after which Kubernetes skips a run.
 	latePatience = 10 * time.Minute
 )
 
-// purgeRuns is what a pass knows of the runs of a store's purge. Its methods are pure.
+// purgeRuns is what a pass knows about the runs of a store's purge. Its methods are pure.
 type purgeRuns struct {
 	now      time.Time
-	cron     *batchv1.CronJob      // nil without one
-	jobs     []batchv1.Job         // those of cron, newest first
-	recorded *v1alpha1.PurgeRun    // the last result that a purge wrote, nil without one
+	cron     *batchv1.CronJob      // nil if there is none
+	jobs     []batchv1.Job         // Jobs of cron, newest first
+	recorded *v1alpha1.PurgeRun    // the last result that a purge wrote; nil if there is none
 	facts    map[types.UID]runFact // by Job or CronJob, read live because their own status does not say enough
 }
 
-// runFact is what was read live of a Job or a CronJob.
+// runFact is what was read live about a Job or a CronJob.
 type runFact struct {
-	pod     *corev1.Pod // the Job's newest one, nil without one
-	warning warning     // the newest one about the Job, the CronJob, or a pod that waits
-	err     error       // why it could not be read
+	pod     *corev1.Pod // the Job's newest pod; nil if there is none
+	warning warning     // the newest warning about the Job, the CronJob, or a pod that waits
+	err     error       // why the facts could not be read
 }
 
-// warning is an event; text is "" when none exists.
+// warning is an event; text is "" if there is none.
 type warning struct {
 	reason, text string
 	at           time.Time
@@ -46,9 +46,9 @@ type warning struct {
 // trouble is why purges do not run as they should.
 type trouble struct{ reason, message string }
 
-// judge returns what is wrong with the newest run, nil when nothing is, and after how long the answer
-// may change by time alone, 0 for never. The newest fact decides: a Job that does not start, then a run
-// that is late, then a Job that failed.
+// judge returns what is wrong with the newest run, nil if nothing is, and after how long
+// the answer may change just because time passes, 0 for never. The newest fact decides:
+// first a Job that does not start, then a run that is late, then a Job that failed.
 func (r purgeRuns) judge() (*trouble, time.Duration) {
 	if r.cron == nil {
 		return nil, 0
@@ -74,7 +74,7 @@ func (r purgeRuns) judge() (*trouble, time.Duration) {
 	return found, wake.after
 }
 
-// alarm is the soonest of some times, as a duration from now; 0 while none is ahead.
+// alarm is the earliest of some future times, as a duration from now; 0 if there is none.
 type alarm struct {
 	now   time.Time
 	after time.Duration
@@ -86,8 +86,7 @@ func (a *alarm) at(t time.Time) {
 	}
 }
 
-// unfinished are the Jobs that are newer than the newest finished one. What is older than that says
-// nothing any more.
+// unfinished returns the Jobs that are newer than the newest finished one. Older Jobs no longer matter.
 func (r purgeRuns) unfinished() []batchv1.Job {
 	for i := range r.jobs {
 		if end, _ := conclusion(&r.jobs[i]); end != nil {
@@ -97,8 +96,8 @@ func (r purgeRuns) unfinished() []batchv1.Job {
 	return r.jobs
 }
 
-// waiting is the newest unfinished Job that has had its time to start and of which no pod runs, nil
-// without one. Its pod has to be read to know more.
+// waiting returns the newest unfinished Job that has had its time to start and
+// has no running pod; nil if there is none. Its pod has to be read to know more.
 func (r purgeRuns) waiting() *batchv1.Job {
 	jobs := r.unfinished()
 	for i := range jobs {
@@ -110,7 +109,7 @@ func (r purgeRuns) waiting() *batchv1.Job {
 	return nil
 }
 
-// failed is the newest finished Job if it failed and no purge has written a result since, else nil.
+// failed returns the newest finished Job if it failed and no purge has written a result since; nil otherwise.
 func (r purgeRuns) failed() *batchv1.Job {
 	n := len(r.unfinished())
 	if n == len(r.jobs) {
@@ -124,14 +123,14 @@ func (r purgeRuns) failed() *batchv1.Job {
 	return j
 }
 
-// recordedSince is true when a purge has written its result at or after a time. Both are in whole seconds.
+// recordedSince reports whether a purge has written its result at or after a time. Both are in whole seconds.
 func (r purgeRuns) recordedSince(t time.Time) bool {
 	return r.recorded != nil && !r.recorded.CompletionTime.Time.Before(t.Truncate(time.Second))
 }
 
-// due is when the next run should start: by the schedule that the CronJob has, after the last sign of a
-// run. It is zero when nothing is to start: without a time that is due, while suspended, and while a
-// run is active, beside which Kubernetes starts no other.
+// due returns when the next run should start: the next time of the CronJob's schedule after the
+// last sign of a run. It is zero if no run is to start: if the schedule has no further time,
+// while it is suspended, and while a run is active, because Kubernetes starts no second one.
 func (r purgeRuns) due() time.Time {
 	spec := r.cron.Spec
 	if len(r.cron.Status.Active) > 0 || (spec.Suspend != nil && *spec.Suspend) {
@@ -160,13 +159,13 @@ func (r purgeRuns) due() time.Time {
 	return by.Next(last)
 }
 
-// late is true when a run is due for longer than latePatience.
+// late reports whether a run has been due for longer than latePatience.
 func (r purgeRuns) late() bool {
 	due := r.due()
 	return !due.IsZero() && !r.now.Before(due.Add(latePatience))
 }
 
-// next is when the schedule is due after now; zero when it is not, or is suspended.
+// next returns the next time of the schedule after now; zero if there is none, or if the schedule is suspended.
 func (r purgeRuns) next() time.Time {
 	if r.cron == nil || (r.cron.Spec.Suspend != nil && *r.cron.Spec.Suspend) {
 		return time.Time{}
@@ -178,7 +177,7 @@ func (r purgeRuns) next() time.Time {
 	return by.Next(r.now)
 }
 
-// schedule is the CronJob's own; false when it cannot be read, of which Kubernetes tells.
+// schedule returns the CronJob's own schedule; false if it cannot be parsed, about which Kubernetes warns.
 func (r purgeRuns) schedule() (schedule.Schedule, bool) {
 	zone := ""
 	if r.cron.Spec.TimeZone != nil {
@@ -188,7 +187,7 @@ func (r purgeRuns) schedule() (schedule.Schedule, bool) {
 	return by, err == nil
 }
 
-// begun is since when a Job may start a pod: later than its creation if it was suspended at first.
+// begun returns since when a Job may start a pod. That is later than its creation if it was suspended at first.
 func begun(j *batchv1.Job) time.Time {
 	if j.Status.StartTime != nil && j.Status.StartTime.After(j.CreationTimestamp.Time) {
 		return j.Status.StartTime.Time
@@ -196,7 +195,7 @@ func begun(j *batchv1.Job) time.Time {
 	return j.CreationTimestamp.Time
 }
 
-// conclusion is the condition that a Job ended with, and whether it failed; nil while it has not ended.
+// conclusion returns the condition with which a Job ended, and whether it failed; nil if it has not ended.
 func conclusion(j *batchv1.Job) (end *batchv1.JobCondition, failed bool) {
 	for i := range j.Status.Conditions {
 		c := &j.Status.Conditions[i]

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// maxQuote is the longest part of an event or of a container's message in a condition, in bytes.
+// maxQuote is the most of an event, or of a container's message, that a condition quotes, in bytes.
 const maxQuote = 512
 
 const (
@@ -22,7 +22,7 @@ const (
 	volumeRemedy = "Check the claim that spec.purge.persistentVolumeClaim names."
 )
 
-// remediesForPods say what to do about a pod, by the reason that Kubernetes gives.
+// remediesForPods are the remedies for a pod, by the reason that Kubernetes gives.
 var remediesForPods = map[string]string{
 	"ErrImagePull":                imageRemedy,
 	"ImagePullBackOff":            imageRemedy,
@@ -34,10 +34,10 @@ var remediesForPods = map[string]string{
 	corev1.PodReasonUnschedulable: "Make room on a node that the pod may run on, or lower the requests of purge pods (purge.resources in the chart's values).",
 }
 
-// notStarted judges the Job that is waiting by what was read of its pod. nil: it is about to start, or
-// between two tries.
+// notStarted judges the waiting Job by what was read of its pod. It
+// returns nil if the Job is about to start, or is between two tries.
 func (r purgeRuns) notStarted(j *batchv1.Job, wake *alarm) *trouble {
-	wake.at(r.now.Add(startPatience)) // a pod may get another reason, and nothing watches it
+	wake.at(r.now.Add(startPatience)) // the pod's reason may change, and nothing watches pods
 	f := r.facts[j.UID]
 	pending := f.pod != nil && f.pod.Status.Phase == corev1.PodPending
 	switch {
@@ -60,7 +60,7 @@ func (r purgeRuns) notStarted(j *batchv1.Job, wake *alarm) *trouble {
 	return nil
 }
 
-// stuck is the trouble with an unfinished Job: what is wrong, what to do, and what happens then.
+// stuck returns the trouble with an unfinished Job: what is wrong, what to do, and what happens after that.
 func (r purgeRuns) stuck(j *batchv1.Job, reason, what, remedy string) *trouble {
 	text := fmt.Sprintf("Job %s/%s %s. %s Kubernetes then starts it automatically. If you change the image or purge.resources, delete the Job too, which keeps its template: `kubectl delete job -n %s %s`.",
 		j.Namespace, j.Name, what, remedy, j.Namespace, j.Name)
@@ -70,12 +70,12 @@ func (r purgeRuns) stuck(j *batchv1.Job, reason, what, remedy string) *trouble {
 	return &trouble{reason, text}
 }
 
-// hasFailed judges a Job that failed. nil: its run wrote its result, which says why.
+// hasFailed judges a failed Job. It returns nil if its run wrote a result, which says why it failed.
 func (r purgeRuns) hasFailed(j *batchv1.Job) *trouble {
 	end, _ := conclusion(j)
 	f := r.facts[j.UID]
 	began := begun(j)
-	if end.Reason == batchv1.JobReasonDeadlineExceeded { // of which the run that was ended knows nothing
+	if end.Reason == batchv1.JobReasonDeadlineExceeded { // the run that was ended does not know about it
 		began = end.LastTransitionTime.Time
 	} else if t := startedAt(f.pod); !t.IsZero() {
 		began = t
@@ -97,7 +97,7 @@ func (r purgeRuns) hasFailed(j *batchv1.Job) *trouble {
 		j.Namespace, j.Name, end.Reason, text, cmp.Or(remedy, describe("job", j.Namespace, j.Name)), j.Namespace, r.cron.Name)}
 }
 
-// isLate is the trouble with a run that was due and has not started.
+// isLate returns the trouble with a run that was due and has not started.
 func (r purgeRuns) isLate(due time.Time) *trouble {
 	text := fmt.Sprintf("No purge has started since one was due at %s.", rfc3339(due))
 	if w := r.facts[r.cron.UID].warning; w.text != "" {
@@ -112,8 +112,8 @@ func describe(kind, namespace, name string) string {
 
 func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// waitsWith is the reason why a pod does not run, "" for none, and a text about it: what a container
-// waits for, or that no node takes it, or else the newest warning.
+// waitsWith returns the reason why a pod does not run, "" for none, and a text: what
+// a container waits for, or that no node accepts the pod, or else the newest warning.
 func waitsWith(pod *corev1.Pod, w warning) (reason, text string) {
 	reason, message := tellsWhy(pod)
 	switch {
@@ -127,7 +127,7 @@ func waitsWith(pod *corev1.Pod, w warning) (reason, text string) {
 	return reason, fmt.Sprintf("is Pending with %s: %s", reason, message)
 }
 
-// tellsWhy is why a pod does not run, as its own status says it; "" when that says nothing.
+// tellsWhy returns why a pod does not run according to its own status; "" if the status does not say.
 func tellsWhy(pod *corev1.Pod) (reason, message string) {
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if w := c.State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
@@ -142,8 +142,8 @@ func tellsWhy(pod *corev1.Pod) (reason, message string) {
 	return "", ""
 }
 
-// stoppedWith is the reason why a pod has ended without success and a text about it; "" for a pod that has
-// not, or that is not there.
+// stoppedWith returns the reason why a pod has ended without success, and
+// a text about it; "" for a pod that has not, or that does not exist.
 func stoppedWith(pod *corev1.Pod) (reason, text string) {
 	if pod == nil {
 		return "", ""
@@ -162,7 +162,7 @@ func stoppedWith(pod *corev1.Pod) (reason, text string) {
 	return c.Reason, strings.TrimSuffix(text+": "+quote(lastWords(c.Message)), ": ")
 }
 
-// terminated is how the purge's container ended, or else another one that failed; nil when none did.
+// terminated returns how the purge's container ended, or else another container that failed; nil if none failed.
 func terminated(pod *corev1.Pod) (found *corev1.ContainerStateTerminated) {
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
@@ -176,7 +176,7 @@ func terminated(pod *corev1.Pod) (found *corev1.ContainerStateTerminated) {
 	return found
 }
 
-// startedAt and stoppedAt are when the container that failed started and ended; zero when none did.
+// startedAt and stoppedAt return when the failed container started and ended; zero if none failed.
 func startedAt(pod *corev1.Pod) (t time.Time) {
 	if pod != nil {
 		if c := terminated(pod); c != nil {
@@ -195,8 +195,8 @@ func stoppedAt(pod *corev1.Pod) (t time.Time) {
 	return t
 }
 
-// lastWords is what to quote of the message that a container left: of lines of its log the error that it
-// ended with, or else the last one.
+// lastWords returns the part of a container's termination message to quote. If the message
+// is the end of its log, that is the error that ended the container, or else the last line.
 func lastWords(message string) string {
 	lines := strings.Split(strings.TrimSpace(message), "\n")
 	for _, line := range slices.Backward(lines) {
@@ -209,7 +209,7 @@ func lastWords(message string) string {
 	return lines[len(lines)-1]
 }
 
-// quote makes one line of text from elsewhere, at most maxQuote bytes of it, without a full stop.
+// quote makes text from other sources one line of at most maxQuote bytes, without a full stop.
 func quote(text string) string {
 	return v1alpha1.Clip(strings.TrimSuffix(strings.Join(strings.Fields(v1alpha1.Line(text)), " "), "."), maxQuote)
 }

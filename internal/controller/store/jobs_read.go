@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// factLimit is the most time that live reads take in one pass.
+	// factLimit is the longest time that the live reads of one pass may take.
 	factLimit = 10 * time.Second
-	// maxPods and maxWarnings are the most objects that are read about one Job. It has at most one pod
-	// for each try, and Kubernetes sums up events that repeat.
+	// maxPods and maxWarnings are the most objects that are read about one Job. A Job
+	// has at most one pod for each try, and Kubernetes combines events that repeat.
 	maxPods     = 16
 	maxWarnings = 100
 )
 
-// runs reads the CronJob of a store's purge and its Jobs from the cache and, of those whose own status
-// does not say enough, at most one that waits and one that failed, pods and events live.
+// runs reads the CronJob of a store's purge and its Jobs from the cache. For Jobs whose own status
+// does not say enough, at most one that waits and one that failed, it reads pods and events live.
 func (r *Reconciler) runs(ctx context.Context, s *v1alpha1.ArtifactStore) (purgeRuns, error) {
 	found := purgeRuns{now: r.Now(), recorded: s.Status.LastPurge, facts: map[types.UID]runFact{}}
 	cron := &batchv1.CronJob{}
@@ -51,12 +51,12 @@ func (r *Reconciler) runs(ctx context.Context, s *v1alpha1.ArtifactStore) (purge
 	slices.SortFunc(found.jobs, func(a, b batchv1.Job) int {
 		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.Name, a.Name))
 	})
-	r.lookInto(ctx, &found)
+	r.readFacts(ctx, &found)
 	return found, nil
 }
 
-// lookInto reads live what the Jobs' own status does not say. That it cannot be read is a fact, too.
-func (r *Reconciler) lookInto(ctx context.Context, found *purgeRuns) {
+// readFacts reads live what the Jobs' own status does not say. A read that fails is recorded as a fact, too.
+func (r *Reconciler) readFacts(ctx context.Context, found *purgeRuns) {
 	ctx, cancel := context.WithTimeout(ctx, factLimit)
 	defer cancel()
 	for _, j := range []*batchv1.Job{found.waiting(), found.failed()} {
@@ -65,14 +65,14 @@ func (r *Reconciler) lookInto(ctx context.Context, found *purgeRuns) {
 		}
 	}
 	if found.late() {
-		// It warns of every Job that people make, too.
+		// The CronJob also warns about every Job that people create.
 		w, err := r.newestWarning(ctx, found.cron, fields.OneTermNotEqualSelector("reason", "UnexpectedJob"))
 		found.facts[found.cron.UID] = runFact{warning: w, err: err}
 	}
 }
 
-// aboutJob reads the newest pod of a Job, and the newest warning about it where it waits and does not
-// say why, or about the Job where no pod is left to run.
+// aboutJob reads the newest pod of a Job. It also reads the newest warning: about the
+// pod if the pod waits without saying why, or about the Job if no pod is left to run.
 func (r *Reconciler) aboutJob(ctx context.Context, j *batchv1.Job) (f runFact) {
 	var pods corev1.PodList
 	f.err = r.Live.List(ctx, &pods, client.InNamespace(j.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(j.UID)}, client.Limit(maxPods))
@@ -95,7 +95,7 @@ func (r *Reconciler) aboutJob(ctx context.Context, j *batchv1.Job) (f runFact) {
 	return f
 }
 
-// newestWarning reads the newest warning event about an object, of those that a selector takes.
+// newestWarning reads the newest warning event about an object, among those that match a selector.
 func (r *Reconciler) newestWarning(ctx context.Context, about client.Object, which fields.Selector) (warning, error) {
 	var events corev1.EventList
 	err := r.Live.List(ctx, &events, client.InNamespace(about.GetNamespace()), client.Limit(maxWarnings), client.MatchingFieldsSelector{Selector: fields.AndSelectors(
@@ -108,7 +108,7 @@ func (r *Reconciler) newestWarning(ctx context.Context, about client.Object, whi
 	return warning{reason: newest.Reason, text: quote(strings.TrimPrefix(text, "Error creating: ")), at: seenLast(&newest)}, nil
 }
 
-// seenLast is when an event happened last, by whichever of its fields says so.
+// seenLast returns when an event last happened, which is the latest of its times.
 func seenLast(e *corev1.Event) time.Time {
 	last := e.CreationTimestamp.Time
 	also := func(t time.Time) {

@@ -19,7 +19,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(noon.Add(-d)) }
 
-// theRuns are those of a CronJob that is due at each midnight, was started today, and has these Jobs.
+// theRuns returns the runs of a CronJob that is due at each midnight, was started today, and has these Jobs.
 func theRuns(jobs ...batchv1.Job) purgeRuns {
 	cron := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "acme-purge", UID: "cron", CreationTimestamp: ago(90 * 24 * time.Hour)}}
 	cron.Spec.Schedule, cron.Spec.TimeZone = "0 0 * * *", new("Etc/UTC")
@@ -51,7 +51,7 @@ func aJob(name string, age time.Duration, change ...func(*batchv1.Job)) batchv1.
 	return j
 }
 
-// succeeded is a Job that ended well an hour ago.
+// succeeded makes a Job one that succeeded an hour ago.
 func succeeded(j *batchv1.Job) {
 	j.Status.Succeeded = 1
 	j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: ago(hour)}}
@@ -94,7 +94,7 @@ func TestJudgeJobs(t *testing.T) {
 	tests := map[string]struct {
 		reason string
 		runs   purgeRuns
-		want   string   // the condition's reason, "" for no trouble
+		want   string   // the reason of PurgeHealthy, "" for no trouble
 		says   []string // parts of the message
 		again  time.Duration
 	}{

@@ -13,26 +13,26 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// storeSeen is all that a pass over a store knows.
+// storeSeen is everything that a pass over a store knows.
 type storeSeen struct {
 	store   *v1alpha1.ArtifactStore
 	invalid error                   // why the URL cannot be used
-	refused error                   // why the administrator's list keeps the place from the namespace
-	winner  *v1alpha1.ArtifactStore // the older store with an overlapping URL
+	refused error                   // why the administrator's list denies the namespace this place
+	winner  *v1alpha1.ArtifactStore // the store with an overlapping URL that takes precedence
 	shared  *sharing                // a store that may be in the same registry under another name
 	ping    Ping
 	holders []reference.Holder
-	// late are the holders read live, when the cache has none and the store is being deleted; doubt is why
-	// they are unknown.
+	// late are the holders read live, if the store is being deleted
+	// and the cache has no holder. doubt is why they cannot be known.
 	late        []reference.Holder
 	doubt       error
 	tombstones  int32
-	stale       []*v1alpha1.Tombstone // which do not say yet that their grace period was ended, or goes on
+	stale       []*v1alpha1.Tombstone // whose status does not show yet that their grace period was ended by annotation, or that it continues
 	purgerImage string
-	runs        purgeRuns // of the purge, unless the store is inert or being deleted
+	runs        purgeRuns // those of the purge, unless the store is inert or being deleted
 }
 
-// observe reads; the registry is only asked for a sign of life.
+// observe reads everything that the pass needs. Of the registry it only asks a sign of life.
 func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (storeSeen, error) {
 	seen := storeSeen{store: s, purgerImage: r.Purger.Image}
 	var err error
@@ -52,7 +52,7 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 		return seen, err
 	}
 	var all v1alpha1.ArtifactStoreList
-	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return seen, fmt.Errorf("listing stores: %w", err)
 	}
 	if seen.invalid == nil {
@@ -65,7 +65,7 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 	if seen.invalid != nil || seen.refused != nil || (seen.winner != nil && seen.winner.Settled()) {
 		return seen, nil
 	}
-	// Also beside a store that never was Ready: that one keeps nobody from becoming it.
+	// This is also done if the winner was never Ready: such a store keeps no other from becoming Ready.
 	if seen.ping, err = r.ping(ctx, s); err != nil {
 		return seen, err
 	}
@@ -77,8 +77,8 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 	return seen, err
 }
 
-// tombstonesAt counts those of a place, and returns copies of some whose status is not up to date with the annotation
-// that ends their grace period.
+// tombstonesAt counts the tombstones of a place. It returns copies of some
+// whose status does not agree with the annotation that ends their grace period.
 func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, stale []*v1alpha1.Tombstone, err error) {
 	if here.Host == "" {
 		return 0, nil, nil

@@ -13,7 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// purgeHealth says how the last purge went and when the next one comes.
+// purgeHealth returns the status, reason and message of PurgeHealthy:
+// how the last purge ended and when the next one starts.
 func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 	p, last := seen.store.Spec.Purge, seen.store.Status.LastPurge
 	next := seen.nextPurge(time.Time{})
@@ -35,7 +36,7 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 		return metav1.ConditionUnknown, v1alpha1.ReasonSuspended, next
 	case last == nil:
 		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has been done yet. " + next
-	case outcome == v1alpha1.PurgeUsageUnknown: // what stopped it is there no more
+	case outcome == v1alpha1.PurgeUsageUnknown: // the setting that stopped it is gone
 		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, next
 	case outcome == v1alpha1.PurgeBelowThreshold:
 		return metav1.ConditionTrue, string(v1alpha1.PurgeBelowThreshold), next
@@ -45,8 +46,8 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 
 const deleteDisabled = "Deletion is disabled in the registry, so the tombstones wait. Enable it there."
 
-// furtherOn follows what is said of a run that went wrong: what else there is to mend, and when the next
-// one is due.
+// furtherOn follows the message about a run that went wrong:
+// what else has to be corrected, and when the next run is due.
 func (seen storeSeen) furtherOn() string {
 	next := seen.nextPurge(seen.runs.next())
 	if seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported {
@@ -55,7 +56,7 @@ func (seen storeSeen) furtherOn() string {
 	return next
 }
 
-// nextPurge says when the next purge starts, as exactly as at is, and what it will not do.
+// nextPurge describes when the next purge starts, at the time at if that is known, and what it will not do.
 func (seen storeSeen) nextPurge(at time.Time) string {
 	p := seen.store.Spec.Purge
 	var next []string
@@ -80,8 +81,8 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 	return strings.Join(next, " ")
 }
 
-// lastPurge reports the last purge that is recorded; "" when none exists. It names the time, by
-// which is known whether this purge has been announced.
+// lastPurge describes the last recorded purge; "" if there is none. The text
+// has the completion time, which tells whether this purge has been announced.
 func lastPurge(s *v1alpha1.ArtifactStore) string {
 	last := s.Status.LastPurge
 	if last == nil {
@@ -115,18 +116,17 @@ func lastPurge(s *v1alpha1.ArtifactStore) string {
 	return text + used(s)
 }
 
-// lastRecorded is lastPurge beside what is said of a run that wrote no result.
+// lastRecorded is lastPurge for a message that is about a later run without a result.
 func lastRecorded(s *v1alpha1.ArtifactStore) string {
 	return strings.Replace(lastPurge(s), "The last purge", "The last recorded purge", 1)
 }
 
-// ended is what tells one purge from another in a text.
+// ended is the part of a text that tells one purge from another.
 func ended(run *v1alpha1.PurgeRun) string {
 	return " ended at " + run.CompletionTime.UTC().Format(time.RFC3339)
 }
 
-// used says how full the store was when it was last measured, and what that is compared with; ""
-// when it never was.
+// used describes the usage when it was last measured, and what it is compared with; "" if it was never measured.
 func used(s *v1alpha1.ArtifactStore) string {
 	u, p := s.Status.Usage, s.Spec.Purge
 	if u == nil {
@@ -160,8 +160,8 @@ func used(s *v1alpha1.ArtifactStore) string {
 // purgeEvent is the event that reports a purge.
 type purgeEvent struct{ severity, reason, note string }
 
-// purgeToTell is the purge that the last status write has shown for the first time: the message
-// of PurgeHealthy names the purge that it was written after. nil when none exists.
+// purgeToTell returns the event for a purge that the last status write has shown for the first time;
+// nil if there is none. The message of PurgeHealthy names the purge after which it was written.
 func purgeToTell(before []metav1.Condition, s *v1alpha1.ArtifactStore) *purgeEvent {
 	last := s.Status.LastPurge
 	if last == nil || tells(before, last) || !tells(s.Status.Conditions, last) {

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// purged is a store whose last purge ended so, at a known time.
+// purged returns a store whose last purge had this outcome, at a known time.
 func purged(outcome v1alpha1.PurgeOutcome, change func(*v1alpha1.ArtifactStore)) storeSeen {
 	return aStore(func(s *storeSeen) {
 		s.store.Spec.Purge.TimeZone = "Etc/UTC"
@@ -23,7 +23,7 @@ func purged(outcome v1alpha1.PurgeOutcome, change func(*v1alpha1.ArtifactStore))
 	})
 }
 
-// running is what a pass has seen of the purge's Jobs, too.
+// running adds the Jobs of the purge to an observation.
 func (seen storeSeen) running(runs purgeRuns) storeSeen {
 	seen.runs = runs
 	seen.runs.recorded = seen.store.Status.LastPurge
@@ -127,7 +127,8 @@ func TestPurgeHealthySays(t *testing.T) {
 	}
 }
 
-// A store wakes itself when a run would be late or should have started, and not later than to ping.
+// A store must be requeued for the time when a run would be late
+// or should have started, and not later than for the next ping.
 func TestAStoreWakesForItsPurge(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -150,7 +151,7 @@ func TestAStoreWakesForItsPurge(t *testing.T) {
 	}
 }
 
-// concluded are the conditions that a store has after a pass.
+// concluded returns the conditions that a store has after a pass.
 func concluded(seen storeSeen, err error) []metav1.Condition {
 	v := decideStore(seen)
 	v.after(seen.store, err)
@@ -205,7 +206,7 @@ func TestEachPurgeIsToldOnce(t *testing.T) {
 	}
 }
 
-// While a store is being deleted its purge is not reported, and so must not be announced again and again.
+// While a store is being deleted, PurgeHealthy is not set, so its last purge must not be announced again and again.
 func TestAPurgeThatNoConditionNamesIsNotTold(t *testing.T) {
 	t.Parallel()
 	seen := purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.DeletionTimestamp = new(metav1.Unix(1, 0)) })

@@ -28,16 +28,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// How often a store's registry is asked whether it answers.
+// How often a store's registry is asked for a sign of life.
 const (
 	pingWell  = 5 * time.Minute
 	pingDown  = 15 * time.Second
-	pingLimit = 10 * time.Second // the most that one such question takes
-	// pingAgain is how soon a new store asks for a place again: a person waits for its first answer.
+	pingLimit = 10 * time.Second // the longest time that one request takes
+	// pingAgain is how soon a new store asks for a place again, because a person waits for its first answer.
 	pingAgain = 50 * time.Millisecond
 )
 
-// countsSettle is how late the status says how many objects a store has: thousands of them may come or go at once.
+// countsSettle is how long a change of a store's counts of objects waits
+// to be written, because thousands of objects may come or go at once.
 const countsSettle = 2 * time.Second
 
 // Reconciler reconciles ArtifactStores.
@@ -51,7 +52,7 @@ type Reconciler struct {
 	Released *pass.Released
 	Journal  *journal.Journal
 	Clock    clock.PassiveClock
-	Now      func() time.Time // the API server's
+	Now      func() time.Time // the API server's time
 	Purger   cronjob.Settings
 	Places   place.Rules
 	Cluster  registry.ClusterRegistry
@@ -63,14 +64,13 @@ type Reconciler struct {
 	Pings map[types.UID]Ping
 }
 
-// Ping is when a registry was asked last, about which generation of its store, and what it said.
+// Ping is the result of the last request to a registry, and when and for which generation of its store it was made.
 type Ping struct {
 	at         time.Time
 	generation int64
 	now        string // see v1alpha1.ReconcileNow
 	err        error
-	// addresses are those that the registry's host resolved to; nil if the registry did not answer or they are
-	// unknown.
+	// addresses are those that the registry's host resolved to; nil if they are unknown or the registry did not answer.
 	addresses []string
 }
 
@@ -97,13 +97,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, verdict.again)}, actErr)
 }
 
-// report writes the status if the pass changed it, and then reports a purge that has ended and
-// transitions. What others write to it, the capabilities and the purges' results, is left as read. settle, when not 0, is
-// how long a change of what holds the store, or of how much does, is not written; the next pass writes it.
+// report writes the status if the pass changed it, and then records events for a purge that has
+// ended and for transitions. It keeps what others write to the status: the capabilities, unless
+// a person asked to learn them again, and the results of purges. settle, when not 0, is how long
+// a change of the store's holders, or of its counts, stays unwritten; the next pass writes it.
 func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict, actErr error) (settle time.Duration, err error) {
 	s.Status.Manifests, s.Status.Tombstones, s.Status.ObservedGeneration = &v.manifests, &v.tombstones, s.Generation
 	if v1alpha1.ReconcilesNow(v.now, s.Status.LastReconcileNow) {
-		s.Status.Capabilities.TagDelete = "" // the next release learns it anew
+		s.Status.Capabilities.TagDelete = "" // the next release learns it again
 	}
 	s.Status.LastReconcileNow = v.now
 	switch {
@@ -116,7 +117,7 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 	if equality.Semantic.DeepEqual(before.Status, s.Status) {
 		return 0, r.statuses.Current(before)
 	}
-	if actErr == nil && onlyCounts(before.Status, s.Status) { // who comes again for an error may come late
+	if actErr == nil && onlyCounts(before.Status, s.Status) { // after an error, the pass may be repeated much later
 		if settle = r.statuses.Settle(s, r.Clock.Now(), countsSettle); settle > 0 {
 			return settle, r.statuses.Current(before)
 		}
@@ -136,15 +137,16 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 	return 0, nil
 }
 
-// onlyCounts reports whether statuses of a store differ at most in how many objects there are of it, and in their names.
+// onlyCounts reports whether two statuses of a store differ at most
+// in the counts of its objects and in the messages that name them.
 func onlyCounts(before, after v1alpha1.ArtifactStoreStatus) bool {
 	same := pass.SameState(before.Conditions, after.Conditions) && before.Manifests != nil && before.Tombstones != nil
 	after.Conditions, after.Manifests, after.Tombstones = before.Conditions, before.Manifests, before.Tombstones
 	return same && equality.Semantic.DeepEqual(before, after)
 }
 
-// ping asks the registry whether it answers, at most as often as pingWell and pingDown say. The error is
-// a lane.BusyError if the registry was never asked and no place in the lane is free.
+// ping asks the registry for a sign of life, at most every pingWell, or every pingDown if it did not answer.
+// The error is a lane.BusyError if the registry has not been asked before and no place in the lane is free.
 func (r *Reconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (Ping, error) {
 	r.mu.Lock()
 	last, asked := r.Pings[s.UID]
@@ -189,7 +191,7 @@ func (p Ping) lasts() time.Duration {
 	return pingWell
 }
 
-// Forget drops what is remembered of a store that is gone.
+// Forget drops everything remembered of a store that no longer exists.
 func (r *Reconciler) Forget(uid types.UID) {
 	r.Registries.Forget(uid)
 	r.statuses.Forget(uid)

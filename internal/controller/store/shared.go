@@ -15,17 +15,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/place"
 )
 
-// lookupLimit is the most time that resolving a registry's host takes.
+// lookupLimit is the longest time that resolving a registry's host may take.
 const lookupLimit = 2 * time.Second
 
-// sharing is another store that may be in the same registry under another name, and why that matters.
+// sharing is another store that may be in the same registry under another name, and the reason to think so.
 type sharing struct {
 	with *v1alpha1.ArtifactStore
-	// address is one that both hosts resolve to; repository is one that both stores have artifacts in.
+	// address is an address that both hosts resolve to; repository is a repository in which both stores have artifacts.
 	address, repository string
 }
 
-// says is what PurgeHealthy says of it; "" for none.
+// says returns the message of PurgeHealthy; "" if there is no such store.
 func (s *sharing) says() string {
 	if s == nil {
 		return ""
@@ -36,7 +36,7 @@ func (s *sharing) says() string {
 		s.with.Namespace, s.with.Name, s.with.RegistryURL(), s.address, s.repository)
 }
 
-// addresses resolves a registry's host; nil if that fails, as where only a proxy can resolve it.
+// addresses resolves a registry's host; nil if that fails, for example because only a proxy can resolve it.
 func (r *Reconciler) addresses(ctx context.Context, l v1alpha1.RegistryLocation) []string {
 	host, port := l.Host, "443"
 	if l.PlainHTTP {
@@ -54,10 +54,10 @@ func (r *Reconciler) addresses(ctx context.Context, l v1alpha1.RegistryLocation)
 	return endpoints(found, port)
 }
 
-// thisMachine stands for all of its own addresses.
+// thisMachine represents all addresses of the machine itself.
 var thisMachine = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// endpoints are addresses with a port as a status has them: each once, sorted, the first v1alpha1.MaxAddresses.
+// endpoints formats addresses with a port for a status: each once, sorted, at most v1alpha1.MaxAddresses.
 func endpoints(found []netip.Addr, port string) []string {
 	all := make([]string, 0, len(found))
 	for _, a := range found {
@@ -71,8 +71,8 @@ func endpoints(found []netip.Addr, port string) []string {
 	return all[:min(len(all), v1alpha1.MaxAddresses)]
 }
 
-// remembered is what a status has after a ping found addresses. A part of those that are known changes nothing,
-// since resolvers answer with a part of many addresses in turn.
+// remembered returns the addresses for the status after a ping. If a ping finds only known addresses,
+// the known ones stay, because resolvers may answer with different parts of many addresses in turn.
 func remembered(known, found []string) []string {
 	if !slices.ContainsFunc(found, func(a string) bool { return !slices.Contains(known, a) }) {
 		return known
@@ -80,8 +80,8 @@ func remembered(known, found []string) []string {
 	return found
 }
 
-// sharing returns the first of the stores in doubt that has artifacts in a repository of s; nil for none. Where
-// they have no repository in common neither can delete what the other one has.
+// sharing returns the first of the stores in doubt that has artifacts in a repository of
+// s; nil for none. Stores without a common repository cannot delete each other's content.
 func (r *Reconciler) sharing(ctx context.Context, s *v1alpha1.ArtifactStore, doubts []*v1alpha1.ArtifactStore) (*sharing, error) {
 	if len(doubts) == 0 {
 		return nil, nil
@@ -111,8 +111,8 @@ func (r *Reconciler) sharing(ctx context.Context, s *v1alpha1.ArtifactStore, dou
 	return nil, nil
 }
 
-// contents are a namespace's manifests by their store's name and its tombstones by their registry's URL. They
-// are only read.
+// contents are a namespace's manifests by the name of their store, and
+// its tombstones by the URL of their registry. They are only read.
 type contents struct {
 	manifests  map[string][]*v1alpha1.ArtifactManifest
 	tombstones map[string][]*v1alpha1.Tombstone
@@ -139,7 +139,7 @@ func (r *Reconciler) contents(ctx context.Context, namespace string) (*contents,
 	return c, nil
 }
 
-// of are the repositories that the manifests and tombstones of a store are about.
+// of returns the repositories that the manifests and tombstones of a store reference.
 func (c *contents) of(s *v1alpha1.ArtifactStore) map[string]bool {
 	all := map[string]bool{}
 	at, err := s.Location()

@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Only stores that have artifacts in one repository can lose them by each other.
+// Only stores that have artifacts in the same repository can delete each other's content.
 func TestOneRegistryUnderTwoNamesMattersWhereRepositoriesMeet(t *testing.T) {
 	t.Parallel()
 	store := func(namespace, url string) *v1alpha1.ArtifactStore {
@@ -132,7 +132,8 @@ func TestAddressesOfARegistry(t *testing.T) {
 	}
 }
 
-// What a name server answers in turn does not write the status at every ping, and a failure forgets nothing.
+// If a name server returns different addresses in turn, the status must not
+// be written at every ping, and a failure must not drop the known addresses.
 func TestAddressesThatAreKnownStay(t *testing.T) {
 	t.Parallel()
 	known := []string{"192.0.2.1:443", "192.0.2.2:443"}
@@ -146,7 +147,7 @@ func TestAddressesThatAreKnownStay(t *testing.T) {
 	}
 }
 
-// Whatever else is wrong with the purge: it is stopped by this reason alone.
+// Purges are stopped by this reason alone, so no other trouble with the purge may replace it.
 func TestAFailureDoesNotHideThatARegistryMayBeShared(t *testing.T) {
 	t.Parallel()
 	seen := aStore(func(s *storeSeen) { s.shared = &sharing{with: &v1alpha1.ArtifactStore{}} })
@@ -159,8 +160,8 @@ func TestAFailureDoesNotHideThatARegistryMayBeShared(t *testing.T) {
 	}
 }
 
-// A name server that answers differently each time wakes the stores that share an address, and nobody else's. Stores in
-// one registry do not wake each other: there can be hundreds.
+// If a name server answers differently each time, only stores that share an address may be
+// woken. Stores in the same registry must not wake each other, because there can be hundreds.
 func TestOnlyStoresThatShareAnAddressAreWoken(t *testing.T) {
 	t.Parallel()
 	store := func(name string, addresses ...string) *v1alpha1.ArtifactStore {

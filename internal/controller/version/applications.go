@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// choose finds which artifact of a manifest a reference means. unlisted says why none exists.
+// choose returns the version of the artifact of a manifest that a reference means. If there is none, unlisted says why.
 func choose(ref reference.Reference, m *v1alpha1.ArtifactManifest) (version, unlisted string) {
 	if ref.Artifact == "" {
 		return "", ""
@@ -34,7 +34,7 @@ func choose(ref reference.Reference, m *v1alpha1.ArtifactManifest) (version, unl
 	return "", fmt.Sprintf("%s:%s (%s has %s)", ref.Artifact, ref.Version, reference.Self(m), v1alpha1.FirstOf(names, reference.NamedHolders))
 }
 
-// recorded is what the definition's status says of its applications.
+// recorded returns the applications that the definition's status has.
 func (seen versionSeen) recorded() []v1alpha1.ApplicationStatus {
 	if seen.definition == nil {
 		return nil
@@ -42,7 +42,7 @@ func (seen versionSeen) recorded() []v1alpha1.ApplicationStatus {
 	return seen.definition.Status.Applications
 }
 
-// applications says what each application of a definition is deployed from, as far as that is known.
+// applications returns which artifact each application of a definition is deployed from, as far as that is known.
 func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 	if seen.definition == nil {
 		return nil
@@ -54,7 +54,7 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 	var all []v1alpha1.ApplicationStatus
 	known := map[string]bool{}
 	for _, ref := range seen.named {
-		if known[ref.Application] { // it names a manifest and a store, and the manifest comes first
+		if known[ref.Application] { // it references a manifest and a store, and the manifest takes precedence
 			continue
 		}
 		if app, whole, ok := seen.application(ref); ok {
@@ -73,7 +73,7 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 	return all
 }
 
-// unresolved are the applications whose references resolve to nothing now, as they were recorded.
+// unresolved returns the recorded state of the applications whose references resolve to nothing now.
 func (seen versionSeen) unresolved(before map[string]v1alpha1.ApplicationStatus, known map[string]bool) []v1alpha1.ApplicationStatus {
 	var all []v1alpha1.ApplicationStatus
 	for _, ref := range seen.named {
@@ -85,8 +85,9 @@ func (seen versionSeen) unresolved(before map[string]v1alpha1.ApplicationStatus,
 	return all
 }
 
-// meant reports whether a reference can still mean what an application was deployed from. While it resolves to nothing, because
-// its manifest is missing or does not list the artifact for a moment, what was recorded goes on holding (I2).
+// meant reports whether a reference can still mean the artifact that an application was
+// deployed from. While the reference resolves to nothing, because its manifest is missing
+// or does not list the artifact for a moment, the recorded artifact stays held (I2).
 func meant(ref reference.Reference, app v1alpha1.ApplicationStatus) bool {
 	if ref.To.Kind == v1alpha1.KindArtifactManifest && ref.To.Name != app.Manifest {
 		return false
@@ -96,9 +97,9 @@ func meant(ref reference.Reference, app v1alpha1.ApplicationStatus) bool {
 	return ok && err == nil
 }
 
-// application resolves one reference: in the manifest that it names, or in the one of those that list
-// the artifact in the store that it names which has the highest version of the range. whole is false while
-// its chart may need more images than are known.
+// application resolves one reference in the manifest that it references. If it references
+// a store, application takes the manifest of that store that lists the highest version
+// within the range. whole is false while the chart may need more images than are known.
 func (seen versionSeen) application(ref reference.Reference) (app v1alpha1.ApplicationStatus, whole, ok bool) {
 	from := seen.alternatives[ref]
 	if t := seen.targets[ref.To]; t.found && t.manifest != nil {
@@ -127,7 +128,7 @@ func (seen versionSeen) application(ref reference.Reference) (app v1alpha1.Appli
 	return app, whole, true
 }
 
-// highest finds which of several manifests has the highest version that a reference takes; nil for none.
+// highest returns the manifest with the highest version that a reference accepts; nil for none.
 func highest(ref reference.Reference, from []*v1alpha1.ArtifactManifest) (best *v1alpha1.ArtifactManifest, version string) {
 	in := map[string]*v1alpha1.ArtifactManifest{}
 	var all []reference.ChartCandidate
@@ -144,14 +145,14 @@ func highest(ref reference.Reference, from []*v1alpha1.ArtifactManifest) (best *
 	return in[found.Version], found.Version
 }
 
-// listedInStore reports whether a manifest of the store lists what a reference of the old form names.
+// listedInStore reports whether a manifest of the store lists the artifact of a reference in the old form.
 func (seen versionSeen) listedInStore(ref reference.Reference) bool {
 	m, _ := highest(ref, seen.alternatives[ref])
 	return m != nil
 }
 
-// unread carries over the images of the last reading of a chart while the chart as it is now has not been
-// read, or not whole, so that the manifests that contain them stay protected (I2).
+// unread carries over the images of a chart's last reading until the chart's new digest has
+// been read completely, so that the manifests that contain these images stay protected (I2).
 func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	if now.Manifest != before.Manifest || now.ArtifactName != before.ArtifactName || now.ArtifactVersion != before.ArtifactVersion {
 		return now
@@ -159,7 +160,7 @@ func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	return joined(now, before.Images)
 }
 
-// joined adds the images to those of an application that it does not have.
+// joined adds to an application those of the images that it does not have.
 func joined(app v1alpha1.ApplicationStatus, images []v1alpha1.ChartImage) v1alpha1.ApplicationStatus {
 	known := map[string]bool{}
 	for _, i := range app.Images {
@@ -176,10 +177,10 @@ func joined(app v1alpha1.ApplicationStatus, images []v1alpha1.ChartImage) v1alph
 	return app
 }
 
-// pinned keeps what a version came to when it became one that is deployed.
+// pinned keeps the digests that a version had when it stopped being a Preview.
 func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	same := now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion
-	unseen := now.Repository == "" || now.Digest == "" // the manifest has just been made, or has lost its status
+	unseen := now.Repository == "" || now.Digest == "" // the manifest is new, or has lost its status
 	switch {
 	case !same || before.Digest == "" || !unseen && before.Repository != now.Repository:
 		return now
@@ -194,18 +195,19 @@ func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 		image := &now.Images[i]
 		switch old := was[image.Image]; {
 		case image.State == v1alpha1.ImageMissing && old.Repository != "":
-			*image = old // what it held it goes on holding
+			*image = old // the image that it held stays held
 		case image.Repository == old.Repository && old.Digest != "":
 			image.Digest = old.Digest
 		}
 	}
-	// The same chart is read in another way when another definition gives other values paths for it, or by another version of
-	// nfo. What is deployed may go on pulling what the reading before had found.
+	// The same chart has another reading if another definition sets other values paths for it, or
+	// with another version of nfo. The deployment may still pull what the earlier reading found.
 	return joined(now, slices.DeleteFunc(slices.Clone(before.Images), func(i v1alpha1.ChartImage) bool { return i.Repository == "" }))
 }
 
-// bound cuts the images of all applications to what a status takes. First comes one in each other manifest, because by it that
-// is held, then the rest of those in other manifests, and then as many of each application.
+// bound cuts the images of all applications to as many as a status takes. One image from each
+// other manifest comes first, because that image makes the definition hold the manifest. Then
+// come the remaining images from other manifests, and then the same number from each application.
 func bound(apps []v1alpha1.ApplicationStatus) {
 	total := 0
 	for _, app := range apps {
@@ -215,7 +217,7 @@ func bound(apps []v1alpha1.ApplicationStatus) {
 		return
 	}
 	type place struct {
-		app, rank, number int // the number is among those of the application that have the rank
+		app, rank, number int // number counts the images of this rank in the application
 		image             v1alpha1.ChartImage
 	}
 	var all []place
@@ -233,7 +235,7 @@ func bound(apps []v1alpha1.ApplicationStatus) {
 			all = append(all, place{i, rank, numbers[rank], image})
 			numbers[rank]++
 		}
-		apps[i].Images = nil // not cut in place: they may be the stored status's
+		apps[i].Images = nil // not cut in place: the array may belong to the stored status
 	}
 	slices.SortStableFunc(all, func(a, b place) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.number, b.number)) })
 	for _, p := range all[:v1alpha1.MaxImages] {
@@ -241,7 +243,7 @@ func bound(apps []v1alpha1.ApplicationStatus) {
 	}
 }
 
-// unkept is how many images the applications need that their status has no room for.
+// unkept returns how many images the applications need in all, and how many of these the status has no room for.
 func unkept(apps []v1alpha1.ApplicationStatus) (all, left int) {
 	for _, app := range apps {
 		all += len(app.Images)

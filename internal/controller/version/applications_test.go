@@ -16,14 +16,14 @@ var (
 	byStore    = reference.Reference{To: reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "ns", Name: "acme"}, Artifact: "app", Version: "~1.0.0", Application: "web"}
 )
 
-// deploys is a definition that names the chart app:~1.0.0 of the manifest m, which is as given.
+// deploys returns an observation of a definition that references the chart app:~1.0.0 of the manifest m, as given.
 func deploys(m *v1alpha1.ArtifactManifest, state v1alpha1.VersionState, before ...v1alpha1.ApplicationStatus) versionSeen {
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{}
 	d.Spec.VersionState, d.Status.Applications = state, before
 	return versionSeen{definition: d, named: []reference.Reference{byManifest}, targets: map[reference.Object]target{byManifest.To: {found: true, manifest: m}}}
 }
 
-// missing is what is seen while the manifest does not exist.
+// missing removes the manifest from an observation.
 func missing(seen versionSeen) versionSeen {
 	seen.targets[byManifest.To] = target{}
 	return seen
@@ -39,7 +39,7 @@ func versioned(version string, app v1alpha1.ApplicationStatus) v1alpha1.Applicat
 	return app
 }
 
-// web is the application web, from app:1.0.0 of m at a digest, with one image at another.
+// web returns the application web, deployed from app:1.0.0 of m at the digest chart, with one image at the digest image.
 func web(chart, image string) v1alpha1.ApplicationStatus {
 	count := int32(1)
 	return v1alpha1.ApplicationStatus{
@@ -48,7 +48,7 @@ func web(chart, image string) v1alpha1.ApplicationStatus {
 	}
 }
 
-// with is a manifest with app:1.0.0 at a digest, which needs one image at another.
+// with returns a manifest with app:1.0.0 at the digest chart, which needs one image at the digest image.
 func with(chart, image string) *v1alpha1.ArtifactManifest {
 	m := lists("m", "app:1.0.0")
 	m.Status.Artifacts[0].Digest = chart
@@ -80,7 +80,7 @@ func TestApplications(t *testing.T) {
 	cut.Status.Charts[0].ImageCount = 3
 	more := both
 	more.ImageCount = new(int32(3))
-	listed := with("sha256:c", "") // at another digest
+	listed := with("sha256:c", "") // listed at another digest
 	listed.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing, Manifest: "base", Repository: "acme/base/a"}}
 	byTag := web("sha256:c", "")
 	byTag.Images = listed.Status.Charts[0].Images
@@ -145,7 +145,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// What does not fit into a status is left out, but not that by which other manifests are held.
+// Images that do not fit into a status are left out, but not those through which the definition holds other manifests.
 func TestI1ImagesOfAllApplicationsAreBounded(t *testing.T) {
 	t.Parallel()
 	const perApp = 128

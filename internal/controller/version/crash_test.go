@@ -13,7 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/crashtest"
 )
 
-// world is one with a definition d of the manifest m, the design s that uses it, and passes over both.
+// world has a definition d that references the manifest m, and
+// runs passes over it and over the design s that references d.
 type world struct {
 	*passtest.World
 	t           *testing.T
@@ -52,7 +53,7 @@ func (w *world) restart() {
 	w.designs = &Reconciler[*v1alpha1.NetworkServiceDesignVersion]{Client: w.API, Live: w.API, Holders: w.Finder(), Events: w.Events}
 }
 
-// get reads an object, and reports whether it is there.
+// get reads an object, and reports whether it exists.
 func (w *world) get(o client.Object, name string) bool {
 	w.t.Helper()
 	err := w.API.Get(w.t.Context(), client.ObjectKey{Namespace: "ns", Name: name}, o)
@@ -62,7 +63,7 @@ func (w *world) get(o client.Object, name string) bool {
 	return err == nil
 }
 
-// passes runs so many passes over what there is.
+// passes runs n passes over each version that exists.
 func (w *world) passes(n int) {
 	w.t.Helper()
 	for range n {
@@ -77,7 +78,7 @@ func (w *world) passes(n int) {
 	}
 }
 
-// says fails the test unless a condition of a version is so, as Status/Reason.
+// says fails the test unless a condition of a version is as wanted, as Status/Reason.
 func (w *world) says(v Version, name, condition, want string) {
 	w.t.Helper()
 	if !w.get(v, name) {
@@ -93,7 +94,7 @@ func (w *world) says(v Version, name, condition, want string) {
 	}
 }
 
-// design makes s, which uses d.
+// design creates s, which references d.
 func (w *world) design() {
 	w.t.Helper()
 	s := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: passtest.Meta("s")}
@@ -113,8 +114,8 @@ func (w *world) remove(o client.Object, name string) {
 	}
 }
 
-// A process that ends between any two writes of passes over versions, or of which any write fails, leaves what is held
-// protected, and what is not held goes.
+// If a process ends between any two writes of passes over versions, or any write
+// fails, held versions must stay protected, and other versions must still be deleted.
 func TestI1ACrashBetweenAnyTwoWritesOfVersions(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -167,7 +168,8 @@ func TestI1ACrashBetweenAnyTwoWritesOfVersions(t *testing.T) {
 	}
 }
 
-// What a pass would say again, because its cache does not know of the last write, is looked at once more.
+// A pass over a version that its cache has from before the last status
+// write must be repeated, because it cannot know what it last reported.
 func TestACacheThatIsBehindIsReadAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,7 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// deployable says whether all that a version is deployed from, its applications among it, is in the registry.
+// deployable returns the status, reason and message of Ready: whether
+// everything that a version is deployed from is in the registry.
 func (seen versionSeen) deployable(apps []v1alpha1.ApplicationStatus) (metav1.ConditionStatus, string, string) {
 	var gone, moved, incomplete []string
 	for _, ref := range seen.named {
@@ -51,7 +52,7 @@ func (seen versionSeen) deployable(apps []v1alpha1.ApplicationStatus) (metav1.Co
 	return metav1.ConditionTrue, v1alpha1.ReasonReady, says
 }
 
-// stateIn is the state of an artifact of a manifest, Missing for what has not been seen.
+// stateIn returns the state of an artifact of a manifest; Missing if it has not been seen.
 func stateIn(m *v1alpha1.ArtifactManifest, name, version string) v1alpha1.ArtifactState {
 	for _, a := range m.Status.Artifacts {
 		if a.ArtifactName == name && a.ArtifactVersion == version {
@@ -61,8 +62,7 @@ func stateIn(m *v1alpha1.ArtifactManifest, name, version string) v1alpha1.Artifa
 	return v1alpha1.ArtifactMissing
 }
 
-// drifted are the applications, and the images of them, that a deployed definition came to and that are
-// elsewhere now.
+// drifted returns the charts and images of a deployed definition whose tags now point to other digests.
 func (seen versionSeen) drifted() []string {
 	if seen.definition == nil || seen.definition.Spec.VersionState == v1alpha1.VersionPreview {
 		return nil

@@ -14,8 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// alternatives finds, for each artifact that a version names by its store, the manifests that list it
-// there.
+// alternatives finds, for each artifact that a version references through a store, the store's manifests that list it.
 func (r *Reconciler[T]) alternatives(ctx context.Context, named []reference.Reference) (map[reference.Reference][]*v1alpha1.ArtifactManifest, error) {
 	found := map[reference.Reference][]*v1alpha1.ArtifactManifest{}
 	of := map[reference.Object]*v1alpha1.ArtifactManifestList{}
@@ -44,7 +43,7 @@ func (r *Reconciler[T]) alternatives(ctx context.Context, named []reference.Refe
 	return found, nil
 }
 
-// migrated says what is left to do until all that a version names is named in the new form.
+// migrated sets the condition Migrated: which references of a version still have the old form.
 func (seen versionSeen) migrated(v *versionVerdict) {
 	var left []string
 	reason := ""

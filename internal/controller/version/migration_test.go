@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// lists is a manifest that lists artifacts, each present at the digest sha256:<version>.
+// lists returns a manifest that lists artifacts, each present at the digest sha256:<version>.
 func lists(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{}
 	m.Namespace, m.Name = "ns", name

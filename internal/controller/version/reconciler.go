@@ -19,14 +19,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Version is what definitions, designs and sites have in common: they name others, are named by
-// others, and nothing of theirs is in a registry.
+// Version is what definitions, designs and sites have in common: they reference
+// other objects, other objects reference them, and they have nothing in a registry.
 type Version interface {
 	client.Object
 	VersionStatus() *v1alpha1.VersionStatus
 }
 
-// Reconciler reconciles definitions, designs and sites, which differ only in what they name.
+// Reconciler reconciles definitions, designs and sites, which differ only in what they reference.
 type Reconciler[T Version] struct {
 	client.Client
 	Live    client.Reader
@@ -38,30 +38,30 @@ type Reconciler[T Version] struct {
 	statuses pass.Statuses
 }
 
-// versionSeen is all that a pass over a version knows.
+// versionSeen is everything that a pass over a version knows.
 type versionSeen struct {
 	self     reference.Object
 	deleting bool
 	holders  []reference.Holder
-	// late are the holders read live, when the cache has none and the object is being deleted; doubt is why
-	// they are unknown.
+	// late are the holders read live, if the object is being deleted
+	// and the cache has no holder. doubt is why they cannot be known.
 	late    []reference.Holder
 	doubt   error
 	named   []reference.Reference
 	targets map[reference.Object]target
-	// alternatives are the manifests that list what is named by a store, the old form.
+	// alternatives are the manifests that list an artifact that is referenced through a store, the old form.
 	alternatives map[reference.Reference][]*v1alpha1.ArtifactManifest
-	// definition is the version itself, if it is one.
+	// definition is the version itself if it is a definition.
 	definition *v1alpha1.NetworkFunctionDefinitionVersion
 }
 
-// target is what a read showed of an object that is named.
+// target is a referenced object, as read.
 type target struct {
 	found, terminating, storeScoped bool
-	manifest                        *v1alpha1.ArtifactManifest // if it is one
+	manifest                        *v1alpha1.ArtifactManifest // nil unless it is a manifest
 }
 
-// versionVerdict is what a version's status is to say, and whether it may go.
+// versionVerdict is what a version's status will say, and whether the version is released.
 type versionVerdict struct {
 	holders      []reference.Holder
 	conditions   pass.Conditions
@@ -89,14 +89,14 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result, error)
 	return ctrl.Result{RequeueAfter: verdict.again}, nil
 }
 
-// Forget drops what is remembered of a version that is gone.
+// Forget drops everything remembered of a version that no longer exists.
 func (r *Reconciler[T]) Forget(uid types.UID) {
 	r.statuses.Forget(uid)
 	r.Holders.Forget(uid)
 }
 
-// observe reads what the version names live: only such a read, begun after the version was stored, may call it
-// resolved. Once it is, the cache is enough to say that it still is: what is named is held.
+// observe reads what the version references, live: only a live read that began after the version was stored
+// can make it resolved. A resolved version stays so by the cache alone, because it holds what it references.
 func (r *Reconciler[T]) observe(ctx context.Context, v T) (versionSeen, error) {
 	seen := versionSeen{self: reference.Self(v), deleting: !v.GetDeletionTimestamp().IsZero(), named: reference.Of(v)}
 	seen.definition, _ = any(v).(*v1alpha1.NetworkFunctionDefinitionVersion)
@@ -125,7 +125,7 @@ func (r *Reconciler[T]) observe(ctx context.Context, v T) (versionSeen, error) {
 	return seen, err
 }
 
-// targetsOf reads every object that is named once.
+// targetsOf reads every referenced object once.
 func targetsOf(ctx context.Context, from client.Reader, named []reference.Reference) (map[reference.Object]target, error) {
 	targets := map[reference.Object]target{}
 	for _, ref := range named {
@@ -178,14 +178,15 @@ func decideVersion(seen versionSeen) versionVerdict {
 			status, reason, message = seen.deployable(v.applications)
 		}
 		v.conditions.Set(v1alpha1.ConditionReady, status, reason, message)
-		if seen.self.Kind != v1alpha1.KindSite { // which names no artifacts
+		if seen.self.Kind != v1alpha1.KindSite { // a site references no artifacts
 			seen.migrated(&v)
 		}
 	}
 	return v
 }
 
-// resolved says whether everything named is there to stay: the worst finding first.
+// resolved returns the status, reason and message of Resolved: whether
+// all referenced objects exist and will stay. The worst finding decides.
 func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	found := map[string][]string{}
 	for _, ref := range seen.named {
@@ -223,7 +224,8 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "All referenced objects exist and are protected."
 }
 
-// report writes the status if the pass changed it, but for that of a version that goes, and then reports transitions.
+// report writes the status if the pass changed it, unless the version
+// is about to disappear, and then records transitions as events.
 func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
 	status, was := v.VersionStatus(), pass.Clone(v)
 	before := was.VersionStatus()

@@ -43,7 +43,7 @@ func TestDecideVersion(t *testing.T) {
 		reason     string
 		seen       versionSeen
 		letGo      bool
-		again      time.Duration // 0 for what an event wakes (I10)
+		again      time.Duration // 0 if an event wakes it (I10)
 		conditions string
 	}{
 		"Resolved":    {"all that is named is there", names(map[reference.Object]target{manifest: there}), false, 0, "Ready=True/Ready Referenced=False/Unreferenced Resolved=True/Resolved"},

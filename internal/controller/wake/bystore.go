@@ -17,26 +17,27 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// remembered is how many events a ByStore remembers: controllers come to the same event soon after one another.
+// remembered is how many events a ByStore remembers. Controllers handle the same event soon after one another.
 const remembered = 64
 
-// ByStore finds the manifests that objects hold in the old form: those of the store that an object names which list the
-// artifact. The list of one event serves all controllers that share a ByStore. It is safe for concurrent use.
+// ByStore finds the manifests that objects hold in the old form: the manifests of the referenced store that list
+// the artifact. Controllers that share a ByStore list them once for each event. It is safe for concurrent use.
 type ByStore struct {
 	reader client.Reader
 
 	mu   sync.Mutex
 	last [remembered]woken
-	next int // the place in last of the next event
+	next int // the index in last for the next event
 }
 
-// woken are the requests that one change of an object made.
+// woken are the requests for one change of an object.
 type woken struct {
 	by       change
 	requests []reconcile.Request
 }
 
-// change is what an event says of an object: its versions before and after, empty where it did not exist.
+// change identifies a change of an object by its versions before
+// and after; a version is empty if the object did not exist.
 type change struct{ was, is version }
 
 type version struct {
@@ -44,14 +45,14 @@ type version struct {
 	resourceVersion string
 }
 
-// tells reports whether a change differs from all others. A repeated event does not.
+// tells reports whether the versions identify the change. Those of a repeated event do not.
 func (c change) tells() bool { return c.was != c.is }
 
-// NewByStore makes one that lists manifests with r, which has the index of package reference.
+// NewByStore makes a ByStore that lists manifests with r, which has the index of package reference.
 func NewByStore(r client.Reader) *ByStore { return &ByStore{reader: r} }
 
-// Handler wakes the manifests that an object holds in the old form, or held before an update. What is there when the
-// manager starts wakes nobody: each manifest has a pass of its own then, with all objects in the cache.
+// Handler wakes the manifests that an object holds in the old form, or held before an update. Objects that exist when
+// the manager starts wake no manifest, because each manifest has a first pass then, with all objects in the cache.
 func (s *ByStore) Handler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
@@ -75,7 +76,8 @@ func (s *ByStore) wake(ctx context.Context, was, is client.Object, q workqueue.T
 	}
 }
 
-// requests finds whom a change of an object concerns, by one list for each store that it names or named.
+// requests returns the manifests that a change of an object concerns,
+// with one list for each store that the object references or referenced.
 func (s *ByStore) requests(ctx context.Context, was, is client.Object) ([]reconcile.Request, error) {
 	artifacts := map[reference.Object]map[string]bool{}
 	of := change{addArtifacts(artifacts, was), addArtifacts(artifacts, is)}
@@ -100,7 +102,8 @@ func (s *ByStore) requests(ctx context.Context, was, is client.Object) ([]reconc
 	return out, nil
 }
 
-// addArtifacts adds the artifacts that an object names by their store, and returns its version; the empty one for nil.
+// addArtifacts adds the artifacts that an object references through
+// a store, and returns the object's version; the empty one for nil.
 func addArtifacts(to map[reference.Object]map[string]bool, o client.Object) version {
 	if o == nil {
 		return version{}
@@ -117,7 +120,7 @@ func addArtifacts(to map[reference.Object]map[string]bool, o client.Object) vers
 	return version{o.GetUID(), o.GetResourceVersion()}
 }
 
-// listsAny reports whether a manifest lists an artifact of one of the names, or has not released it yet.
+// listsAny reports whether a manifest lists an artifact with one of the names, or has not released it yet.
 func listsAny(o client.Object, artifacts map[string]bool) bool {
 	m, ok := o.(*v1alpha1.ArtifactManifest)
 	return ok && (slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.ManifestArtifact) bool { return artifacts[a.ArtifactName] }) ||

@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// oldForm is a version of a definition with an application for each artifact, in the old form.
+// oldForm returns a version of a definition with an application for each artifact, in the old form.
 func oldForm(resourceVersion string, artifacts ...string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d", UID: "d", ResourceVersion: resourceVersion}}
 	for _, artifact := range artifacts {
@@ -90,7 +90,7 @@ func TestOneEventCostsOneList(t *testing.T) {
 	}
 }
 
-// What is remembered of one event answers no other one, and a list that failed answers none.
+// The list for one event must not answer another event, and a failed list must answer none.
 func TestI10EveryEventIsAnsweredAnew(t *testing.T) {
 	t.Parallel()
 	reader, lists := cached(t, listing("m1", "a"), listing("m2", "b"))

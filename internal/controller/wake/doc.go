@@ -1,8 +1,8 @@
-// Package wake says which objects an event concerns.
+// Package wake decides which objects an event concerns.
 //
-// Contract: map functions, predicates, and the cache's field indexes that they look up. A map function costs what its
-// event changes: it looks in an index, not through all objects, and what several controllers ask of one event is found once
-// (ByStore).
+// Contract: the package has map functions, predicates, and the cache's field indexes that they use. The
+// cost of a map function depends on what its event changes: it reads an index, and does not search all
+// objects. If several controllers ask the same question about one event, it is answered once (ByStore).
 //
 // Invariants held here:
 //

@@ -15,8 +15,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// imagesElsewhere is the field index of manifests by the last segment of images that their charts need
-// and that they do not list.
+// imagesElsewhere is the field index of manifests by the last segments
+// of the images that their charts need and that they do not list.
 const imagesElsewhere = "status.charts.images"
 
 func wantsElsewhere(o client.Object) []string {
@@ -35,15 +35,15 @@ func wantsElsewhere(o client.Object) []string {
 	return slices.Collect(maps.Keys(names))
 }
 
-// Needing wakes the manifests whose charts need, from other manifests, what an object lists, or did. changed is
-// woken first.
+// Needing wakes the manifests whose charts need, from other manifests,
+// an artifact that the object lists or listed. It calls changed first.
 func Needing(r client.Reader, changed func(store reference.Object, names map[string]bool)) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		m, ok := o.(*v1alpha1.ArtifactManifest)
 		if !ok {
 			return nil
 		}
-		// Before anybody is woken, and also for those who do not know yet that they need it.
+		// Before any manifest is woken, and also for manifests that do not know yet that they need it.
 		names := listedNames(m)
 		changed(reference.Of(m)[0].To, names)
 		var out []reconcile.Request
@@ -54,7 +54,7 @@ func Needing(r client.Reader, changed func(store reference.Object, names map[str
 	})
 }
 
-// listedNames are the last segments of what a manifest lists, or has not released yet.
+// listedNames returns the last segments of the artifacts that a manifest lists, or has not released yet.
 func listedNames(m *v1alpha1.ArtifactManifest) map[string]bool {
 	names := map[string]bool{}
 	for _, a := range m.Spec.Artifacts {
@@ -66,7 +66,7 @@ func listedNames(m *v1alpha1.ArtifactManifest) map[string]bool {
 	return names
 }
 
-// wantedBy are the other manifests of the namespace whose charts need an image of a name elsewhere.
+// wantedBy returns the other manifests of the namespace whose charts need an image with a name from elsewhere.
 func wantedBy(ctx context.Context, r client.Reader, m *v1alpha1.ArtifactManifest, name string) []reconcile.Request {
 	var l v1alpha1.ArtifactManifestList
 	if err := r.List(ctx, &l, client.InNamespace(m.Namespace), client.MatchingFields{imagesElsewhere: name}, client.UnsafeDisableDeepCopy); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// LifeOrState lets pass, besides, that an Artifact has another state: a purge that gives a copy back sets it.
+// LifeOrState passes what LifeOnly passes, and changes of an
+// Artifact's state, which a purge sets if it gives a copy back.
 func LifeOrState() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.Artifact)
@@ -22,7 +23,7 @@ func LifeOrState() predicate.Predicate {
 	}})
 }
 
-// LifeOrReadiness lets pass, besides, that a store became Ready, or no longer is.
+// LifeOrReadiness passes what LifeOnly passes, and updates by which a store became Ready, or no longer is.
 func LifeOrReadiness() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
@@ -31,14 +32,15 @@ func LifeOrReadiness() predicate.Predicate {
 	}})
 }
 
-// Artifacts wakes all Artifacts when the mirror's store changes. A pass of one that is not due asks no registry.
+// Artifacts wakes all Artifacts when the mirror's store changes.
+// A pass over an Artifact that is not due asks no registry.
 func Artifacts(r client.Reader, mirror client.ObjectKey) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		if client.ObjectKeyFromObject(o) != mirror {
 			return nil
 		}
 		var all v1alpha1.ArtifactList
-		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 			log.FromContext(ctx).Error(err, "Finding which Artifacts to wake")
 			return nil
 		}

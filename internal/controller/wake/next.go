@@ -5,13 +5,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 )
 
-// maxNext is how many wait to be queued. Others come again at a time of their own.
+// maxNext is the most keys that wait to be queued. Objects of further keys are requeued by time.
 const maxNext = 256
 
-// NewChannel makes a channel of those who are woken by name.
+// NewChannel makes a channel for objects that are woken by name.
 func NewChannel() chan event.GenericEvent { return make(chan event.GenericEvent, maxNext) }
 
-// Next returns what wakes the object of a key, a client.ObjectKey, through a channel. It never waits.
+// Next returns a function that wakes the object with a key, a
+// client.ObjectKey, through a channel. The function never blocks.
 func Next(through chan<- event.GenericEvent, blank func() client.Object) func(key any) {
 	return func(key any) {
 		name, ok := key.(client.ObjectKey)

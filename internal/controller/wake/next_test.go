@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Who is next is woken by name, and nobody is waited for.
+// Next wakes an object by name, and does not block when the channel is full.
 func TestNextNeverWaits(t *testing.T) {
 	t.Parallel()
 	through := NewChannel()

@@ -14,14 +14,14 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// LifeOnly lets pass what changes who holds whom: creation, deletion, a new spec, the begin
-// of a deletion, an annotation. Status writes, ours among them, do not.
+// LifeOnly passes events that can change which objects hold which: creation, deletion, a new spec, the
+// start of a deletion, and changed annotations. Status writes, including the operator's own, do not pass.
 func LifeOnly() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 }
 
-// LifeOrContent passes, besides, changes of labels and owners and, of objects without a generation such as
-// RoleBindings, every change.
+// LifeOrContent passes what LifeOnly passes, and changes of labels and owners.
+// Of objects without a generation, such as RoleBindings, it passes every change.
 func LifeOrContent() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		if e.ObjectOld == nil || e.ObjectNew == nil {
@@ -35,8 +35,7 @@ func LifeOrContent() predicate.Predicate {
 	}})
 }
 
-// LifeOrLoss lets pass, besides, that somebody took away what the operator had written: the finalizer, or
-// the status.
+// LifeOrLoss passes what LifeOnly passes, and updates by which somebody removed the operator's finalizer or the status.
 func LifeOrLoss() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		if e.ObjectOld == nil || e.ObjectNew == nil {
@@ -47,7 +46,8 @@ func LifeOrLoss() predicate.Predicate {
 	}})
 }
 
-// LifeOrHealth lets pass, besides, that a store became inert, or no longer is.
+// LifeOrHealth passes what LifeOnly passes, and updates by which the status or
+// reason of a store's condition Ready changed, such as when the store became inert.
 func LifeOrHealth() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
@@ -60,7 +60,7 @@ func LifeOrHealth() predicate.Predicate {
 	}})
 }
 
-// LifeOrArtifacts lets pass, besides, what a manifest says of its artifacts and charts.
+// LifeOrArtifacts passes what LifeOnly passes, and changes of the artifacts and charts in a manifest's status.
 func LifeOrArtifacts() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactManifest)
@@ -69,7 +69,7 @@ func LifeOrArtifacts() predicate.Predicate {
 	}})
 }
 
-// LifeOrApplications lets pass, besides, what a definition says of its applications.
+// LifeOrApplications passes what LifeOnly passes, and changes of the applications in a definition's status.
 func LifeOrApplications() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.NetworkFunctionDefinitionVersion)
@@ -78,7 +78,8 @@ func LifeOrApplications() predicate.Predicate {
 	}})
 }
 
-// LifeOrPurge lets pass, besides, that a purge has ended or learnt something, such as what a collection has freed.
+// LifeOrPurge passes what LifeOnly passes, and updates by which a purge has
+// recorded its end, or a later finding such as what a collection has freed.
 func LifeOrPurge() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
@@ -87,7 +88,7 @@ func LifeOrPurge() predicate.Predicate {
 	}})
 }
 
-// Readability lets pass only that a source of workloads can be read, or no longer can be.
+// Readability passes only updates that change which sources of workloads cannot be read.
 func Readability() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
@@ -100,7 +101,8 @@ func Readability() predicate.Predicate {
 	}
 }
 
-// LifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose.
+// LifeOrReady passes what LifeOnly passes, and updates by which a store
+// became Ready for the first time, because other stores then lose the place.
 func LifeOrReady() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
@@ -109,7 +111,7 @@ func LifeOrReady() predicate.Predicate {
 	}})
 }
 
-// NewAddresses lets pass only that a store's registry has other addresses.
+// NewAddresses passes only changes of the addresses of a store's registry.
 func NewAddresses() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },

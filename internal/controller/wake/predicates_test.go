@@ -11,14 +11,14 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// changed is an object before and after a change.
+// changed returns the event of a change of an object.
 func changed[T client.Object](o T, change func(T)) event.UpdateEvent {
 	was, _ := o.DeepCopyObject().(client.Object)
 	change(o)
 	return event.UpdateEvent{ObjectOld: was, ObjectNew: o}
 }
 
-// A status write of ours that woke its own controller would never end.
+// If the operator's own status write woke its controller, the passes would never end.
 func TestWhatWakes(t *testing.T) {
 	t.Parallel()
 	store := func(change func(*v1alpha1.ArtifactStore)) event.UpdateEvent {
@@ -106,7 +106,7 @@ func unreadable(s *v1alpha1.ArtifactStore) {
 	s.Status.Workloads = &v1alpha1.WorkloadsStatus{Sources: []v1alpha1.WorkloadSourceStatus{{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsFailed, Message: "denied"}}}
 }
 
-// What comes and goes wakes nobody by predicates that are about a change alone.
+// Predicates that are only about a change must not pass objects that are created or deleted.
 func TestOnlyChangesOfAStatusWake(t *testing.T) {
 	t.Parallel()
 	s := at("ns", "acme", "https://r.example.com/acme")

@@ -22,14 +22,14 @@ import (
 )
 
 const (
-	// storeByHost is the field index of stores by the registry's host, as RegistryLocation.RegistryName has it. Stores
-	// of one host alone can overlap.
+	// storeByHost is the field index of stores by their registry's host, as in
+	// RegistryLocation.RegistryName. Only stores with the same host can overlap.
 	storeByHost = "spec.registry.url"
 	// JobByCronJob is the field index of Jobs by the name of the CronJob that owns them.
 	JobByCronJob = "metadata.ownerReferences.cronJob"
 )
 
-// Index tells the cache what the controllers look up.
+// Index adds the indexes that the controllers use to the cache.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := reference.Index(ctx, indexer); err != nil {
 		return err
@@ -77,8 +77,8 @@ func indexHosts(ctx context.Context, indexer client.FieldIndexer) error {
 	)
 }
 
-// Subjects wakes what an object keeps, of one kind. On an update the handler asks for the old
-// and the new object, so that what is not kept any more wakes too.
+// Subjects wakes the objects of one kind that an object keeps. For an update, the handler calls
+// it with the old and the new object, so that objects that are no longer kept are woken, too.
 func Subjects(kind string) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		var out []reconcile.Request
@@ -91,7 +91,7 @@ func Subjects(kind string) handler.EventHandler {
 	})
 }
 
-// HoldersOf wakes the objects of one kind that name an object.
+// HoldersOf wakes the objects of one kind that reference an object.
 func HoldersOf(r client.Reader, list func() client.ObjectList) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		return users(ctx, r, reference.Self(o), list(), func(client.Object) bool { return true })
@@ -106,7 +106,7 @@ func users(ctx context.Context, r client.Reader, o reference.Object, list client
 	return found
 }
 
-// find makes requests for those of the objects that name an object for which which is true.
+// find returns requests for those of the objects that reference an object and for which which is true.
 func find(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList, which func(client.Object) bool) ([]reconcile.Request, error) {
 	if err := r.List(ctx, list, client.MatchingFields{reference.Field: reference.Key(o)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing who names %s: %w", o, err)
@@ -114,7 +114,7 @@ func find(ctx context.Context, r client.Reader, o reference.Object, list client.
 	return requests(list, which), nil
 }
 
-// requests are those for the items of a list.
+// requests returns requests for the items of a list for which which is true.
 func requests(list client.ObjectList, which func(client.Object) bool) []reconcile.Request {
 	var out []reconcile.Request
 	_ = apimeta.EachListItem(list, func(item runtime.Object) error {
@@ -126,8 +126,8 @@ func requests(list client.ObjectList, which func(client.Object) bool) []reconcil
 	return out
 }
 
-// Overlapping wakes the other stores of the cluster whose URLs overlap with that of a store: it is decided anew
-// which of them has the place.
+// Overlapping wakes the other stores of the cluster whose URLs overlap with
+// a store's URL, so that they decide again which of them has the place.
 func Overlapping(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		s, ok := o.(*v1alpha1.ArtifactStore)
@@ -140,9 +140,9 @@ func Overlapping(r client.Reader) handler.EventHandler {
 	})
 }
 
-// StoresSharing wakes the other stores that may be in the registry of a store, or of a manifest's store, under another
-// name. The many stores in one registry under one name do not wake each other.
-// A tenant cannot wake unrelated stores by changing what the host of a registry resolves to.
+// StoresSharing wakes the other stores that may be in the registry of a store, or of a manifest's
+// store, under another name. Stores in one registry under one name, which can be many, do not wake each
+// other. A tenant cannot wake unrelated stores by changing what the host of a registry resolves to.
 func StoresSharing(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		s := storeAbout(ctx, r, o)
@@ -150,7 +150,7 @@ func StoresSharing(r client.Reader) handler.EventHandler {
 			return nil
 		}
 		var all v1alpha1.ArtifactStoreList
-		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 			log.FromContext(ctx).Error(err, "Finding which stores to wake")
 			return nil
 		}
@@ -164,8 +164,8 @@ func StoresSharing(r client.Reader) handler.EventHandler {
 	})
 }
 
-// storeAbout is a store itself, or that of a manifest; nil if it does not exist, in which case its addresses wake
-// others later.
+// storeAbout returns a store itself, or a manifest's store. It returns
+// nil if the store does not exist; its addresses then wake others later.
 func storeAbout(ctx context.Context, r client.Reader, o client.Object) *v1alpha1.ArtifactStore {
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactStore:
@@ -179,7 +179,7 @@ func storeAbout(ctx context.Context, r client.Reader, o client.Object) *v1alpha1
 	return nil
 }
 
-// StoresAt wakes the stores of a tombstone's namespace and place: their tombstones are counted anew.
+// StoresAt wakes the stores at a tombstone's namespace and place, so that they count their tombstones again.
 func StoresAt(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		t, ok := o.(*v1alpha1.Tombstone)
@@ -192,8 +192,8 @@ func StoresAt(r client.Reader) handler.EventHandler {
 	})
 }
 
-// storesWhere are requests for the stores of the registry of a URL for which which is true. It is given the
-// location of the URL and that of the store.
+// storesWhere returns requests for the stores in the registry of a URL for which
+// which is true. which gets the location of the URL and that of the store.
 func storesWhere(ctx context.Context, r client.Reader, url string, which func(s *v1alpha1.ArtifactStore, here, there v1alpha1.RegistryLocation) bool) []reconcile.Request {
 	here, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {
@@ -224,13 +224,13 @@ func StoreOfJob() handler.EventHandler {
 	})
 }
 
-// Request is one for an object.
+// Request returns the request for an object.
 func Request(namespace, name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 }
 
-// Definitions wakes the objects of one kind that are being deleted when a CustomResourceDefinition comes,
-// goes or is annotated: it may have become known what holds them.
+// Definitions wakes the objects of one kind that are being deleted when a CustomResourceDefinition
+// is created, deleted or annotated, because it may now be known what holds them.
 func Definitions(r client.Reader, list func() client.ObjectList) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		if reference.KindOf(o.GetName()) == "" {

@@ -23,7 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
-// cached is a cache with objects, and how many lists it has answered.
+// cached makes a cache with objects, which counts the lists that it has answered.
 func cached(t *testing.T, there ...client.Object) (r client.WithWatch, lists *int) {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -48,7 +48,7 @@ func newQueue() workqueue.TypedRateLimitingInterface[reconcile.Request] {
 	return workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 }
 
-// taken are the requests in a queue, sorted.
+// taken returns the requests in a queue, sorted.
 func taken(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) (names []string) {
 	for queue.Len() > 0 {
 		request, _ := queue.Get()
@@ -59,7 +59,7 @@ func taken(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) (names
 	return names
 }
 
-// wakes are the requests that an event makes, sorted, and how many lists it needs.
+// wakes returns the requests that an event makes, sorted, and how many lists it needs.
 func wakes(t *testing.T, of func(client.Reader) handler.EventHandler, o client.Object, there ...client.Object) (names []string, lists int) {
 	t.Helper()
 	reader, n := cached(t, there...)
@@ -119,7 +119,8 @@ func TestEventsWakeWhomTheyConcern(t *testing.T) {
 	}
 }
 
-// Whom an event concerns is woken, and nobody else: a tenant with many objects must not keep others from their turn.
+// An event must wake the objects that it concerns, and no others: a
+// tenant with many objects must not keep others waiting for their turn.
 func TestEventsWakeHoldersAndWhatTheyHold(t *testing.T) {
 	t.Parallel()
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "ns", Name: name} }
@@ -207,7 +208,8 @@ func TestEventsWakeHoldersAndWhatTheyHold(t *testing.T) {
 	}
 }
 
-// PurgeHealthy repeats what is recorded of a purge, which is added to once it has waited for a collection.
+// PurgeHealthy repeats what is recorded of a purge, and that
+// record is extended when the purge has waited for a collection.
 func TestPurgesWakeTheirStore(t *testing.T) {
 	t.Parallel()
 	ended := func(change func(*v1alpha1.PurgeRun)) *v1alpha1.ArtifactStore {

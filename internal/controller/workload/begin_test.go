@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// informers is a cache of one informer.
+// informers is a cache with one informer.
 type informers struct {
 	cache.Cache
 	one   *controllertest.FakeInformer
@@ -35,7 +35,8 @@ func (c *informers) GetInformer(_ context.Context, o client.Object, _ ...cache.I
 	return c.one, c.fails
 }
 
-// TestBegin: a kind is watched once it can be read and the manager may watch it, and its objects wake from then on.
+// TestBegin: a kind must be watched once it can be read and the manager
+// may watch it, and from then on its objects must wake manifests.
 func TestBegin(t *testing.T) {
 	t.Parallel()
 	read := func(name v1alpha1.WorkloadSource, state v1alpha1.WorkloadSourceState) *workload.Reading {
@@ -46,8 +47,8 @@ func TestBegin(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason  string
 		reading *workload.Reading
-		may     map[string]bool // verbs
-		review  error           // what asking for the right fails with
+		may     map[string]bool // the allowed verbs
+		review  error           // the error of asking for the permission
 		cache   error
 		watched bool
 	}{

@@ -8,21 +8,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// Handed are the readings that manifests were woken for, by store.
+// Handed are the readings for which manifests were last woken, by store.
 type Handed struct {
 	mu  sync.Mutex
 	all map[types.UID]handedReading
 }
 
-// handedReading is one, the generation of the store that it is of, and what somebody wanted of it then; see
-// v1alpha1.ReconcileNow.
+// handedReading is a reading, the generation of its store, and the
+// request to read at once that it answered; see v1alpha1.ReconcileNow.
 type handedReading struct {
 	generation int64
 	reading    *workload.Reading
 	now        string
 }
 
-// NewHanded makes a Handed of nothing.
+// NewHanded makes an empty Handed.
 func NewHanded() *Handed { return &Handed{all: map[types.UID]handedReading{}} }
 
 func (t *Handed) of(store types.UID) handedReading {

@@ -1,11 +1,11 @@
-// Package workload keeps it known what workloads run of each store.
+// Package workload keeps the record of what workloads run from each store up to date.
 //
-// Contract: every 10 minutes [Reconciler] reads what the workloads run that a store selects, writes the result to the
-// store's status, and wakes the manifests of which it says another thing than before. Nothing is released on what it
-// has read: a release reads anew.
+// Contract: every 10 minutes [Reconciler] reads what the workloads run that a store
+// selects, writes the result to the store's status, and wakes the manifests for which the
+// result has changed. Nothing is released because of such a reading: a release reads again.
 //
-// Decision: a controller of its own. Rejected: to read in the pass over a store, which a reading of a large cluster
-// would keep waiting, and with it all other stores.
+// Decision: a separate controller. Rejected: reading in the pass over a store, because
+// the reading of a large cluster would delay that pass, and with it all other stores.
 package workload
 
 import (
@@ -29,29 +29,29 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// How often it is read what workloads run, and how soon again where that failed.
+// How often the workloads are read, and how soon again after a failure.
 const (
 	readWell   = 10 * time.Minute
 	readFailed = time.Minute
 )
 
-// Reconciler reads what the workloads run that ArtifactStores select. It is used by one worker for each store.
+// Reconciler reads what the workloads run that ArtifactStores select. Passes over one store do not run concurrently.
 type Reconciler struct {
 	client.Client
 	Known *workload.Known
 	Clock clock.PassiveClock
-	Now   func() time.Time // the API server's
-	// Wake makes the reconciler of manifests look at a manifest.
+	Now   func() time.Time // the API server's time
+	// Wake makes the manifest reconciler run a pass over a manifest.
 	Wake chan<- event.GenericEvent
-	// Watches begins to watch what a reading found.
+	// Watches starts to watch the kinds that a reading found.
 	Watches *Watches
-	// Handed are the last readings that manifests were woken for.
+	// Handed are the readings for which manifests were last woken.
 	Handed *Handed
 }
 
-// Reconcile reads, if it is time to.
+// Reconcile reads workloads if it is time to.
 func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (ctrl.Result, error) {
-	if s.Spec.Mirror != nil { // who uses what is in the mirror is read for all of it together, and written by who reads it
+	if s.Spec.Mirror != nil { // the users of all images in the mirror are read together, by artifact.NeedReconciler, which also writes them
 		r.Known.Forget(s.UID)
 		return ctrl.Result{}, nil
 	}
@@ -71,14 +71,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	return pass.Finish(ctrl.Result{RequeueAfter: lasts(reading)}, err)
 }
 
-// Forget drops what is remembered of a store that is gone.
+// Forget drops everything remembered of a store that no longer exists.
 func (r *Reconciler) Forget(uid types.UID) {
 	r.Known.Forget(uid)
 	r.Handed.set(uid, handedReading{})
 }
 
-// wait is how long the last reading still serves. Where a deletion has found since that it can, or cannot, be read what
-// runs, it serves no more.
+// wait returns how long the last reading is still good for. It is no longer
+// good if a deletion has found since that workloads can, or cannot, be read.
 func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
 	handed := r.Handed.of(s.UID)
 	if handed.reading == nil || handed.generation != s.Generation || s.Status.Workloads == nil || v1alpha1.ReconcilesNow(v1alpha1.ReconcileNow(s), handed.now) {
@@ -105,8 +105,8 @@ func lasts(r *workload.Reading) time.Duration {
 	return readWell
 }
 
-// conclude writes what was read, and wakes whom it concerns. What a store that does nothing for now has seen before stays
-// written: which kinds there were is what tells later whether their absence can be believed (I2).
+// conclude writes the reading to the status, and wakes the manifests that it concerns. An inert store keeps
+// its earlier record: the kinds that existed then decide later whether their absence can be believed (I2).
 func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, reading *workload.Reading) error {
 	before := s.DeepCopy()
 	switch {
@@ -133,13 +133,13 @@ func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, re
 	return nil
 }
 
-// wake wakes the manifests of a store of which a reading says another thing than the one before. Without one before, they
-// are those that workloads hold by their status.
+// wake wakes the manifests of a store for which a reading differs from the one before. If
+// there is none before, it also wakes those that workloads hold according to their status.
 func (r *Reconciler) wake(ctx context.Context, s *v1alpha1.ArtifactStore, before, now *workload.Reading) error {
 	changed := now.Changed(before)
 	var all v1alpha1.ArtifactManifestList
 	byStore := client.MatchingFields{reference.Field: reference.Key(reference.Self(s))}
-	if err := r.List(ctx, &all, client.InNamespace(s.Namespace), byStore, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+	if err := r.List(ctx, &all, client.InNamespace(s.Namespace), byStore, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return fmt.Errorf("finding the manifests of store %s: %w", s.Name, err)
 	}
 	for i := range all.Items {

@@ -23,12 +23,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
-// cluster serves lists of workloads, which the test changes, and counts them.
+// cluster serves lists of workloads, which the test changes, and counts the lists.
 type cluster struct {
 	mu sync.Mutex
 	workloadtest.Server
 	lists int
-	// meanwhile, when not nil, is called before each list is served.
+	// meanwhile, if not nil, is called before each list is served.
 	meanwhile func()
 }
 
@@ -42,7 +42,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Server.ServeHTTP(w, r)
 }
 
-// runs has pods of these images run, or nobody be allowed to list them.
+// runs lets pods run these images, or denies everybody to list pods.
 func (c *cluster) runs(denied bool, images ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *cluster) runs(denied bool, images ...string) {
 	}
 }
 
-// read returns how many lists were read since it was asked last.
+// read returns how many lists were read since the last call.
 func (c *cluster) read() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +64,7 @@ func (c *cluster) read() int {
 	return n
 }
 
-// world is one with the manifests a and b, and passes over their store.
+// world has the manifests a and b, and runs passes over their store.
 type world struct {
 	*passtest.World
 	t       *testing.T
@@ -118,7 +118,8 @@ func (w *world) edit(change func(*v1alpha1.ArtifactStore)) {
 	}
 }
 
-// pass runs one pass and fails the test unless it read, or did not, woke these manifests, and comes again then.
+// pass runs one pass. It fails the test unless the pass read workloads as
+// wanted, woke these manifests, and asked to be repeated after this time.
 func (w *world) pass(when string, reads bool, again time.Duration, woken ...string) {
 	w.t.Helper()
 	result, err := w.r.Reconcile(w.t.Context(), w.store())
@@ -144,7 +145,8 @@ func (w *world) pass(when string, reads bool, again time.Duration, woken ...stri
 
 func (w *world) later(d time.Duration) { w.Clock.SetTime(w.Clock.Now().Add(d)) }
 
-// What runs is read now and then, and wakes the manifests of which it says another thing than before, and no others.
+// Workloads are read at intervals. A reading must wake the manifests
+// for which it differs from the one before, and no others.
 func TestWhatRunsWakesWhomItConcerns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -167,7 +169,7 @@ func TestWhatRunsWakesWhomItConcerns(t *testing.T) {
 	w.edit(func(s *v1alpha1.ArtifactStore) {
 		metav1.SetMetaDataAnnotation(&s.ObjectMeta, v1alpha1.AnnotationReconcileNow, "1")
 	})
-	w.later(readFailed) // a reading that young serves again
+	w.later(readFailed) // a reading that is younger is used again
 	w.pass("by order", true, readWell, "a")
 	w.pass("by the same order", false, readWell)
 	w.edit(func(s *v1alpha1.ArtifactStore) { s.Generation++ })
@@ -175,7 +177,8 @@ func TestWhatRunsWakesWhomItConcerns(t *testing.T) {
 	w.pass("of another spec", true, readWell)
 }
 
-// What cannot be read is said, and tried again soon: until then everything of the store stays.
+// If workloads cannot be read, the status must say so, and the reading must
+// be retried soon. Until it succeeds, nothing of the store is removed.
 func TestI14WhatCannotBeReadIsSaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -203,7 +206,7 @@ func TestI14WhatCannotBeReadIsSaid(t *testing.T) {
 	w.pass("of the mirror's store, which another one reads", false, 0)
 }
 
-// A store that is being deleted, or that does nothing for now, still knows which kinds there were.
+// A store that is being deleted, or is inert for now, must still know which kinds there were.
 func TestI2WhatAStoreHasSeenIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*v1alpha1.ArtifactStore){
@@ -235,7 +238,7 @@ func TestI2WhatAStoreHasSeenIsNotForgotten(t *testing.T) {
 	}
 }
 
-// A pass that ends before it has written reads, and wakes, again.
+// A pass that ends before it has written must read, and wake manifests, again.
 func TestACrashBeforeWhatRunsIsWritten(t *testing.T) {
 	t.Parallel()
 	crashtest.AtEveryWrite(t, 1, func(t *testing.T, at int, once bool) int {
@@ -261,7 +264,7 @@ func TestACrashBeforeWhatRunsIsWritten(t *testing.T) {
 	})
 }
 
-// A store may go, without its finalizer, while what runs is read.
+// A store may be deleted, without its finalizer, while workloads are read.
 func TestNothingIsRememberedOfAStoreThatGoesWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -19,28 +19,28 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// watched are the kinds that are few enough to be watched, by their metadata: those that deploy charts.
+// watched are the kinds that have few enough objects to be watched, by metadata: those that deploy charts.
 var watched = map[v1alpha1.WorkloadSource]schema.GroupKind{
 	v1alpha1.WorkloadFlux:   {Group: "helm.toolkit.fluxcd.io", Kind: "HelmRelease"},
 	v1alpha1.WorkloadArgoCD: {Group: "argoproj.io", Kind: "Application"},
 }
 
-// Watches wakes the manifests whose deletion waits for an object of Flux or Argo CD when that object changes or goes.
-// Deletions that wait for other workloads look again by themselves.
+// Watches wakes the manifests whose deletion waits for an object of Flux or Argo CD when that
+// object is changed or deleted. Deletions that wait for other workloads are checked by time.
 type Watches struct {
 	Client client.Client
 	Cache  cache.Cache
-	// Wake makes the reconciler of manifests look at a manifest.
+	// Wake makes the manifest reconciler run a pass over a manifest.
 	Wake chan<- event.GenericEvent
-	// Done is closed when nobody waits for Wake any more.
+	// Done is closed when nothing receives from Wake any more.
 	Done <-chan struct{}
 
 	mu    sync.Mutex
 	begun map[schema.GroupKind]bool
 }
 
-// Begin watches the kinds of the sources that a reading could read, each once. A kind that cannot be watched, for want of a
-// right, is tried again at the next reading.
+// Begin watches the kinds of the sources that a reading could read, each once. A kind that
+// cannot be watched because a permission is missing is tried again at the next reading.
 func (w *Watches) Begin(ctx context.Context, r *workload.Reading) {
 	for _, s := range r.Sources {
 		if kind, ok := watched[s.Name]; ok && s.State == v1alpha1.WorkloadsRead {
@@ -84,7 +84,8 @@ func (w *Watches) begin(ctx context.Context, kind schema.GroupKind) error {
 	return nil
 }
 
-// may reports whether the manager may watch a resource in all namespaces. An informer that may not would try for ever.
+// may reports whether the manager may watch a resource in all
+// namespaces. An informer without that permission would retry for ever.
 func (w *Watches) may(ctx context.Context, resource schema.GroupVersionResource) (bool, error) {
 	for _, verb := range []string{"list", "watch"} {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
@@ -100,7 +101,7 @@ func (w *Watches) may(ctx context.Context, resource schema.GroupVersionResource)
 	return true, nil
 }
 
-// changed wakes the manifests that are being deleted and that an object holds by their status.
+// changed wakes the manifests that are being deleted and that, by their status, an object holds.
 func (w *Watches) changed(ctx context.Context, kind string, o any) {
 	if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 		o = gone.Obj
@@ -112,7 +113,7 @@ func (w *Watches) changed(ctx context.Context, kind string, o any) {
 	holder := reference.Object{Kind: kind, Namespace: by.GetNamespace(), Name: by.GetName()}
 	for _, key := range []string{holder.String(), anyHolder} {
 		var all v1alpha1.ArtifactManifestList
-		if err := w.Client.List(ctx, &all, client.MatchingFields{waitingFor: key}, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		if err := w.Client.List(ctx, &all, client.MatchingFields{waitingFor: key}, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 			log.FromContext(ctx).Error(err, "Finding what waits for it", "holder", holder.String())
 			return
 		}
@@ -127,14 +128,14 @@ func (w *Watches) changed(ctx context.Context, kind string, o any) {
 }
 
 const (
-	// waitingFor is the field index of manifests by what their deletion waits for: anybody can make an object of Flux or
-	// Argo CD change without end.
+	// waitingFor is the field index of manifests by what their deletion waits for. It keeps
+	// events cheap, because anybody may change an object of Flux or Argo CD without end.
 	waitingFor = "status.dependents.waitingFor"
-	// anyHolder is its key for those that may wait for any.
+	// anyHolder is the key of the manifests that may wait for any object.
 	anyHolder = "*"
 )
 
-// Index tells the cache what Watches look up.
+// Index adds the index that Watches use to the cache.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return indexer.IndexField(ctx, &v1alpha1.ArtifactManifest{}, waitingFor, func(o client.Object) []string {
 		if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
@@ -144,8 +145,8 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// waitsFor are the holders that a manifest's deletion waits for, by its status. One with more holders than a status names
-// may wait for any.
+// waitsFor returns the holders that a manifest's deletion waits for, by its
+// status. A manifest with more holders than its status names may wait for any.
 func waitsFor(m *v1alpha1.ArtifactManifest) (holders []string) {
 	d := m.Status.Dependents
 	switch {

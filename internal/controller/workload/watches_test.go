@@ -18,7 +18,7 @@ import (
 
 const release = "HelmRelease.helm.toolkit.fluxcd.io"
 
-// aManifest is one that a status says some objects hold.
+// aManifest returns a manifest that objects hold, by its status.
 func aManifest(name string, deleting bool, held ...v1alpha1.Dependent) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: name}}
 	if deleting {
@@ -29,10 +29,10 @@ func aManifest(name string, deleting bool, held ...v1alpha1.Dependent) *v1alpha1
 	return m
 }
 
-// indexes are those of a fake client.
+// indexes adds indexes to a fake client.
 type indexes struct{ of *fake.ClientBuilder }
 
-// IndexField adds one.
+// IndexField adds an index.
 func (i indexes) IndexField(_ context.Context, o client.Object, field string, by client.IndexerFunc) error {
 	i.of.WithIndex(o, field, by)
 	return nil

@@ -1,11 +1,12 @@
-// Package settings keeps the ArtifactStore of the mirror as the administrator's file says.
+// Package settings keeps the ArtifactStore of the mirror equal to the administrator's settings file.
 //
-// Contract: [Read] reads the file, and [Keeper] applies the store from it, again each minute. Without a file it deletes
-// the store that it has made before, which removes nothing in a registry, and leaves one that somebody else has made.
+// Contract: [Read] reads the file, and [Keeper] applies the store from it every minute.
+// Without a file, the Keeper deletes the store that it created before, which removes nothing
+// from a registry. It does not delete a store that was created by others.
 //
-// Decision: the manager makes the store. Rejected: the chart, because an ArtifactStore can be applied only when its kind
-// and the webhooks answer, which on a first installation is after Helm has applied everything; and a hook of Helm, whose
-// objects no upgrade corrects.
+// Decision: the manager creates the store. Rejected: the chart, because an ArtifactStore can be applied only after its
+// kind and the webhooks are available, which on a first installation is after Helm has applied everything; a hook of
+// Helm, because no upgrade corrects its objects.
 package settings
 
 import (
@@ -26,32 +27,33 @@ import (
 )
 
 const (
-	// interval is how often the store is applied, and retry how soon again after an error.
+	// interval is the time between two applies of the store, and retry the time after an error.
 	interval = time.Minute
 	retry    = 5 * time.Second
-	// limit bounds one time.
+	// limit is the timeout of one apply or delete.
 	limit = 20 * time.Second
-	// maxFile bounds the file, in bytes.
+	// maxFile bounds the size of the file, in bytes.
 	maxFile = 64 << 10
 )
 
-// ErrSettings is wrapped where a file of settings cannot be used.
+// ErrSettings is wrapped if a settings file cannot be used.
 var ErrSettings = errors.New("not the settings of a mirror")
 
 // owner is the field manager of the store.
 const owner = "nfo-mirror"
 
-// The label by which a store is known that was made here.
+// The label of the store that the Keeper creates.
 const (
 	madeBy = "app.kubernetes.io/managed-by"
 	us     = "nfo-mirror"
 )
 
-// Settings are the spec of the mirror's store without its registry, as they are written. nil means: no mirror.
+// Settings has the spec of the mirror's store without its registry,
+// as it is written in the file. nil means that there is no mirror.
 type Settings map[string]any
 
-// Read reads settings from a YAML file: {mirror: {...}, purge: {...}}, with the fields of an ArtifactStore's spec. Without
-// a name there are none. Errors wrap ErrSettings.
+// Read reads settings from a YAML file: {mirror: {...}, purge: {...}}, with the fields of an ArtifactStore's spec. If
+// the name is empty, it returns nil. Errors wrap ErrSettings.
 func Read(name string) (Settings, error) {
 	if name == "" {
 		return nil, nil
@@ -70,7 +72,7 @@ func Read(name string) (Settings, error) {
 	return s, nil
 }
 
-// Parse reads settings. The API server checks their values.
+// Parse parses settings. Their values are validated by the API server later.
 func Parse(text []byte) (Settings, error) {
 	var spec v1alpha1.ArtifactStoreSpec
 	if err := yaml.UnmarshalStrict(text, &spec); err != nil {
@@ -89,7 +91,7 @@ func Parse(text []byte) (Settings, error) {
 	return s, nil
 }
 
-// store is the mirror's.
+// store returns the mirror's store.
 func (s Settings) store(namespace string) *unstructured.Unstructured {
 	spec := map[string]any{"registry": map[string]any{"clusterRegistry": map[string]any{"prefix": v1alpha1.MirrorPrefix}}}
 	for key, value := range s {
@@ -106,16 +108,16 @@ func (s Settings) store(namespace string) *unstructured.Unstructured {
 // +kubebuilder:rbac:groups=nfo.dev,namespace=nfo-system,resources=artifactstores,verbs=create
 // +kubebuilder:rbac:groups=nfo.dev,namespace=nfo-system,resources=artifactstores,resourceNames=mirror,verbs=patch;delete
 
-// Keeper keeps the mirror's store. It runs on one replica, that with the lease.
+// Keeper keeps the mirror's store. It runs only on the leader.
 type Keeper struct {
-	// Client writes, and Live reads the API server itself.
+	// Client writes, and Live reads directly from the API server.
 	Client    client.Client
 	Live      client.Reader
 	Namespace string
 	Settings  Settings
 }
 
-// Start keeps the store until ctx ends. Without settings it is done when the store does not exist.
+// Start keeps the store until ctx ends. Without settings it does nothing more after the store was deleted.
 func (k *Keeper) Start(ctx context.Context) error {
 	for {
 		err := k.once(ctx)
@@ -151,8 +153,8 @@ func (k *Keeper) once(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes the store that was made here, and takes its finalizer off: no manifest can name it, and where the
-// manager does not act in its own namespace nothing else would.
+// remove deletes the store that the Keeper created, and removes its finalizer: no manifest can reference the store, and
+// if the manager does not act in its own namespace, no controller would remove the finalizer.
 func (k *Keeper) remove(ctx context.Context) error {
 	var s v1alpha1.ArtifactStore
 	err := k.Live.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: v1alpha1.MirrorName}, &s)

@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What somebody else has made stays, whatever it is called.
+// A store that was created by others is not deleted, even if it has the mirror's name.
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -70,7 +70,7 @@ func TestRemove(t *testing.T) {
 			tt.change(s)
 			api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(s).Build()
 			k := &Keeper{Client: api, Live: api, Namespace: "system"}
-			for range 2 { // the second time it may be gone
+			for range 2 { // the second time it may not exist any more
 				if err := k.once(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -82,7 +82,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// settingsOf is a file of settings, as it is read.
+// settingsOf parses the text of a settings file.
 func settingsOf(t *testing.T, text string) Settings {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "mirror.yaml")
@@ -96,7 +96,7 @@ func settingsOf(t *testing.T, text string) Settings {
 	return s
 }
 
-// The store is made from the file, in the registry that nfo ships, and corrected where somebody has changed it.
+// The store is created from the file, in the registry that nfo ships, and corrected after others have changed it.
 func TestApply(t *testing.T) {
 	t.Parallel()
 	scheme, err := reference.NewScheme()
@@ -136,12 +136,13 @@ func TestFilesThatAreNotRead(t *testing.T) {
 	}
 }
 
-// The keeper tries again soon after an error, and then each minute. Without settings it is done with the first success.
+// The Keeper retries soon after an error, and then works every
+// minute. Without settings it stops after the first success.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		settings Settings
-		times    []time.Duration // after which it has been tried, the first time of which fails
+		times    []time.Duration // the times of the attempts; the first attempt fails
 	}{
 		"Mirror": {Settings{"mirror": map[string]any{}}, []time.Duration{0, 5 * time.Second, 65 * time.Second, 125 * time.Second}},
 		"None":   {nil, []time.Duration{0, 5 * time.Second}},
@@ -178,7 +179,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// getter reads nothing, after it has been tried.
+// getter calls try and then reports that the object does not exist.
 type getter struct {
 	client.Reader
 	try func() error

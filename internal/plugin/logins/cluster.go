@@ -12,18 +12,19 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
-// Cluster is how the cluster's own registry is reached, and who is logged in to it.
+// Cluster is the connection to the cluster's own registry, and the login for it.
 type Cluster struct {
 	Config registry.Config
-	// Host is the host of status.url, by which sources may name the registry.
+	// Host is the host of status.url, by which sources may refer to the registry.
 	Host string
-	// Denied says what to do when the registry has refused.
+	// Denied says what to do after a refusal by the registry.
 	Denied string
 }
 
-// Cluster says how to reach the cluster's own registry for one of its stores, and logs in to it: as the account that was
-// named, else as the person's login for the host says, else with the person's own token. Without any it goes on without
-// a login, because the registry may let everybody pull. Errors wrap token.ErrElsewhere for another store.
+// Cluster returns the connection to the cluster's own registry for one of its stores, with a
+// login: that of the ServiceAccount in Account if it is set, else the user's stored login for
+// the host, else the user's own token. If there is none, the connection has no login, because
+// the registry may allow anonymous pulls. For another store, the error wraps token.ErrElsewhere.
 func (f *Flags) Cluster(ctx context.Context, api client.Client, store *v1alpha1.ArtifactStore) (*Cluster, error) {
 	config, err := token.Registry(store, f.Address)
 	if err != nil {
@@ -36,7 +37,7 @@ func (f *Flags) Cluster(ctx context.Context, api client.Client, store *v1alpha1.
 	return c, f.logIn(ctx, api, c, store)
 }
 
-// logIn gives a configuration its login, and says what to do if the registry refuses it.
+// logIn sets the login of a connection, and what to do if the registry refuses it.
 func (f *Flags) logIn(ctx context.Context, api client.Client, c *Cluster, store *v1alpha1.ArtifactStore) error {
 	again := fmt.Sprintf("'kubectl nfo login %s -n %s --service-account NAME'", store.Name, store.Namespace)
 	if f.Account != "" {
@@ -72,7 +73,7 @@ func (f *Flags) logIn(ctx context.Context, api client.Client, c *Cluster, store 
 	return nil
 }
 
-// logInAs logs in with tokens of a ServiceAccount. A push may take longer than a token lasts.
+// logInAs logs in with tokens of a ServiceAccount. It renews them, because a push may take longer than a token is valid.
 func (f *Flags) logInAs(ctx context.Context, api client.Client, c *Cluster, namespace string) error {
 	account, err := token.ParseAccount(f.Account, namespace)
 	if err != nil {

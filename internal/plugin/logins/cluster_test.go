@@ -16,7 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
-// TestCluster: who is logged in to the cluster's own registry, in the order of what was asked for, stored and the person's own.
+// TestCluster checks which login is used for the cluster's own
+// registry: the account, else the stored login, else the own token.
 func TestCluster(t *testing.T) {
 	const mine = "my-own-token"
 	inClear := func(s *v1alpha1.ArtifactStore) { s.Status.URL = "http://registry.example.com/p" }
@@ -26,10 +27,10 @@ func TestCluster(t *testing.T) {
 		bearer string
 		stored []string // hosts with a login in docker's file
 		edit   func(*v1alpha1.ArtifactStore)
-		// password and renewed say with what: a login, or tokens as they are needed.
+		// password is the login that is used; renewed is set if tokens are requested as needed instead.
 		password string
 		renewed  bool
-		denied   string // what to do when the registry refuses
+		denied   string // the advice after a refusal by the registry
 	}{
 		"Account":      {reason: "the API server issues a token", flags: logins.Flags{Account: "ci"}, renewed: true, denied: "as ServiceAccount ci of --service-account"},
 		"AccountFirst": {reason: "an account that is named goes before what is stored", flags: logins.Flags{Account: "ci", PlainHosts: []string{"registry.example.com"}}, stored: []string{"registry.example.com"}, edit: inClear, renewed: true, denied: "as ServiceAccount ci"},
@@ -108,7 +109,7 @@ func TestClusterCannotBeLoggedInTo(t *testing.T) {
 	}
 }
 
-// clusterOf logs in a person with a bearer token, "" for another login.
+// clusterOf logs in a user with a bearer token; "" stands for a user who logs in another way.
 func clusterOf(t *testing.T, c *plugintest.Cluster, flags *logins.Flags, bearer string) (*logins.Cluster, error) {
 	t.Helper()
 	server := "https://127.0.0.1:1"

@@ -1,9 +1,9 @@
-// Package logins has the ways in which a person is logged in to registries.
+// Package logins finds the user's logins to registries.
 //
-// Contract: [Flags.Stored] uses what docker or podman has stored, and [Flags.Cluster] logs in to the cluster's own
-// registry.
+// Contract: [Flags.Stored] uses the logins that docker or podman has
+// stored, and [Flags.Cluster] logs in to the cluster's own registry.
 //
 // Invariants held here:
 //
-//   - No login is sent unencrypted to a host that --plain-http does not name, but for this machine.
+//   - No login is sent unencrypted, except to this machine and to the hosts of --plain-http.
 package logins

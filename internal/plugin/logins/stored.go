@@ -15,19 +15,19 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
-// Flags are the command line, as far as it is about logins.
+// Flags are the flags for logins.
 type Flags struct {
-	// PlainHosts speak plain HTTP, and may be sent a login unencrypted.
+	// PlainHosts are hosts that use plain HTTP, and to which logins may be sent unencrypted.
 	PlainHosts []string
-	// Account is the ServiceAccount that logs in to the cluster's own registry, "" for none.
+	// Account is the ServiceAccount that logs in to the cluster's own registry; "" for none.
 	Account string
-	// Address is another address of that registry, "" for that of a store's status.
+	// Address is another address of that registry; "" for the one in the store's status.
 	Address string
-	// Config is the cluster.
+	// Config has the flags of the cluster.
 	Config *genericclioptions.ConfigFlags
 }
 
-// Check refuses an account that cannot be one.
+// Check refuses an invalid Account.
 func (f *Flags) Check() error {
 	if f.Account == "" {
 		return nil
@@ -38,8 +38,8 @@ func (f *Flags) Check() error {
 	return nil
 }
 
-// Stored gives a registry's configuration the login that the person has for its host, if there is one. A login
-// that would be sent in clear is withheld, and the registry is spoken to without one.
+// Stored sets the user's stored login for a registry's host, if
+// there is one. It withholds a login that would be sent unencrypted.
 func (f *Flags) Stored(ctx context.Context, config *registry.Config) (withheld bool, err error) {
 	found, err := credential.OfUser(ctx, config.Location.Host)
 	switch {
@@ -55,26 +55,26 @@ func (f *Flags) Stored(ctx context.Context, config *registry.Config) (withheld b
 	return false, nil
 }
 
-// InClear reports whether a login for a location would be sent unencrypted without having been asked for: over
-// plain HTTP, neither to this machine nor to a host of --plain-http.
+// InClear reports whether a login for a location would be sent unencrypted without
+// permission: over plain HTTP, neither to this machine nor to one of PlainHosts.
 func (f *Flags) InClear(l v1alpha1.RegistryLocation) bool {
 	return l.InClear() && !slices.ContainsFunc(f.PlainHosts, func(host string) bool { return SameHost(host, l.Host) })
 }
 
-// SameHost reports whether two hosts of plain HTTP are written forms of one.
+// SameHost reports whether two hosts are the same for plain HTTP.
 func SameHost(a, b string) bool {
 	l, errA := v1alpha1.ParseRegistryURL("http://" + a)
 	m, errB := v1alpha1.ParseRegistryURL("http://" + b)
 	return errA == nil && errB == nil && l.Same(m)
 }
 
-// Withheld says why a login was not sent, and what to do.
+// Withheld says why a login was not sent, and what to do about it.
 func Withheld(host string) string {
 	return fmt.Sprintf("your login for %s was not sent, because the URL of the store says http:// and it would go unencrypted: --plain-http %s sends it", host, host)
 }
 
-// Guard is a transport that carries no login in clear without having been asked for: a registry also names
-// the host of its token server, which then gets the login.
+// Guard returns a transport that sends no login unencrypted without permission. It is needed
+// because a registry can name any host as its token server, which then gets the login.
 func (f *Flags) Guard(base http.RoundTripper) http.RoundTripper { return &loginGuard{base, f} }
 
 type loginGuard struct {
@@ -82,8 +82,7 @@ type loginGuard struct {
 	flags *Flags
 }
 
-// RoundTrip fails without sending a request that carries a login in clear. A form is how a token server is
-// sent one.
+// RoundTrip refuses a request with a login that would be sent unencrypted. A login can be in a form for a token server too.
 func (g *loginGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 	login := req.Header.Get("Authorization") != "" || req.Header.Get("Content-Type") == "application/x-www-form-urlencoded"
 	if login && g.flags.InClear(v1alpha1.RegistryLocation{PlainHTTP: req.URL.Scheme == "http", Host: req.URL.Host}) {

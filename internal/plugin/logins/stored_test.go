@@ -43,7 +43,7 @@ func TestStored(t *testing.T) {
 	}
 }
 
-// A registry of this machine may be sent a login, and can name any token server.
+// A registry on this machine may be sent a login, but may name another host as its token server.
 func TestGuardOfTokenServers(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A login that was withheld is not an error: what to do is said when the registry refuses.
+// A withheld login is not an error; the advice is given after a refusal by the registry.
 func TestWithheldNamesTheFlag(t *testing.T) {
 	t.Parallel()
 	if got := logins.Withheld("r.example.com"); !strings.Contains(got, "--plain-http r.example.com sends it") {

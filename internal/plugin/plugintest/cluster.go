@@ -31,30 +31,30 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// Until is when the tokens of a Cluster end.
+// Until is when the tokens of a Cluster expire.
 var Until = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 const accountPrefix = "system:serviceaccount:"
 
-// Cluster is an API server and the cluster's own registry, which asks that API server who a token is of.
+// Cluster is an API server and the cluster's own registry, which has that API server review tokens.
 type Cluster struct {
 	API client.Client
 	// Registry serves over TLS.
 	Registry *registrytest.Registry
-	// Users are those of tokens that the API server has not issued itself, by token.
+	// Users are the users of tokens that the API server has not issued, by token.
 	Users map[string]string
-	// Unaware are tokens of Users that are accepted for whatever audience, and so for none in particular.
+	// Unaware are tokens of Users for which the API server returns no audience.
 	Unaware []string
-	// Pushers are the users who may push to every manifest.
+	// Pushers are the users who may push for every manifest.
 	Pushers []string
-	// Fails, when not nil, makes the API server fail: the error for a TokenRequest or TokenReview, nil for none.
+	// Fails, unless nil, returns the error of a TokenRequest or TokenReview; nil for none.
 	Fails func(what string) error
-	// Requests are the TokenRequests that were answered.
+	// Requests are the answered TokenRequests.
 	Requests []authenticationv1.TokenRequestSpec
 }
 
-// NewCluster starts a cluster with the store acme and its manifest m in the namespace p, and the ServiceAccounts ci, which
-// may push, and nobody, which may not.
+// NewCluster starts a cluster with the store acme and its manifest m in the
+// namespace p, and with two ServiceAccounts: ci may push, and nobody may not.
 func NewCluster(t testing.TB, edit ...func(*v1alpha1.ArtifactStore)) *Cluster {
 	t.Helper()
 	c := &Cluster{Users: map[string]string{}, Pushers: []string{accountPrefix + "p:ci"}}
@@ -91,7 +91,7 @@ func NewCluster(t testing.TB, edit ...func(*v1alpha1.ArtifactStore)) *Cluster {
 	return c
 }
 
-// Mirror makes the store of a mirror in the operator's namespace, which is in the same registry.
+// Mirror adds the store of a mirror to the operator's namespace, in the same registry.
 func (c *Cluster) Mirror(t testing.TB, policy v1alpha1.RewritePolicy) *v1alpha1.ArtifactStore {
 	t.Helper()
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.MirrorName}}
@@ -105,7 +105,7 @@ func (c *Cluster) Mirror(t testing.TB, policy v1alpha1.RewritePolicy) *v1alpha1.
 	return s
 }
 
-// ServePlatforms replaces the registry by that of `nfo registry` on a volume in dir, whose mirror needs only these platforms.
+// ServePlatforms replaces the registry by `nfo registry` on a volume in dir, with a mirror that needs only these platforms.
 func (c *Cluster) ServePlatforms(t testing.TB, dir string, platforms platform.List) {
 	t.Helper()
 	v, err := volume.Open(dir, volume.Options{})
@@ -164,12 +164,12 @@ func (c *Cluster) failure(what string) error {
 	return c.Fails(what)
 }
 
-// Forbidden is the API server's refusal to create something.
+// Forbidden returns the API server's refusal to create a resource.
 func Forbidden(resource string) error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", nil)
 }
 
-// Homeless gives a test empty places of docker's and podman's logins in a folder of its own, which it returns.
+// Homeless sets empty folders for docker's and podman's logins in a test, and returns their parent folder.
 func Homeless(t testing.TB) string {
 	t.Helper()
 	home := t.TempDir()
@@ -180,7 +180,7 @@ func Homeless(t testing.TB) string {
 	return home
 }
 
-// LoggedIn writes docker's file with a login for some hosts, for this test alone.
+// LoggedIn writes docker's file with a login for some hosts, for one test.
 func LoggedIn(t testing.TB, hosts ...string) {
 	t.Helper()
 	folder := Homeless(t) + "/docker"

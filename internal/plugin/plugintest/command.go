@@ -12,10 +12,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
-// Command is how a package makes its command.
+// Command makes the command of a package.
 type Command func(genericiooptions.IOStreams, *genericclioptions.ConfigFlags) *cobra.Command
 
-// Fails runs a command where no API server answers, and expects an exit code, an error with a text in it, and no output.
+// Fails runs a command without an API server, and expects an exit code, an error that contains a text, and no output.
 func (c Command) Fails(t testing.TB, reason string, args []string, code int, says string) {
 	t.Helper()
 	config, server, cache := genericclioptions.NewConfigFlags(false), "https://127.0.0.1:1", t.TempDir()

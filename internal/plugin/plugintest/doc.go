@@ -1,2 +1,2 @@
-// Package plugintest has objects, clusters and runs for tests of commands.
+// Package plugintest has objects, clusters and runs of commands for tests.
 package plugintest

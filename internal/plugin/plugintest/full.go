@@ -2,7 +2,7 @@ package plugintest
 
 import "syscall"
 
-// Full is a disk without room.
+// Full is a writer to a full disk.
 type Full struct{}
 
 // Write writes nothing.

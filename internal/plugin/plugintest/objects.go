@@ -12,10 +12,10 @@ const (
 	Two = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
 )
 
-// Meta is a name in the namespace p.
+// Meta returns the metadata of an object in the namespace p.
 func Meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "p", Name: name} }
 
-// Manifest lists two artifacts of the store acme, one of which is there.
+// Manifest returns a manifest with two artifacts in the store acme, one of which is present.
 func Manifest(name string, edit ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: Meta(name)}
 	m.Spec.ArtifactStoreRef.Name = "acme"
@@ -27,7 +27,7 @@ func Manifest(name string, edit ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.A
 	return m
 }
 
-// Definition names charts of manifests, or of the store.
+// Definition returns a definition with charts of manifests, or of the store acme.
 func Definition(name string, manifests ...string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: Meta(name)}
 	for _, m := range manifests {
@@ -42,7 +42,7 @@ func Definition(name string, manifests ...string) *v1alpha1.NetworkFunctionDefin
 	return d
 }
 
-// Design names a definition and, unless it is "", a manifest.
+// Design returns a design that references a definition and, unless it is "", a manifest.
 func Design(name, definition, manifest string) *v1alpha1.NetworkServiceDesignVersion {
 	d := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: Meta(name)}
 	t := v1alpha1.ResourceElementTemplate{Name: "site"}
@@ -55,7 +55,7 @@ func Design(name, definition, manifest string) *v1alpha1.NetworkServiceDesignVer
 	return d
 }
 
-// Site names a design of the namespace p.
+// Site returns a site that references a design of the namespace p.
 func Site(namespace, name, design string) *v1alpha1.SiteNetworkService {
 	s := &v1alpha1.SiteNetworkService{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	s.Spec.NetworkServiceDesignVersionRef = v1alpha1.DesignReference{Namespace: "p", Name: design}

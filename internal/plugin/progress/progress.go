@@ -1,4 +1,4 @@
-// Package progress shows how far a command has come with what it copies.
+// Package progress shows how much of its artifacts a command has copied.
 //
 // Contract: [New] shows bars on a terminal, lines elsewhere, and nothing when quiet. What it writes is safe for a terminal.
 package progress
@@ -18,23 +18,23 @@ import (
 
 const (
 	barWidth = 80
-	// Without a terminal a line is written each time another quarter is done.
+	// Without a terminal a line is written for each further quarter.
 	quarter = 25
 )
 
-// Words say what is done to what has a bar, such as pushing and pushed.
+// Words describe what is done to an artifact, such as pushing and pushed.
 type Words struct{ Doing, Done string }
 
-// Progress shows how far copying is.
+// Progress shows how much has been copied.
 type Progress struct {
 	out   io.Writer
 	words Words
 	bars  *mpb.Progress // nil without a terminal
 
-	mu sync.Mutex // of out, which several copies write to
+	mu sync.Mutex // guards out, which several copies write to
 }
 
-// New shows progress on a stream, or nowhere when quiet.
+// New shows progress on a stream, or not at all if quiet is set.
 func New(out io.Writer, quiet bool, words Words) *Progress {
 	if quiet {
 		out = io.Discard
@@ -46,7 +46,7 @@ func New(out io.Writer, quiet bool, words Words) *Progress {
 	return p
 }
 
-// Wait shows the last state. Nothing is shown afterwards.
+// Wait shows the final state. Nothing may be shown afterwards.
 func (p *Progress) Wait() {
 	if p.bars != nil {
 		p.bars.Wait()
@@ -74,14 +74,14 @@ type Bar struct {
 	bar      *mpb.Bar
 }
 
-// Start begins with one artifact.
+// Start begins the bar of one artifact.
 func (p *Progress) Start(name string, total int64) *Bar {
 	b := &Bar{progress: p, name: name, total: total}
 	if p.bars == nil {
 		p.Say("%s: %s %s", name, p.words.Doing, Size(total))
 		return b
 	}
-	b.bar = p.bars.AddBar(0, // a total would end the bar before the tag is set
+	b.bar = p.bars.AddBar(0, // with a total, the bar would end before the tag is set
 		mpb.PrependDecorators(decor.Name(v1alpha1.Line(name)+" ", decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.OnAbort(decor.OnComplete(decor.Any(counters), "done"), "failed")))
 	b.bar.SetTotal(total, false)
@@ -90,7 +90,7 @@ func (p *Progress) Start(name string, total int64) *Bar {
 
 func counters(s decor.Statistics) string { return Size(s.Current) + " / " + Size(s.Total) }
 
-// Add says that bytes are done.
+// Add adds transferred bytes.
 func (b *Bar) Add(bytes int64) {
 	done := b.done.Add(bytes)
 	if b.bar != nil {
@@ -108,7 +108,7 @@ func (b *Bar) Add(bytes int64) {
 	}
 }
 
-// Restart begins anew after an error; nil for the first time.
+// Restart sets the bar to 0 for a new attempt; err is why the last attempt failed, nil for the first one.
 func (b *Bar) Restart(err error) {
 	b.done.Store(0)
 	b.reported.Store(0)
@@ -120,7 +120,7 @@ func (b *Bar) Restart(err error) {
 	}
 }
 
-// End ends the bar: as done, or as failed if there is an error.
+// End ends the bar as done, or as failed if err is not nil.
 func (b *Bar) End(err error) {
 	switch {
 	case b.bar != nil && err == nil:
@@ -134,7 +134,7 @@ func (b *Bar) End(err error) {
 	}
 }
 
-// Size is a number of bytes for people.
+// Size returns a number of bytes in words.
 func Size(bytes int64) string {
 	if bytes < 1<<10 {
 		return fmt.Sprintf("%d B", bytes)

@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// pseudoTerminal opens a pseudo-terminal: what is written to the second can be read from the first.
+// pseudoTerminal opens a pseudo-terminal: text written to the second file can be read from the first.
 func pseudoTerminal(t *testing.T) (*os.File, *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -40,7 +40,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	screen, program := pseudoTerminal(t)
 	shown := make(chan []byte)
 	go func() {
-		all, _ := io.ReadAll(screen) // it ends with an error, when the other end is closed
+		all, _ := io.ReadAll(screen) // it ends with an error once the other end is closed
 		shown <- all
 	}()
 	p := New(terminal.Text(program), false, pushing)

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// To a user who may not list pods it says so, and not that nothing runs.
+// If the user may not list pods, the answer says so, and not that nothing runs.
 func TestReaderOfAClusterThatDenies(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

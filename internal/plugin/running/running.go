@@ -16,10 +16,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// Reader reads what the workloads run that a store selects.
+// Reader reads what runs in the workloads that a store selects.
 type Reader func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 
-// NewReader makes a Reader of the cluster that kubectl's flags name.
+// NewReader returns a Reader of the cluster of kubectl's flags.
 func NewReader(flags *genericclioptions.ConfigFlags) (Reader, error) {
 	kube, err := flags.ToRESTConfig()
 	if err != nil {
@@ -36,21 +36,21 @@ func NewReader(flags *genericclioptions.ConfigFlags) (Reader, error) {
 	return r.Read, nil
 }
 
-// Running is what is known of what the workloads run that a store selects.
+// Running is what is known of the workloads that a store selects.
 type Running struct {
 	// Reading is what was read now; nil for a store without spec.workloads.
 	*workload.Reading
-	// Selected is false for a store without spec.workloads, of which no workload holds anything.
+	// Selected is false for a store without spec.workloads, whose artifacts no workload holds.
 	Selected bool
-	// Missing says what could not be read now, and what the manager saw; "" if all was read.
+	// Missing says what could not be read now, and what is known from the manager instead; "" if all was read.
 	Missing string
-	// Doubt says what the manager could not read last: it lets nothing of the store go until it can. "" if it read all.
+	// Doubt says what the manager could not read last; until it can, it releases nothing of the store. "" if it read all.
 	Doubt string
-	// Observed is when the manager read it last; "" if it never did.
+	// Observed is when the manager last read the workloads; "" if it never did.
 	Observed string
 }
 
-// Of is what is known of one store. Errors are those of the context.
+// Of returns what is known of one store. Its error is that of the context.
 func (r Reader) Of(ctx context.Context, s *v1alpha1.ArtifactStore) (Running, error) {
 	if s.Spec.Workloads == nil {
 		return Running{}, nil
@@ -74,10 +74,10 @@ func (r Reader) Of(ctx context.Context, s *v1alpha1.ArtifactStore) (Running, err
 	return all, nil
 }
 
-// secret reports whether a source is read from Secrets.
+// secret reports whether a source is stored in Secrets.
 func secret(s v1alpha1.WorkloadSource) bool { return s == v1alpha1.WorkloadHelmReleases }
 
-// missing names the sources of a store that were not read, and why.
+// missing lists the sources of a store that were not read, with the reasons.
 func missing(s *v1alpha1.ArtifactStore, sources []v1alpha1.WorkloadSourceStatus) string {
 	var all []string
 	for _, source := range sources {
@@ -105,8 +105,8 @@ func (r Running) instead() string {
 	return fmt.Sprintf("what nfo saw at %s is used as well, which is up to 16 holders of a manifest", r.Observed)
 }
 
-// Recorded are the workloads that the manager saw using a manifest, beside those that were read now. There are none if
-// all was read: what was read now is newer.
+// Recorded returns the workloads that the manager saw using a manifest, without
+// those in now. It returns none if everything was read now, which is more recent.
 func (r Running) Recorded(m *v1alpha1.ArtifactManifest, now []reference.Holder) []reference.Holder {
 	if !r.Selected || r.Missing == "" {
 		return nil
@@ -114,7 +114,7 @@ func (r Running) Recorded(m *v1alpha1.ArtifactManifest, now []reference.Holder) 
 	return reference.RecordedBeside(m, now)
 }
 
-// Because says by which part a workload uses something: "container web runs it".
+// Because returns how a workload uses an artifact, given the part that uses it: "container web runs it".
 func Because(part string) string {
 	switch {
 	case part == "":

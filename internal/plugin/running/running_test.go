@@ -23,7 +23,7 @@ func store(sources ...v1alpha1.WorkloadSource) *v1alpha1.ArtifactStore {
 	return s
 }
 
-// Anyone who may read Secrets does not read them by this.
+// No Secret is read, even for a user who may read Secrets.
 func TestNoSecretIsRead(t *testing.T) {
 	t.Parallel()
 	var asked []v1alpha1.WorkloadSource
@@ -89,7 +89,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}
 }
 
-// A store that selects no workloads is not read, and what its manifests recorded before holds nothing.
+// For a store that selects no workloads, nothing is read, and workloads in the status of its manifests count no more.
 func TestNobodyCounts(t *testing.T) {
 	t.Parallel()
 	read := Reader(func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error) {
@@ -108,7 +108,7 @@ func TestNobodyCounts(t *testing.T) {
 	}
 }
 
-// Each workload counts once, as it was read now.
+// A workload that was read now is not also counted as recorded.
 func TestRecorded(t *testing.T) {
 	t.Parallel()
 	m := &v1alpha1.ArtifactManifest{}

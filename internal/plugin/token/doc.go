@@ -1,7 +1,7 @@
-// Package token gets the tokens with which people and pipelines log in to the cluster's own registry.
+// Package token gets tokens with which users and pipelines log in to the cluster's own registry.
 //
-// Contract: [Registry] says how to reach the store, [Request] asks the API server for a token of a ServiceAccount, and
-// [Own] returns the user's own token if the registry would accept it.
+// Contract: [Registry] returns the connection to the registry of a store, [Request] asks the API server
+// for a token of a ServiceAccount, and [Own] returns the user's own token if the registry would accept it.
 //
 // Decision: the user's own token goes to the registry only after the API server has accepted it for the registry's
 // audience. Rejected: trying it at the registry, which would then hold a token with all rights of the user.

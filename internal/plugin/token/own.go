@@ -19,7 +19,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// ErrNotOwn means that the user's own credentials cannot be used at the registry.
+// ErrNotOwn is the error if the user's own credentials cannot be used at the registry.
 var ErrNotOwn = errors.New("your own credentials cannot be used at the registry")
 
 // Own returns the bearer token of the user of a kubeconfig, if the API server accepts it for the cluster's own registry.
@@ -45,23 +45,23 @@ func Own(ctx context.Context, api client.Client, kube *rest.Config) (Token, erro
 	case !review.Status.Authenticated || !slices.Contains(review.Status.Audiences, v1alpha1.ClusterRegistryAudience):
 		return Token{}, fmt.Errorf("%w: the API server does not accept your token for the audience %s", ErrNotOwn, v1alpha1.ClusterRegistryAudience)
 	}
-	return Token{Secret: secret, User: review.Status.User.Username, Until: end(secret)}, nil
+	return Token{Secret: secret, User: review.Status.User.Username, Until: expiryOf(secret)}, nil
 }
 
-// errCaptured ends a request that is not sent.
+// errCaptured is the error of a request that was captured instead of sent.
 var errCaptured = errors.New("captured")
 
-// capture sends nothing. It notes the login that a request carries.
+// capture keeps the login of a request, and sends nothing.
 type capture struct{ header string }
 
-// RoundTrip notes the header Authorization, and fails.
+// RoundTrip keeps the header Authorization, and fails.
 func (c *capture) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.header = r.Header.Get("Authorization")
 	return nil, errCaptured
 }
 
-// bearer returns the bearer token that requests to the API server carry, also one from a file or a credential plugin; ""
-// for none.
+// bearer returns the bearer token in requests to the API server,
+// also one from a file or a credential plugin; "" if there is none.
 func bearer(ctx context.Context, kube *rest.Config) (string, error) {
 	c := &capture{}
 	logsIn, err := rest.HTTPWrappersForConfig(rest.CopyConfig(kube), c)
@@ -74,7 +74,7 @@ func bearer(ctx context.Context, kube *rest.Config) (string, error) {
 	}
 	resp, err := logsIn.RoundTrip(r)
 	if resp != nil {
-		_ = resp.Body.Close() // none exists
+		_ = resp.Body.Close() // there is none
 	}
 	if !errors.Is(err, errCaptured) {
 		return "", fmt.Errorf("reading the login of your kubeconfig: %w", err)
@@ -86,8 +86,8 @@ func bearer(ctx context.Context, kube *rest.Config) (string, error) {
 	return secret, nil
 }
 
-// end is when a token ends by its own account, which nobody has verified; zero if it does not say.
-func end(secret string) time.Time {
+// expiryOf returns the expiry that a token contains, without verifying it; zero if the token contains none.
+func expiryOf(secret string) time.Time {
 	parts := strings.Split(secret, ".")
 	if len(parts) != 3 {
 		return time.Time{}

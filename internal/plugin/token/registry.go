@@ -11,12 +11,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// ErrElsewhere means that a store is not in the cluster's own registry.
+// ErrElsewhere is the error for a store that is not in the cluster's own registry.
 var ErrElsewhere = errors.New("not in the cluster's own registry")
 
-// Registry says how to reach the registry of a store in the cluster's own registry: where status.url says, or at another
-// address of it, host:port, unless that is "". Its certificate must chain to status.caBundle and be for that host. Errors
-// wrap ErrElsewhere for another store, and otherwise say what to wait for or to do.
+// Registry returns the connection to the cluster's own registry for a store: at status.url, or at address,
+// host:port, unless that is "". The registry's certificate must chain to status.caBundle and be valid for
+// the host. For another store the error wraps ErrElsewhere; other errors say what to wait for or to do.
 func Registry(s *v1alpha1.ArtifactStore, address string) (registry.Config, error) {
 	id := v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name)
 	if !s.InClusterRegistry() {
@@ -35,7 +35,7 @@ func Registry(s *v1alpha1.ArtifactStore, address string) (registry.Config, error
 	return config, nil
 }
 
-// notReady says why a store has no address.
+// notReady returns why a store has no status.url.
 func notReady(id string, s *v1alpha1.ArtifactStore) error {
 	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 	if c == nil || c.Status == metav1.ConditionTrue {

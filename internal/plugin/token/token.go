@@ -19,23 +19,23 @@ import (
 )
 
 const (
-	// DefaultDuration is how long a token lasts by default.
+	// DefaultDuration is the default lifetime of a token.
 	DefaultDuration = time.Hour
-	// MinDuration is the shortest time that the API server accepts.
+	// MinDuration is the shortest lifetime that the API server accepts.
 	MinDuration = 10 * time.Minute
-	// MaxDuration is the longest time that is asked for; API servers often grant less.
+	// MaxDuration is the longest lifetime that can be requested; API servers often grant less.
 	MaxDuration = 365 * 24 * time.Hour
 )
 
-// accountPrefix is what the user names of ServiceAccounts begin with.
+// accountPrefix begins the user names of ServiceAccounts.
 const accountPrefix = "system:serviceaccount:"
 
-// Token is a token that the registry accepts. Printing one shows nothing of its secret.
+// Token is a token that the registry accepts. Printing it does not show the secret.
 type Token struct {
 	Secret string
-	// User is whose it is, as Kubernetes names users.
+	// User is the user name of the token's owner.
 	User string
-	// Until is when it ends; zero if that is unknown.
+	// Until is when the token expires; zero if that is unknown.
 	Until time.Time
 }
 
@@ -45,7 +45,7 @@ func (Token) String() string { return "[redacted]" }
 // GoString keeps the secret out of %#v.
 func (Token) GoString() string { return "[redacted]" }
 
-// ParseAccount reads the name of a ServiceAccount: NAME, of the given namespace, or NAMESPACE:NAME.
+// ParseAccount parses the name of a ServiceAccount: NAME in the given namespace, or NAMESPACE:NAME.
 func ParseAccount(text, namespace string) (client.ObjectKey, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: text}
 	if before, after, ok := strings.Cut(text, ":"); ok {
@@ -57,8 +57,8 @@ func ParseAccount(text, namespace string) (client.ObjectKey, error) {
 	return key, nil
 }
 
-// Request asks the API server for a token of a ServiceAccount for the cluster's own registry. The API server decides how
-// long it lasts. Errors say what the user can do.
+// Request asks the API server for a token of a ServiceAccount for the cluster's own registry.
+// The API server decides how long the token is valid. Errors say what the user can do.
 func Request(ctx context.Context, api client.Client, account client.ObjectKey, duration time.Duration) (Token, error) {
 	seconds := int64(duration / time.Second)
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{v1alpha1.ClusterRegistryAudience}, ExpirationSeconds: &seconds}}
@@ -72,7 +72,7 @@ func Request(ctx context.Context, api client.Client, account client.ObjectKey, d
 	return Token{Secret: request.Status.Token, User: accountPrefix + account.Namespace + ":" + account.Name, Until: request.Status.ExpirationTimestamp.Time}, nil
 }
 
-// remedy is what to do after a request for a token has failed.
+// remedy says what to do after a request for a token has failed.
 func remedy(err error, account client.ObjectKey) string {
 	switch {
 	case apierrors.IsForbidden(err):
@@ -83,8 +83,8 @@ func remedy(err error, account client.ObjectKey) string {
 	return ""
 }
 
-// Renewed returns a function that returns the secret of first once, and from then on that of a new token each time. It is
-// for work that takes longer than a token lasts. The function is safe for concurrent use.
+// Renewed returns a function whose first call returns the secret of first, and each further call that of a
+// new token. It is for work that takes longer than a token is valid. The function is safe for concurrent use.
 func Renewed(first Token, request func(context.Context) (Token, error)) func(context.Context) (string, error) {
 	var mu sync.Mutex
 	next := first.Secret

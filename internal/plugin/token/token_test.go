@@ -79,7 +79,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// jwt is a token that says when it ends.
+// jwt returns a token that contains claims, such as its expiry.
 func jwt(claims string) string {
 	return "head." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".signature"
 }

@@ -14,38 +14,38 @@ import (
 )
 
 const (
-	// user is nobody's in particular; the image has no user of its own to rely on.
+	// user is an arbitrary user ID, because the image does not define a user.
 	user = 65532
-	// A run that could not start for so long is left out.
+	// A run that could not start for this long is skipped.
 	startingDeadline = time.Hour
-	// A run that takes longer is stopped; the next one goes on.
+	// A run that takes longer is stopped. The next run continues.
 	timeout = 6 * time.Hour
-	// Jobs go after so long also when no other comes after them.
+	// Jobs are deleted after this time even if no other Job follows.
 	jobLifetime = 7 * 24 * time.Hour
 	termination = 2 * time.Minute
 	history     = 3
 	tries       = 3
-	// What the name of a store's objects ends with, and that of its RoleBinding.
+	// Suffixes of the names of a store's objects, and of its RoleBinding.
 	objectSuffix, bindingSuffix = "-purge", "-purger"
 	// The ClusterRole of all purges, in config/rbac/purger.yaml.
 	roleName = "nfo-purger"
-	// Where a pod has the keys of the store's Secret.
+	// Where a pod has the keys of the store's Secret mounted.
 	credentialsVolume = "credentials"
 	credentialsPath   = "/credentials"
-	// Where a pod has its token for the cluster's own registry, of stores in it, and how long one is valid. The kubelet
-	// renews it in time.
+	// Where a pod of a store in the cluster's own registry has its token for that
+	// registry, and how long the token is valid. The kubelet renews it in time.
 	tokenVolume   = "registry-token"
 	tokenPath     = "/registry-token"
 	tokenFile     = "token"
 	tokenLifetime = time.Hour
-	// How long a purge of such a store waits for the registry's collection.
+	// How long a purge of a store in the cluster's own registry waits for the collection.
 	collectionWait = 10 * time.Minute
-	// Where a pod has the registry's volume, of stores with usage Volume.
+	// Where a pod of a store with usage Volume has the registry's volume mounted.
 	volumeName = "registry"
 	volumePath = "/registry"
 )
 
-// Exit codes of the command, as a Job sees them.
+// Exit codes of the command, as a Job shows them.
 const (
 	ExitDone    = 0
 	ExitFailed  = 1
@@ -54,17 +54,17 @@ const (
 	ExitRefused = 4
 )
 
-// ObjectName is the name of the CronJob of a store and of its ServiceAccount.
+// ObjectName returns the name of a store's CronJob and ServiceAccount.
 func ObjectName(store string) string { return store + objectSuffix }
 
-// LeaseName is the name of the Lease that one purge of a store at a time holds.
+// LeaseName returns the name of the Lease that one purge of a store at a time holds.
 func LeaseName(store string) string { return store + objectSuffix }
 
-// BindingName is the name of the RoleBinding of a store. An earlier version bound a Role of the store's own
-// under ObjectName, and what a RoleBinding binds cannot be changed.
+// BindingName returns the name of a store's RoleBinding. It differs from ObjectName because an earlier
+// version bound a Role of the store under that name, and the role of a RoleBinding cannot be changed.
 func BindingName(store string) string { return store + bindingSuffix }
 
-// StoreName is the store whose CronJob has this name; "" for the name of another CronJob.
+// StoreName returns the store whose CronJob has this name; "" if no store's CronJob can have it.
 func StoreName(cronJob string) string {
 	store, ours := strings.CutSuffix(cronJob, objectSuffix)
 	if !ours {
@@ -73,11 +73,10 @@ func StoreName(cronJob string) string {
 	return store
 }
 
-// Objects returns what a store's purge needs in its namespace, each with its kind set and the
-// store as its controller: ServiceAccount, RoleBinding and, where the store has a schedule and the
-// settings an image, the CronJob. Every field that the API server would fill in is
-// set, so that an object in the cluster can be compared with it as a whole. It is pure. If it returns
-// no CronJob, the caller deletes the one that it made earlier.
+// Objects returns the objects that a store's purges need in its namespace, each with its kind set and the store as
+// its controller: ServiceAccount, RoleBinding and, if the store has a schedule and the settings an image, the
+// CronJob. Every field that the API server would default is set, so that an object in the cluster can be compared
+// with it as a whole. If Objects returns no CronJob, the caller deletes the one that it created earlier. It is pure.
 func Objects(store *v1alpha1.ArtifactStore, settings Settings) []client.Object {
 	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: store.Namespace, Name: ObjectName(store.Name)}
 	objects := []client.Object{
@@ -98,7 +97,7 @@ func Objects(store *v1alpha1.ArtifactStore, settings Settings) []client.Object {
 	return objects
 }
 
-// Labels are on everything that a purge runs from, and on its jobs and pods.
+// Labels returns the labels of all objects of a purge, including its Jobs and pods.
 func Labels() map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name":       "nfo",
@@ -107,8 +106,8 @@ func Labels() map[string]string {
 	}
 }
 
-// objectMeta has the store as controller, without blockOwnerDeletion: that would need a right on
-// the store's finalizers, and nothing waits for these objects.
+// objectMeta has the store as controller, without blockOwnerDeletion, which would need a
+// right on the store's finalizers. Nothing has to wait for the deletion of these objects.
 func objectMeta(s *v1alpha1.ArtifactStore, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: s.Namespace,
@@ -124,9 +123,9 @@ func objectMeta(s *v1alpha1.ArtifactStore, name string) metav1.ObjectMeta {
 	}
 }
 
-// All that a purge may do, in the namespace of its store: the ClusterRole nfo-purger is made from this. It
-// changes tombstones, Leases and what the status of a store records, and reads no Secret: its pod mounts that
-// of its store. The verb purge is its right in the cluster's own registry: to read and delete everything in its store.
+// All that a purge may do in the namespace of its store. The ClusterRole nfo-purger is generated from this. A purge
+// changes tombstones, Leases and the status of its store. It reads no Secret, because its pod mounts the Secret of
+// its store. The verb purge allows it to read and delete everything in its store in the cluster's own registry.
 //
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list;purge
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=patch
@@ -155,7 +154,7 @@ func cronJob(s *v1alpha1.ArtifactStore, settings Settings) *batchv1.CronJob {
 	}
 }
 
-// job runs once to its end. Trying again helps after a failure, not after a refusal.
+// job runs once to its end. It is retried after a failure, but not after a refusal, where a retry would not help.
 func job(s *v1alpha1.ArtifactStore, settings Settings) batchv1.JobSpec {
 	return batchv1.JobSpec{
 		BackoffLimit:            new(int32(tries)),
@@ -175,12 +174,12 @@ func job(s *v1alpha1.ArtifactStore, settings Settings) batchv1.JobSpec {
 	}
 }
 
-// pod meets the restricted pod security standard.
+// pod returns a pod that meets the restricted Pod Security Standard.
 func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 	p := corev1.PodSpec{
 		ServiceAccountName: ObjectName(s.Name),
 		RestartPolicy:      corev1.RestartPolicyNever,
-		// To wait for a deletion that is under way, look at what is left, and give the claims back.
+		// Time to wait for a running deletion, verify what remains, and release the claims.
 		TerminationGracePeriodSeconds: new(int64(termination / time.Second)),
 		EnableServiceLinks:            new(false),
 		// The API server's defaults.
@@ -200,7 +199,7 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 			Args:            settings.args(s),
 			Env:             settings.env(),
 			Resources:       settings.Resources,
-			// The program writes its error there; of one that crashes, the end of its log is taken.
+			// The program writes its error to this file. If it crashes, the end of its log is used.
 			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 			TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 			SecurityContext: &corev1.SecurityContext{
@@ -216,7 +215,7 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 		})
 	}
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		// Optional: the program says what is missing more plainly than a pod that never starts.
+		// Optional, because the program reports a missing Secret more clearly than a pod that never starts.
 		mount(&p, credentialsVolume, credentialsPath, "--credentials="+credentialsPath, corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: ref.Name, DefaultMode: new(corev1.SecretVolumeSourceDefaultMode), Optional: new(true)},
 		})
@@ -234,7 +233,7 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 	return p
 }
 
-// mount gives the program a volume, which it only reads, and the flag that says where it is.
+// mount adds a read-only volume to the container, and the flag with its path.
 func mount(p *corev1.PodSpec, name, path, flag string, from corev1.VolumeSource) {
 	p.Volumes = append(p.Volumes, corev1.Volume{Name: name, VolumeSource: from})
 	c := &p.Containers[0]

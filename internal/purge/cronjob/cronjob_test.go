@@ -128,7 +128,7 @@ func TestThePodMountsTheSecret(t *testing.T) {
 	}
 }
 
-// A purge of a store in the cluster's own registry logs in as its account, with a token that is good for nothing else.
+// A purge of a store in the cluster's own registry logs in as its account, with a token that no other audience accepts.
 func TestThePodHasATokenForTheClustersRegistry(t *testing.T) {
 	t.Parallel()
 	job := find[*batchv1.CronJob](t, aStore(func(s *v1alpha1.ArtifactStore) {

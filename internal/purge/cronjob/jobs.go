@@ -11,12 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// FieldOwner is the manager's name in the managed fields of the objects that it makes for a store.
+// FieldOwner is the field manager of the objects that the manager creates for a store.
 const FieldOwner = client.FieldOwner("nfo-manager")
 
-// ScheduledSince is when the manager changed the CronJob last, or else when it was created. What was due
-// before that, by another schedule or while the CronJob was suspended, is not asked for: Kubernetes makes
-// up for the last hour only.
+// ScheduledSince returns when the manager last changed the CronJob, or when it was
+// created. Runs that were due before that, by another schedule or while the CronJob was
+// suspended, are not expected: Kubernetes starts missed runs of the last hour only.
 func ScheduledSince(cron *batchv1.CronJob) time.Time {
 	since := cron.CreationTimestamp.Time
 	for _, f := range cron.ManagedFields {
@@ -27,11 +27,11 @@ func ScheduledSince(cron *batchv1.CronJob) time.Time {
 	return since
 }
 
-// DryRunFlag makes a purge only look.
+// DryRunFlag is the flag that makes a purge a dry run.
 const DryRunFlag = "--dry-run"
 
-// OwnerCronJob is the CronJob that owns a Job, the zero reference without one. `kubectl create job
-// --from` sets it as the CronJob's own controller does.
+// OwnerCronJob returns the CronJob that owns a Job, or the zero reference if there is
+// none. `kubectl create job --from` sets the owner as the CronJob controller does.
 func OwnerCronJob(j client.Object) metav1.OwnerReference {
 	for _, o := range j.GetOwnerReferences() {
 		if o.Kind == "CronJob" && strings.HasPrefix(o.APIVersion, batchv1.GroupName+"/") {
@@ -41,7 +41,7 @@ func OwnerCronJob(j client.Object) metav1.OwnerReference {
 	return metav1.OwnerReference{}
 }
 
-// LooksOnly is true for a Job that somebody gave --dry-run: it purges nothing, whatever becomes of it.
+// LooksOnly reports whether a Job has the flag --dry-run, so that it purges nothing.
 func LooksOnly(j *batchv1.Job) bool {
 	return slices.ContainsFunc(j.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
 		return slices.Contains(c.Args, DryRunFlag) || slices.Contains(c.Args, DryRunFlag+"=true")

@@ -11,33 +11,33 @@ import (
 )
 
 const (
-	// ContainerName is the container of a purge's pod that runs the program.
+	// ContainerName is the container of a purge's pod.
 	ContainerName = "purge"
-	// AllowLoopbackFlag is the flag of the manager and of a purge that lets registries be at loopback addresses.
+	// AllowLoopbackFlag is the flag of the manager and of a purge that allows registries at loopback addresses.
 	AllowLoopbackFlag = "allow-loopback-registries"
 	// WaitFlag is the flag of a purge that makes it wait for the registry's collection.
 	WaitFlag = "wait-for-collection"
-	// MemoryVariable bounds, in bytes, the memory that the Go runtime aims at: it collects garbage rather
-	// than be killed at the container's limit.
+	// MemoryVariable sets the memory limit of the Go runtime, in bytes. The runtime
+	// then collects garbage more often before the container is killed at its limit.
 	MemoryVariable = "GOMEMLIMIT"
-	// memoryPercent is the part of the memory limit for the Go runtime; the rest is for what it does
-	// not count, such as the program itself.
+	// memoryPercent is the percentage of the container's memory limit for the Go runtime.
+	// The rest is for memory that the runtime does not count, such as the program itself.
 	memoryPercent = 90
 )
 
 // Settings are what the manager's command line decides for the pods of all purges.
 type Settings struct {
-	// Image of the container; "" means: no CronJob.
+	// Image is the image of the container. If it is "", there is no CronJob.
 	Image string
-	// Resources of the container, as they are: empty lists are no requests and no limits.
+	// Resources are the resources of the container. Empty lists mean no requests and no limits.
 	Resources corev1.ResourceRequirements
 	// Proxy are the environment variables of the HTTP proxy; see ProxyVariables. Default: none.
 	Proxy []corev1.EnvVar
-	// AllowLoopback lets registries be at loopback addresses; see registry.Addresses. Default: refused.
+	// AllowLoopback allows registries at loopback addresses; see registry.Addresses. Default: not allowed.
 	AllowLoopback bool
 }
 
-// DefaultResources are requests of 50 millicores and 64 MiB, and limits of one core and 512 MiB.
+// DefaultResources returns requests of 50 millicores and 64 MiB, and limits of one core and 512 MiB.
 func DefaultResources() corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
@@ -45,7 +45,7 @@ func DefaultResources() corev1.ResourceRequirements {
 	}
 }
 
-// args are the arguments of a store's purge.
+// args returns the arguments of a store's purge.
 func (s Settings) args(store *v1alpha1.ArtifactStore) []string {
 	all := []string{"purge", "--namespace=" + store.Namespace, "--store=" + store.Name}
 	if s.AllowLoopback {
@@ -75,11 +75,11 @@ func (s Settings) env() []corev1.EnvVar {
 	return append(all, s.Proxy...)
 }
 
-// RuntimeMemory is the part of a container's memory limit that the Go runtime aims at: 90 %, in bytes.
+// RuntimeMemory returns the memory limit of the Go runtime for a container's memory limit: 90 % of it, in bytes.
 func RuntimeMemory(limit int64) int64 { return limit / 100 * memoryPercent }
 
-// pullPolicy is Always for an image whose tag is missing or "latest" and IfNotPresent for any other, which
-// is the API server's default.
+// pullPolicy returns the API server's default: Always for an image whose
+// tag is missing or "latest", and IfNotPresent for any other image.
 func (s Settings) pullPolicy() corev1.PullPolicy {
 	name, _, digested := strings.Cut(s.Image, "@")
 	_, tag, tagged := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")

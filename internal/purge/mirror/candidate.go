@@ -13,11 +13,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// candidate is what may go: an Artifact, or a tag or digest that no Artifact names.
+// candidate is what may be deleted: an Artifact, or a tag or digest that no Artifact references.
 type candidate struct {
 	mirroredImage
 	path string
-	// tag, of one without an Artifact, "" for a digest, and since when purges have seen it so.
+	// tag is the tag of a candidate without an Artifact, or "" for a digest. since is when a purge first saw it so.
 	tag   string
 	since time.Time
 	plan.Verdict
@@ -25,13 +25,13 @@ type candidate struct {
 
 func (i *candidate) orphan() bool { return i.mirroredImage.Artifact == nil }
 
-// loose reports whether the candidate is a digest that no tag and no Artifact names.
+// loose reports whether the candidate is a digest that no tag and no Artifact references.
 func (i *candidate) loose() bool { return i.orphan() && i.tag == "" }
 
-// name is the tag or digest of one without an Artifact.
+// name returns the tag or digest of a candidate without an Artifact.
 func (i *candidate) name() string { return cmp.Or(i.tag, i.Digest.String()) }
 
-// id is what tells items apart.
+// id returns a key that differs for each candidate.
 func (i *candidate) id() string {
 	if i.orphan() {
 		return i.Repository + ":" + i.name()
@@ -39,12 +39,12 @@ func (i *candidate) id() string {
 	return string(i.UID)
 }
 
-// digestOf is the digest that an Artifact stands for; "" if none is known.
+// digestOf returns the digest of an Artifact's copy; "" if none is known.
 func digestOf(a mirroredImage) digest.Digest {
 	return digest.Digest(cmp.Or(a.image.Digest, a.Status.Digest))
 }
 
-// byRepository are those of items that may go, by repository.
+// byRepository groups the candidates that may be deleted by repository.
 func byRepository(items []*candidate) map[string][]*candidate {
 	all := map[string][]*candidate{}
 	for _, i := range items {
@@ -63,9 +63,10 @@ func ids(items []*candidate) map[string]bool {
 	return all
 }
 
-// going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
-// and uses name, and any other tag, keeps what it leads to. No digest goes while it is unknown what that is. It is pure.
-func (m *mirrored) going(r reading.Repository, path string, items []*candidate) (digests []digest.Digest, tags []string) {
+// removable returns the digests of a repository that only the given items lead to, and the
+// tags that are removed with them. Whatever other Artifacts, uses and tags lead to is
+// kept. While it is unknown what they lead to, no digest is deleted. It is pure.
+func (m *mirrored) removable(r reading.Repository, path string, items []*candidate) (digests []digest.Digest, tags []string) {
 	own, leaves := m.leaving(r, path, items)
 	if m.hidden(r, path, ids(items)) {
 		return nil, slices.Sorted(maps.Keys(leaves))
@@ -83,8 +84,8 @@ func (m *mirrored) going(r reading.Repository, path string, items []*candidate) 
 	return digests, slices.Sorted(maps.Keys(leaves))
 }
 
-// hidden reports whether the registry does not answer for something that an Artifact or use, but those that are out,
-// has had in the mirror or has a tag for: nothing then shows what that leads to. An index that lacks a platform is such.
+// hidden reports whether something does not resolve to which an Artifact or use refers by tag, or which an Artifact not
+// in out has had in the mirror. It is then unknown what that leads to. One example is an index that lacks a platform.
 func (m *mirrored) hidden(r reading.Repository, path string, out map[string]bool) bool {
 	return slices.ContainsFunc(r.Dangling, func(tag string) bool { return m.tagged(path, tag, out) }) ||
 		slices.ContainsFunc(m.named[path], func(n int) bool {
@@ -93,7 +94,7 @@ func (m *mirrored) hidden(r reading.Repository, path string, out map[string]bool
 		})
 }
 
-// leaving are the digests that items name, and those of their tags that nobody else names.
+// leaving returns the digests that items reference, and those of their tags that no other Artifact or use references.
 func (m *mirrored) leaving(r reading.Repository, path string, items []*candidate) (own []digest.Digest, leaves map[string]bool) {
 	leaves = map[string]bool{}
 	out := ids(items)
@@ -117,7 +118,7 @@ func (m *mirrored) leaving(r reading.Repository, path string, items []*candidate
 	return slices.DeleteFunc(own, func(d digest.Digest) bool { return d.Validate() != nil }), leaves
 }
 
-// staying are the roots at a place: what others than the items name, and all tags but those that leave.
+// staying returns the roots at a place: what others than the items reference, and all tags that stay.
 func (m *mirrored) staying(r reading.Repository, path string, items []*candidate, leaves map[string]bool) []graph.Root {
 	var named []string
 	out := ids(items)

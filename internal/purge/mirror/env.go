@@ -16,43 +16,43 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// Registry is what the purge of the mirror needs of the cluster's own registry.
+// Registry has the methods of the cluster's own registry that a purge of the mirror needs.
 type Registry interface {
 	reading.Registry
 	// Repositories lists all repositories of the store.
 	Repositories(ctx context.Context) ([]string, error)
-	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
+	// Delete removes a digest and all of its tags. It returns registry.ErrNotFound if the digest does not exist.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
-	// DeleteUnreferenced has the next collection delete a digest, unless something in the registry references it by then.
-	// Errors wrap registry.ErrProtected if it was pushed again.
+	// DeleteUnreferenced requests that the next collection deletes a digest, unless something in the
+	// registry references it then. Errors wrap registry.ErrProtected if the digest was pushed again.
 	DeleteUnreferenced(ctx context.Context, store client.ObjectKey, repository string, d digest.Digest) error
-	// Untag removes a tag alone. Missing is success.
+	// Untag removes only a tag. If the tag is missing, there is no error.
 	Untag(ctx context.Context, repository, tag string) error
-	// Restore puts a manifest back under its digest, and under those of the tags that are absent.
+	// Restore pushes a manifest to its digest, and to those of the tags that do not exist.
 	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
 }
 
-// Env is what a purge of the mirror works with.
+// Env is the environment of a purge of the mirror.
 type Env struct {
 	// Client reads and writes Artifacts, without a cache.
 	Client client.Client
-	// Registry has the mirror.
+	// Registry contains the mirror.
 	Registry Registry
 	// Reader reads from Registry.
 	Reader *reading.Reader
 	// Now is the API server's time.
 	Now func() time.Time
-	// Volume is where the registry's volume is mounted; "" nowhere.
+	// Volume is where the registry's volume is mounted; "" if it is not.
 	Volume string
-	// ReadCluster reads the store and what holds in it.
+	// ReadCluster reads the store and the objects that hold artifacts in it.
 	ReadCluster func(context.Context) (plan.Cluster, error)
 	// Images reads which images the workloads of the cluster use. nil: nothing is purged.
 	Images func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error)
-	// Log takes a line for each step.
+	// Log gets a line for each step.
 	Log *slog.Logger
 }
 
-// Refuse says why a store is not the mirror; nil if it is.
+// Refuse returns an error if a store is not the mirror.
 func Refuse(c plan.Cluster) error {
 	if c.Store.Name != v1alpha1.MirrorName || c.Location.Prefix != v1alpha1.MirrorPrefix || !c.Store.InClusterRegistry() {
 		return fmt.Errorf("%w: the mirror is the store %s with the prefix %s in the cluster's own registry", plan.ErrRefused, v1alpha1.MirrorName, v1alpha1.MirrorPrefix)

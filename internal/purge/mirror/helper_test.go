@@ -2,7 +2,7 @@ package mirror
 
 import "github.com/nfo-operator/nfo/internal/purge/purgetest"
 
-// What tables of cases are made of has short names.
+// Short names for the test tables.
 var (
 	now    = purgetest.Now
 	d      = purgetest.Digest

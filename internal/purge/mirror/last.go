@@ -10,10 +10,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// The collection comes after the whole purge, which may have asked for a deletion long before. So it is read once more who
-// uses what right before the collection is asked for. What something in the registry needs by then, the collection sees itself.
+// The collection comes after the whole purge, which may have requested a deletion long
+// before. So the uses are read again right before the purge asks for the collection.
+// What something in the registry needs meanwhile, the collection itself detects.
 
-// lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
+// lastLook withdraws requested deletions of digests that are now
+// used, or all requested deletions if the uses cannot be read.
 func (s *sweeper) lastLook(ctx context.Context) error {
 	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at reading.Key) bool { return !s.plan.deleted[at] })
 	if len(asked) == 0 {
@@ -21,7 +23,7 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
-	after, err := s.look(ctx)
+	after, err := s.readAgain(ctx)
 	if err != nil {
 		err = fmt.Errorf("looking who uses what the registry was asked to delete: %w", err)
 	}
@@ -39,7 +41,7 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// takeBack pushes again what the registry was asked to delete: then the request does not count.
+// takeBack pushes a digest again whose deletion was requested, which cancels the request.
 func (s *sweeper) takeBack(ctx context.Context, at reading.Key, why plan.Reason, message string) error {
 	s.env.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", message)
 	m, err := s.plan.reader.Whole(ctx, at)

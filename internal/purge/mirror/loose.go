@@ -18,11 +18,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Digests without a tag in the mirror: what a tag had before it was copied again, and copies by digest whose Artifact has
-// gone. The registry lists those that nothing in it references, and deletes them in a collection, which keeps what a copy
-// that was made meanwhile needs.
+// This file is about digests without a tag in the mirror: digests that a tag pointed at before it was
+// copied again, and copies by digest whose Artifact was deleted. The registry lists the digests that
+// nothing in it references, and deletes them in a collection, which keeps what a copy made meanwhile needs.
 
-// places are all places in the mirror at which there is something.
+// places returns all places in the mirror that have a tag or an unreferenced digest.
 func (p *Plan) places(tags map[string][]string) []string {
 	all := slices.Collect(maps.Keys(tags))
 	for repository := range p.unreferenced {
@@ -31,8 +31,8 @@ func (p *Plan) places(tags map[string][]string) []string {
 	return all
 }
 
-// findLoose makes items of the digests that nothing in the registry, no Artifact and no use leads to. Their parts go with
-// them.
+// findLoose adds candidates for the digests that nothing in the registry,
+// no Artifact and no use leads to. Their parts are deleted with them.
 func (p *Plan) findLoose(ctx context.Context) {
 	found := map[string][]digest.Digest{}
 	var mu sync.Mutex
@@ -55,7 +55,7 @@ func (p *Plan) findLoose(ctx context.Context) {
 			return nil
 		})
 	}
-	_ = g.Wait() // the errors are in the plan
+	_ = g.Wait() // the errors are in p.Err
 	for _, repository := range slices.Sorted(maps.Keys(found)) {
 		for _, d := range found[repository] {
 			path := pathOf(repository)
@@ -64,8 +64,8 @@ func (p *Plan) findLoose(ctx context.Context) {
 	}
 }
 
-// loose are those of the unreferenced digests of a repository that neither a tag nor what is named leads to, without their
-// parts. It is pure.
+// loose returns the unreferenced digests of a repository that neither
+// a tag nor a named digest leads to, without their parts. It is pure.
 func loose(r reading.Repository, named, unreferenced []digest.Digest) []digest.Digest {
 	var roots []graph.Root
 	for _, d := range slices.Concat(named, r.Graph.Targets()) {
@@ -78,9 +78,9 @@ func loose(r reading.Repository, named, unreferenced []digest.Digest) []digest.D
 	}))
 }
 
-// ask decides which of some digests of a visit the registry deletes in a collection. What candidates that are digests lead
-// to is never deleted directly: a copy of it that is under way may have pushed it again, or an index of it, which nothing
-// shows until its tag is there. It stays if the registry does not list it, or if a satellite's tag was put at it since.
+// ask decides which digests of a visit the registry is to delete in a collection. What loose candidates lead to is
+// never deleted directly: a running copy may have pushed it again, or an index of it, which only shows once its tag
+// is set. It is kept if the registry does not list it as unreferenced, or if a satellite tag was set at it since.
 func (s *sweeper) ask(r reading.Repository, v *visited, ds []digest.Digest) {
 	var tops []digest.Digest
 	for _, i := range v.items {
@@ -97,13 +97,13 @@ func (s *sweeper) ask(r reading.Repository, v *visited, ds []digest.Digest) {
 	}
 }
 
-// follows reports whether a tag is a satellite's, of what is not deleted directly.
+// follows reports whether a tag is a satellite tag of a digest that is kept.
 func (v *visited) follows(tag string) bool {
 	d := v.graph.Target(tag)
 	return v.kept[d] && slices.Contains(v.graph.TagsThatFollow(d), tag)
 }
 
-// keepUsed keeps the candidates of a visit that something leads to by now, or a satellite is tagged of.
+// keepUsed keeps the candidates of a visit that something now leads to, or that now have a satellite tag.
 func (v *visited) keepUsed(r reading.Repository, going []digest.Digest) {
 	for _, i := range v.items {
 		if i.Delete && i.loose() && !r.Missing[i.Digest] && (v.kept[i.Digest] || !slices.Contains(going, i.Digest)) {
@@ -112,8 +112,8 @@ func (v *visited) keepUsed(r reading.Repository, going []digest.Digest) {
 	}
 }
 
-// delete deletes a digest, or has a collection of the registry delete it. It reports whether the digest was pushed again:
-// then it stays with all that it is made of, and its candidate has another grace.
+// delete deletes a digest, or requests its deletion in a collection. It returns true if the digest was pushed
+// again. Then the digest and all of its parts are kept, and a new grace period of its candidate begins.
 func (s *sweeper) delete(ctx context.Context, v *visited, d digest.Digest) (stays bool, err error) {
 	if !v.asked[d] {
 		return false, s.env.Registry.Delete(ctx, v.repository, d)

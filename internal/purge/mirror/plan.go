@@ -21,26 +21,26 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
-// Plan is what a purge of the mirror decides, and what has become of it.
+// Plan is what a purge of the mirror decided, and what became of it.
 type Plan struct {
 	seen     mirrored
 	reader   *reading.Reader
 	items    []*candidate // by namespace and name, then those without an Artifact
 	readings map[string]reading.Repository
-	// since is when purges first saw what they found unneeded, by repository and tag or digest.
+	// since is when a purge first saw a tag or digest unneeded, by repository and tag or digest.
 	since map[[2]string]time.Time
-	// unreferenced is what nothing in the registry references, by repository.
+	// unreferenced are the digests that nothing in the registry references, by repository.
 	unreferenced map[string][]digest.Digest
 	// Usage is how full the store is.
 	Usage usage.Measurement
-	// deleted are the digests that have gone.
+	// deleted are the digests that were deleted.
 	deleted map[reading.Key]bool
 	// Err says what could not be read for the plan.
 	Err error
 }
 
-// Decide reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
-// in the plan's error: it keeps all, and the plan is whole.
+// Decide reads which Artifacts and workloads reference which images, and decides. It writes nothing (I8). If one repository
+// cannot be read, the error is in the plan, everything in the repository is kept, and the plan is complete without it.
 func Decide(ctx context.Context, env Env, c plan.Cluster) (*Plan, error) {
 	p := &Plan{reader: env.Reader, readings: map[string]reading.Repository{}, deleted: map[reading.Key]bool{}, since: map[[2]string]time.Time{}}
 	for _, u := range c.Store.Status.Unneeded {
@@ -54,7 +54,7 @@ func Decide(ctx context.Context, env Env, c plan.Cluster) (*Plan, error) {
 	if p.unreferenced, err = p.reader.Unreferenced(ctx, c.Store); err != nil {
 		p.Err = errors.Join(p.Err, err)
 	}
-	// After the tags and digests: who pushed one of them has an Artifact by now.
+	// After the tags and digests, so that a copy that was pushed before has its Artifact.
 	if p.seen, err = env.read(ctx, c, p.places(tags)); err != nil {
 		return nil, err
 	}
@@ -69,13 +69,13 @@ func Decide(ctx context.Context, env Env, c plan.Cluster) (*Plan, error) {
 	return p, nil
 }
 
-// pathOf is the place in the mirror of a repository.
+// pathOf returns the place of a repository in the mirror.
 func pathOf(repository string) string {
 	return strings.TrimPrefix(repository, v1alpha1.MirrorPrefix+"/")
 }
 
-// tags lists those of repositories, by the place of each in the mirror. One that cannot be read is a place without tags: who
-// uses what is there counts all the same.
+// tags lists the tags of repositories, by the place of each in the mirror. A repository
+// that cannot be read has no tags here, but its place still counts when uses are read.
 func (p *Plan) tags(ctx context.Context, repositories []string) map[string][]string {
 	all := map[string][]string{}
 	var mu sync.Mutex
@@ -93,11 +93,11 @@ func (p *Plan) tags(ctx context.Context, repositories []string) map[string][]str
 			return nil
 		})
 	}
-	_ = g.Wait() // the errors are in the plan
+	_ = g.Wait() // the errors are in p.Err
 	return all
 }
 
-// orphans makes items of the tags that no Artifact and no use names.
+// orphans adds candidates for the tags that no Artifact and no use references.
 func (p *Plan) orphans(tags map[string][]string) {
 	for _, path := range slices.Sorted(maps.Keys(tags)) {
 		for _, tag := range tags[path] {
@@ -109,14 +109,14 @@ func (p *Plan) orphans(tags map[string][]string) {
 	}
 }
 
-// orphan adds an item that no Artifact names. Its grace begins when a purge sees it first.
+// orphan adds a candidate that no Artifact references. Its grace period begins when a purge first sees it.
 func (p *Plan) orphan(i *candidate, kind string) {
 	store, now := p.seen.Store, p.seen.Now
 	i.since = now
 	if at, before := p.since[[2]string{i.Repository, i.name()}]; before {
 		i.since = at
 	}
-	// A purge that sees it first keeps it also without a grace period: its Artifact may just not exist yet.
+	// The first purge that sees it keeps it even without a grace period, because its Artifact may not exist yet.
 	until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, plan.MinAbsence))
 	if now.Before(until) {
 		i.Keep(plan.GracePeriod, fmt.Sprintf("no Artifact names the %s %s since %s, and it stays until %s", kind, i.name(), rfc3339(i.since), rfc3339(until)))
@@ -127,7 +127,7 @@ func (p *Plan) orphan(i *candidate, kind string) {
 	p.items = append(p.items, i)
 }
 
-// study reads the repositories in which something may go.
+// study reads the repositories in which something may be deleted.
 func (p *Plan) study(ctx context.Context) {
 	var mu sync.Mutex
 	var g errgroup.Group
@@ -147,10 +147,10 @@ func (p *Plan) study(ctx context.Context) {
 			return nil
 		})
 	}
-	_ = g.Wait() // the errors are in the plan
+	_ = g.Wait() // the errors are in p.Err
 }
 
-// starts are the digests that Artifacts and uses name at a place.
+// starts returns the digests that Artifacts and uses reference at a place.
 func (m *mirrored) starts(path string) []digest.Digest {
 	var all []digest.Digest
 	add := func(text string) {
@@ -168,12 +168,13 @@ func (m *mirrored) starts(path string) []digest.Digest {
 	return all
 }
 
-// names reports whether an Artifact or use names a digest at a place, or uses all that is there.
+// names reports whether an Artifact or use references a digest at a place, or a use stands for the whole place.
 func (m *mirrored) names(path string, d digest.Digest) bool {
 	return m.all(path) != "" || slices.Contains(m.starts(path), d)
 }
 
-// reached is what the mirror has, as far as Artifacts name it, for the sum of its bytes.
+// reached returns a cluster that records what Artifacts and uses reference
+// in the mirror and what is unreferenced, so that its bytes can be counted.
 func (p *Plan) reached() plan.Cluster {
 	c := p.seen.Cluster
 	c.Recorded, c.Entries = map[string][]graph.Root{}, nil
@@ -191,7 +192,7 @@ func (p *Plan) reached() plan.Cluster {
 	return c
 }
 
-// keysOf are digests of one repository.
+// keysOf returns the keys of digests of one repository.
 func keysOf(repository string, ds []digest.Digest) []reading.Key {
 	all := make([]reading.Key, len(ds))
 	for i, d := range ds {
@@ -200,14 +201,15 @@ func keysOf(repository string, ds []digest.Digest) []reading.Key {
 	return all
 }
 
-// ration keeps what is over the cap, and what usage does not ask for: what was unused longest goes first.
+// ration keeps what exceeds maxDeletions and what usage does not require
+// to delete. What has been unused for the longest time is deleted first.
 func (p *Plan) ration() {
 	vs := p.Verdicts()
 	spec, taken := p.seen.Store.Spec.Purge, map[string][]*candidate{}
 	vs = plan.RationBy(plan.Budget(vs, int(spec.MaxDeletions)), spec, p.Usage, func(i int, rest *usage.Removal) int64 {
 		item := p.items[i]
 		taken[item.Repository] = append(taken[item.Repository], item)
-		ds, _ := p.seen.going(p.readings[item.Repository], item.path, taken[item.Repository])
+		ds, _ := p.seen.removable(p.readings[item.Repository], item.path, taken[item.Repository])
 		return rest.Remove(keysOf(item.Repository, ds)...)
 	})
 	for i, item := range p.items {
@@ -215,7 +217,7 @@ func (p *Plan) ration() {
 	}
 }
 
-// Verdicts are those of the plan, or what has become of them.
+// Verdicts returns the verdicts of the plan, or after Act what became of them.
 func (p *Plan) Verdicts() []plan.Verdict {
 	vs := make([]plan.Verdict, len(p.items))
 	for i, item := range p.items {
@@ -224,7 +226,7 @@ func (p *Plan) Verdicts() []plan.Verdict {
 	return vs
 }
 
-// Reclaimable is how many bytes would be free if all went that may go; 0 if that is not known.
+// Reclaimable returns how many bytes would be free if everything that may be deleted were deleted; 0 if unknown.
 func (p *Plan) Reclaimable() int64 {
 	could := map[string][]*candidate{}
 	for _, item := range p.items {
@@ -235,18 +237,17 @@ func (p *Plan) Reclaimable() int64 {
 	var mayGo []reading.Key
 	for repository, items := range could {
 		if seen := p.readings[repository]; seen.Graph != nil {
-			ds, _ := p.seen.going(seen, pathOf(repository), items)
+			ds, _ := p.seen.removable(seen, pathOf(repository), items)
 			mayGo = append(mayGo, keysOf(repository, ds)...)
 		}
 	}
 	return p.Usage.Freed(mayGo)
 }
 
-// Reclaimed is how many bytes nothing holds any more since digests have gone; 0 if that is not known.
+// Reclaimed returns how many bytes the deleted digests used alone; 0 if unknown.
 func (p *Plan) Reclaimed() int64 { return p.Usage.Freed(slices.Collect(maps.Keys(p.deleted))) }
 
-// Unneeded are the tags and digests that nothing needs and that are still there, with room for v1alpha1.MaxUnneeded, those
-// first that have been so longest.
+// Unneeded returns the tags and digests that nothing needs and that still exist, oldest first, at most v1alpha1.MaxUnneeded.
 func (p *Plan) Unneeded() []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, i := range p.items {
@@ -254,7 +255,7 @@ func (p *Plan) Unneeded() []v1alpha1.UnresolvedReference {
 			all = append(all, v1alpha1.UnresolvedReference{Repository: i.Repository, TagOrDigest: i.name(), Since: metav1.NewTime(i.since)})
 		}
 	}
-	if p.unreferenced == nil { // the registry did not say: the graces of digests go on
+	if p.unreferenced == nil { // the registry did not list digests: their grace periods continue
 		for _, u := range p.seen.Store.Status.Unneeded {
 			if digest.Digest(u.TagOrDigest).Validate() == nil {
 				all = append(all, u)
@@ -264,8 +265,9 @@ func (p *Plan) Unneeded() []v1alpha1.UnresolvedReference {
 	return oldest(all, v1alpha1.MaxUnneeded)
 }
 
-// oldest are so many of all, those first that are there longest, and of each repository as many as of any other: what has no
-// room begins anew with the next purge, and one repository in which much comes and goes must not do that to all.
+// oldest returns at most most of all, oldest first, and of each repository about as many as
+// of any other. The grace period of those that have no room begins again with the next purge.
+// Without equal shares, one repository with frequent changes could cause this for all others.
 func oldest(all []v1alpha1.UnresolvedReference, most int) []v1alpha1.UnresolvedReference {
 	byAge := func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) }
 	slices.SortStableFunc(all, byAge)

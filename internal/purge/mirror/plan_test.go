@@ -7,7 +7,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// A repository in which much comes and goes does not make what others have left begin its grace anew for ever.
+// A repository with frequent changes must not take the places of
+// other repositories, whose grace periods would then never end.
 func TestAgesOfEachRepositoryAreKept(t *testing.T) {
 	t.Parallel()
 	var all []v1alpha1.UnresolvedReference

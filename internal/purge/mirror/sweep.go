@@ -23,87 +23,88 @@ import (
 )
 
 const (
-	// waveSize is how many candidates are claimed and removed together. The cluster is read twice for each wave.
+	// waveSize is the most candidates that are claimed and removed together. The cluster is read twice for each wave.
 	waveSize = 64
-	// lookTimeout bounds the reading of the cluster after deletions, and what follows from it, also of a purge that was
-	// asked to stop.
+	// lookTimeout bounds the reading of the cluster after deletions and
+	// what follows from it, also for a purge that was asked to stop.
 	lookTimeout = 2 * time.Minute
 	// settleTimeout is how long a purge that was asked to stop may still write what it has done to an Artifact.
 	settleTimeout = 10 * time.Second
-	// settleTries bounds how often an Artifact is read again because somebody else wrote.
+	// settleTries is how often an Artifact is written at most if others change it meanwhile.
 	settleTries = 3
-	// restoreTimeout bounds how long what was removed from a repository is put back, also of a purge that was asked to stop.
+	// restoreTimeout bounds restoring what was removed from a repository, also for a purge that was asked to stop.
 	restoreTimeout = 20 * time.Second
-	// claimMessage is what a claimed Artifact says.
+	// claimMessage is the message of the Ready condition of a claimed Artifact.
 	claimMessage = "Nothing uses the image, and a purge removes it from the mirror."
 )
 
-// Values of the key "event" of the lines that say what was done.
+// Values of the key "event" in log lines about deletions.
 const (
 	eventDeleted = "Deleted"
 	eventPutBack = "PutBack"
 )
 
-// sweeper acts on a plan.
+// sweeper carries out a plan.
 //
-// Of each wave the Artifacts are claimed first (Releasing), by writes that fail if anybody else wrote (I13). Then the
-// cluster is read anew: what is used now is given back. What still is not goes from the registry, its bytes at hand. Then
-// the cluster is read once more: what is used by now is put back, and the Artifacts of the rest are deleted. A purge that
-// dies in between leaves Artifacts that are Releasing, which the next purge goes on with or gives back.
+// In each wave, the Artifacts are first claimed (Releasing), by writes that fail if an Artifact was
+// written meanwhile (I13). Then the cluster is read, and Artifacts that are used now are given back.
+// The copies of the others are removed from the registry, and their bytes are kept. Then the cluster is
+// read again. What is used now is restored, and the other Artifacts are deleted. A purge that dies
+// meanwhile leaves Artifacts in the state Releasing, which the next purge continues with or gives back.
 type sweeper struct {
 	env  Env
 	plan *Plan
 
 	mu sync.Mutex
-	// held is how many bytes of image manifests are at hand for putting back.
+	// held is how many bytes of image manifests are kept so that they can be restored.
 	held int
-	// over says why nothing can be deleted at all.
+	// over is the error that showed that no deletion can succeed.
 	over error
-	// asked is what the registry was asked to delete in a collection.
+	// asked are the digests that the registry was asked to delete in a collection.
 	asked []reading.Key
-	// doubt says why no collection is asked for: what goes with it may be needed.
+	// doubt says why the purge must not ask for a collection: the collection might delete something that is needed.
 	doubt error
-	// claims are what the claimed Artifacts were before.
+	// claims have the state before the claim, by claimed Artifact.
 	claims map[string]claimed
 }
 
-// claimed is what an Artifact was before it was claimed.
+// claimed is the state of an Artifact before it was claimed.
 type claimed struct {
 	state v1alpha1.MirrorState
 	ready *metav1.Condition
 }
 
-// visited is what was removed in one repository.
+// visited is what was removed from one repository.
 type visited struct {
 	repository, path string
 	items            []*candidate
-	// gone are the image manifests that were deleted, in layers, parents first, and tags where tags were that went.
+	// gone are the deleted image manifests, in layers, parents first. tags are the removed tags, with their digests.
 	gone  [][]registry.Manifest
 	tags  map[string]string
 	graph *graph.Graph
-	// asked are the digests that the registry deletes in a collection, and kept those that stay.
+	// asked are the digests that the registry is to delete in a collection. kept are those that stay.
 	asked, kept map[digest.Digest]bool
 }
 
-// Result is what came of acting on a plan, besides its verdicts.
+// Result is what carrying out a plan did, in addition to its verdicts.
 type Result struct {
 	// Deleted is how many digests were deleted.
 	Deleted int
-	// Over says why nothing can be deleted at all; nil if something can.
+	// Over is the error that showed that no deletion can succeed; nil if there is none.
 	Over error
-	// Doubt says why no collection must be asked for: what goes with it may be needed.
+	// Doubt says why the purge must not ask for a collection: the collection might delete something that is needed.
 	Doubt error
 }
 
-// Act removes what may go, after which the plan says what became of it. The error does not repeat what could not be read
-// for the plan.
+// Act removes what may be deleted. Afterwards the verdicts of the
+// plan say what became of it. The error does not repeat Plan.Err.
 func (p *Plan) Act(ctx context.Context, env Env) (Result, error) {
 	s := &sweeper{env: env, plan: p}
 	err := errors.Join(s.run(ctx), s.lastLook(ctx))
 	return Result{Deleted: len(p.deleted), Over: s.over, Doubt: s.doubt}, err
 }
 
-// run removes wave after wave, and gives back what a purge that died has claimed and that stays.
+// run removes wave after wave, and gives back Artifacts that a purge that died has claimed and that are kept now.
 func (s *sweeper) run(ctx context.Context) error {
 	var errs []error
 	s.claims = map[string]claimed{}
@@ -116,7 +117,7 @@ func (s *sweeper) run(ctx context.Context) error {
 			errs = append(errs, s.giveBack(ctx, i, false))
 		}
 	}
-	// What was unused longest goes first.
+	// What has been unused for the longest time is deleted first.
 	slices.SortStableFunc(going, func(a, b *candidate) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
 	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
 		n := s.fit(going)
@@ -139,8 +140,8 @@ func (s *sweeper) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// fit is how many of the first candidates are removed together: their image manifests are kept until it has been looked who
-// uses them by then. It is 0 if not even the first one can be.
+// fit returns how many of the first candidates are removed together, so that their image manifests fit in
+// memory until it is verified that nothing uses them. It returns 0 if even the first one does not fit.
 func (s *sweeper) fit(going []*candidate) int {
 	n := min(waveSize, len(going))
 	for n > 0 && s.weight(going[:n]) > reading.MaxHeld {
@@ -149,27 +150,27 @@ func (s *sweeper) fit(going []*candidate) int {
 	return n
 }
 
-// weight is how many bytes the image manifests have that go with some candidates, by the plan.
+// weight returns the size in bytes of the image manifests that the plan deletes with some candidates.
 func (s *sweeper) weight(items []*candidate) (bytes int64) {
 	for repository, of := range byRepository(items) {
-		ds, _ := s.plan.seen.going(s.plan.readings[repository], pathOf(repository), of)
+		ds, _ := s.plan.seen.removable(s.plan.readings[repository], pathOf(repository), of)
 		bytes += s.plan.reader.Weight(repository, ds)
 	}
 	return bytes
 }
 
-// wave removes some candidates.
+// wave removes the copies of some candidates.
 func (s *sweeper) wave(ctx context.Context, items []*candidate) error {
 	if err := s.claim(ctx, items); err != nil {
 		return errors.Join(err, s.giveAllBack(ctx, items, plan.Interrupted, plan.NotReached))
 	}
-	now, err := s.look(ctx)
+	now, err := s.readAgain(ctx)
 	if err != nil {
 		return errors.Join(err, s.giveAllBack(ctx, items, plan.UseUnknown, err.Error()))
 	}
 	var errs []error
 	for _, i := range items {
-		if i.Delete && !s.again(now, i) {
+		if i.Delete && !s.judgeAgain(now, i) {
 			errs = append(errs, s.giveBack(ctx, i, false))
 		}
 	}
@@ -177,8 +178,8 @@ func (s *sweeper) wave(ctx context.Context, items []*candidate) error {
 	return errors.Join(append(errs, err, s.settle(ctx, visits))...)
 }
 
-// again judges an item by what was read after it was claimed, and reports whether it still goes.
-func (s *sweeper) again(now *mirrored, i *candidate) bool {
+// judgeAgain judges a candidate by what was read after it was claimed, and reports whether it may still be deleted.
+func (s *sweeper) judgeAgain(now *mirrored, i *candidate) bool {
 	if i.orphan() {
 		if i.loose() && now.names(i.path, i.Digest) || !i.loose() && now.tagged(i.path, i.tag, nil) {
 			i.Keep(plan.InUse, "an Artifact or a workload names it again")
@@ -198,8 +199,8 @@ func (s *sweeper) again(now *mirrored, i *candidate) bool {
 	return false
 }
 
-// look reads the cluster anew.
-func (s *sweeper) look(ctx context.Context) (*mirrored, error) {
+// readAgain reads the cluster again.
+func (s *sweeper) readAgain(ctx context.Context) (*mirrored, error) {
 	c, err := s.env.ReadCluster(ctx)
 	if err == nil {
 		err = c.Refusal
@@ -208,14 +209,14 @@ func (s *sweeper) look(ctx context.Context) (*mirrored, error) {
 		return nil, err
 	}
 	var places []string
-	for _, i := range s.plan.items { // also those whose Artifact has gone since
+	for _, i := range s.plan.items { // including those whose Artifact was deleted since
 		places = append(places, i.path)
 	}
 	m, err := s.env.read(ctx, c, places)
 	return &m, err
 }
 
-// claim marks the Artifacts as Releasing. One that somebody else wrote since it was read stays.
+// claim marks the Artifacts as Releasing. An Artifact that was written since it was read is kept.
 func (s *sweeper) claim(ctx context.Context, items []*candidate) error {
 	for _, i := range items {
 		if i.orphan() {
@@ -238,7 +239,7 @@ func (s *sweeper) claim(ctx context.Context, items []*candidate) error {
 	return nil
 }
 
-// write sets the state of an Artifact, unless somebody else wrote it since it was read.
+// write sets the state of an Artifact. It returns a conflict if the Artifact was written since it was read.
 func (s *sweeper) write(ctx context.Context, i *candidate, state v1alpha1.MirrorState, ready *metav1.Condition) error {
 	is := i.DeepCopy()
 	before := client.MergeFromWithOptions(i.DeepCopy(), client.MergeFromWithOptimisticLock{})
@@ -259,8 +260,8 @@ func (s *sweeper) write(ctx context.Context, i *candidate, state v1alpha1.Mirror
 	return nil
 }
 
-// giveBack gives an Artifact back that stays: as it was when it was claimed, if nothing of its copy was removed. Otherwise
-// it is copied again, unless the registry still has all of it.
+// giveBack gives back an Artifact that is kept. If nothing of its copy was removed, it gets the state
+// from before the claim. Otherwise it is copied again, unless the registry still has its whole copy.
 func (s *sweeper) giveBack(ctx context.Context, i *candidate, removed bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -281,13 +282,13 @@ func (s *sweeper) giveBack(ctx context.Context, i *candidate, removed bool) erro
 			return client.IgnoreNotFound(err)
 		}
 		if i.mirroredImage.Artifact = &now; !now.Releasing() {
-			return nil // somebody else has
+			return nil // another writer has given it back
 		}
 	}
 	return fmt.Errorf("giving back Artifact %s: others keep writing it; the next purge does", i.Verdict.Artifact)
 }
 
-// before is what an Artifact becomes that is given back.
+// before returns the state and condition that an Artifact gets when it is given back.
 func (s *sweeper) before(ctx context.Context, i *candidate, removed bool) claimed {
 	was, mine := s.claims[i.id()]
 	switch {
@@ -300,13 +301,13 @@ func (s *sweeper) before(ctx context.Context, i *candidate, removed bool) claime
 	return claimed{v1alpha1.MirrorPending, &metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPending, Message: again}}
 }
 
-// whole reports whether the registry has all of an Artifact's copy, under the name by which nodes pull it.
+// whole reports whether the registry has the whole copy of an Artifact, under the reference by which nodes pull it.
 func (s *sweeper) whole(ctx context.Context, i *candidate) bool {
 	found, err := s.env.Registry.Resolve(ctx, i.Repository, i.image.Reference())
 	return err == nil && (i.Status.Digest == "" || found.Digest.String() == i.Status.Digest)
 }
 
-// giveAllBack keeps what of a wave nothing has been done with.
+// giveAllBack keeps the candidates of a wave from which nothing was removed.
 func (s *sweeper) giveAllBack(ctx context.Context, items []*candidate, why plan.Reason, message string) error {
 	errs := make([]error, 0, len(items))
 	for _, i := range items {
@@ -318,7 +319,7 @@ func (s *sweeper) giveAllBack(ctx context.Context, items []*candidate, why plan.
 	return errors.Join(errs...)
 }
 
-// remove removes from the registry what goes with the items of each repository.
+// remove removes from the registry what is deleted with the candidates of each repository.
 func (s *sweeper) remove(ctx context.Context, now *mirrored, byRepository map[string][]*candidate) ([]*visited, error) {
 	visits, errs := make([]*visited, 0, len(byRepository)), make([]error, len(byRepository))
 	var g errgroup.Group
@@ -329,7 +330,7 @@ func (s *sweeper) remove(ctx context.Context, now *mirrored, byRepository map[st
 		visits = append(visits, v)
 		g.Go(func() error {
 			errs[n] = s.visit(ctx, now, v)
-			return nil // one repository does not stop another
+			return nil // an error in one repository does not stop the others
 		})
 	}
 	_ = g.Wait()

@@ -18,20 +18,21 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// All that the purge of the mirror may do in all namespaces, beside the rights of every purge in its own: the
-// ClusterRole nfo-mirror-purger has the same by hand, because the chart binds it only where there is a mirror.
+// What the purge of the mirror may do in all namespaces, in addition to the rights of every purge in its own namespace.
+// The ClusterRole nfo-mirror-purger repeats these rights by hand, because the chart binds it only if there is a mirror.
 
-// mirrored is what the API server says that concerns the mirror: who names and who uses what is in it.
+// mirrored is what the API server stores that concerns the mirror: which Artifacts and workloads reference what is in it.
 type mirrored struct {
 	plan.Cluster
-	// artifacts are all of the cluster, by namespace and name.
+	// artifacts are all Artifacts of the cluster, by namespace and name.
 	artifacts []mirroredImage
-	// ending are the namespaces that are being deleted.
+	// ending has the namespaces that are being deleted.
 	ending map[string]bool
-	// reading is what workloads use, of what Artifacts and the registry name; own is that of each namespace.
+	// reading is what workloads use of the images that Artifacts reference
+	// or that the registry has. own has the part of each namespace.
 	reading *workload.Reading
 	own     map[string]*workload.Reading
-	// named are the artifacts at each place in the mirror, and used the uses.
+	// named has the Artifacts at each place in the mirror, as indexes of artifacts. used has the uses.
 	named map[string][]int
 	used  map[string][]workload.Use
 }
@@ -40,12 +41,12 @@ type mirrored struct {
 type mirroredImage struct {
 	*v1alpha1.Artifact
 	image rewrite.Image
-	// invalid says why it names no image.
+	// invalid says why its source is not a valid image.
 	invalid error
 }
 
-// read reads the cluster, uncached. Artifacts are read before their use, and namespaces afterwards. found are
-// places in the mirror whose use counts besides those of Artifacts. Errors wrap ErrRefused if not all uses can be read.
+// read reads the cluster, uncached: Artifacts, then their uses, then namespaces. found are places in the mirror
+// whose uses count in addition to those of Artifacts. Errors wrap ErrRefused if not all uses can be read.
 func (env Env) read(ctx context.Context, c plan.Cluster, found []string) (mirrored, error) {
 	m := mirrored{Cluster: c, ending: map[string]bool{}, named: map[string][]int{}, used: map[string][]workload.Use{}}
 	var list v1alpha1.ArtifactList
@@ -83,7 +84,7 @@ func (env Env) read(ctx context.Context, c plan.Cluster, found []string) (mirror
 	return m, nil
 }
 
-// images reads who uses what is known.
+// images reads the uses of the images at known places.
 func (env Env) images(ctx context.Context, store *v1alpha1.ArtifactStore, known map[string]bool) (*workload.Reading, error) {
 	if env.Images == nil {
 		return nil, fmt.Errorf("%w: %s: this program does not read what workloads run", plan.ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
@@ -111,7 +112,7 @@ func (m *mirrored) sort(list []v1alpha1.Artifact) {
 	}
 }
 
-// judge decides whether an Artifact may go, as far as the cluster knows. It is pure.
+// judge decides whether an Artifact may be deleted, as far as the cluster knows. It is pure.
 func (m *mirrored) judge(a mirroredImage) plan.Verdict {
 	v := plan.Verdict{Artifact: a.Namespace + "/" + a.Name, Image: a.Spec.SourceArtifact, Repository: a.image.MirrorRepository(), Digest: digestOf(a)}
 	since := a.Status.UnusedSince
@@ -140,7 +141,7 @@ func (m *mirrored) judge(a mirroredImage) plan.Verdict {
 	return v
 }
 
-// use says which workload of its namespace uses an Artifact, or who uses all of its place, "" for nobody.
+// use returns which workload of its namespace uses an Artifact, or what uses the whole place; "" for nothing.
 func (m *mirrored) use(a mirroredImage) string {
 	path, tag, digests := a.image.Named(a.Status.Digest)
 	if uses := m.own[a.Namespace].Of(path, tag, digests...); len(uses) > 0 {
@@ -149,7 +150,7 @@ func (m *mirrored) use(a mirroredImage) string {
 	return m.all(path)
 }
 
-// all says who uses all of a place in the mirror, because it is not told apart what of it; "" for nobody.
+// all returns what uses a whole place in the mirror, because the use cannot be narrowed to an image; "" for nothing.
 func (m *mirrored) all(path string) string {
 	if use, ok := m.reading.All(path); ok {
 		return use.String()
@@ -157,7 +158,7 @@ func (m *mirrored) all(path string) string {
 	return ""
 }
 
-// tagged reports whether any Artifact or use names a tag at a place in the mirror.
+// tagged reports whether an Artifact that is not in but, or a use, references a tag at a place in the mirror.
 func (m *mirrored) tagged(path, tag string, but map[string]bool) bool {
 	for _, i := range m.named[path] {
 		if a := m.artifacts[i]; a.image.Digest == "" && a.image.Tag == tag && !but[string(a.UID)] {

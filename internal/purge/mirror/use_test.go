@@ -41,7 +41,7 @@ func TestWhyAnArtifactStays(t *testing.T) {
 		change func(*v1alpha1.Artifact)
 		uses   map[workload.Use]bool
 		want   plan.Reason
-		// read is how many hours ago the manager read who uses what.
+		// read is how many hours ago the manager read the uses.
 		read int
 	}{
 		"Unneeded":  {"nothing uses it for longer than the grace", func(*v1alpha1.Artifact) {}, nil, plan.Unneeded, 0},

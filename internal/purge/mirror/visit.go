@@ -16,8 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// visit removes tags and digests of one repository. After an error what was removed is put back, and its items are given
-// back.
+// visit removes tags and digests from one repository. After an
+// error it restores what was removed, and gives back the Artifacts.
 func (s *sweeper) visit(ctx context.Context, now *mirrored, v *visited) error {
 	err := s.removeFrom(ctx, now, v)
 	if err == nil {
@@ -45,11 +45,11 @@ func (s *sweeper) removeFrom(ctx context.Context, now *mirrored, v *visited) err
 	if r.Err != nil {
 		return fmt.Errorf("reading %s: %w", v.repository, r.Err)
 	}
-	ds, tags := now.going(r, v.path, v.items)
+	ds, tags := now.removable(r, v.path, v.items)
 	s.ask(r, v, ds)
 	v.keepUsed(r, ds)
 	for _, tag := range slices.DeleteFunc(tags, v.follows) {
-		v.tags[tag] = r.Graph.Target(tag).String() // before it: what was removed may not be known to be
+		v.tags[tag] = r.Graph.Target(tag).String() // before the removal, because its answer may be lost
 		if err := s.env.Registry.Untag(ctx, v.repository, tag); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *sweeper) removeFrom(ctx context.Context, now *mirrored, v *visited) err
 	return nil
 }
 
-// deleteOne deletes a digest, whose bytes are kept.
+// deleteOne deletes a digest and keeps its bytes.
 func (s *sweeper) deleteOne(ctx context.Context, v *visited, d digest.Digest) error {
 	if v.kept[d] {
 		return nil
@@ -97,8 +97,8 @@ func (s *sweeper) deleteOne(ctx context.Context, v *visited, d digest.Digest) er
 	return err
 }
 
-// settle looks at the cluster once more after deletions, puts back what is used by now, and deletes the Artifacts of the
-// rest. It also does when the purge was asked to stop. Where it cannot look, the Artifacts stay Releasing for the next purge.
+// settle reads the cluster again after deletions, restores what is used now, and deletes the other Artifacts. It does so
+// also if the purge was asked to stop. If it cannot read the cluster, the Artifacts stay Releasing for the next purge.
 func (s *sweeper) settle(ctx context.Context, visits []*visited) error {
 	defer func() { s.held = 0 }()
 	visits = slices.DeleteFunc(visits, func(v *visited) bool {
@@ -109,7 +109,7 @@ func (s *sweeper) settle(ctx context.Context, visits []*visited) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
-	after, err := s.look(ctx)
+	after, err := s.readAgain(ctx)
 	if err != nil {
 		err = fmt.Errorf("looking who uses what was removed: %w", err)
 		s.doubted(err)
@@ -131,7 +131,7 @@ func (s *sweeper) settle(ctx context.Context, visits []*visited) error {
 	return errors.Join(errs...)
 }
 
-// withdraw pushes again, parts first, what the registry was asked to delete: then the request does not count.
+// withdraw pushes again the digests whose deletion was requested, parts first, which cancels the requests.
 func (s *sweeper) withdraw(ctx context.Context, v *visited) (failed error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
 	defer cancel()
@@ -159,13 +159,13 @@ func (v *visited) keep(why plan.Reason, message string) {
 	}
 }
 
-// neededBy says who needs by now what was removed; "" for nobody. It is pure.
+// neededBy returns what now needs something that was removed; "" for nothing. It is pure.
 func (v *visited) neededBy(after *mirrored) string {
 	for _, i := range v.items {
 		if i.orphan() {
 			continue
 		}
-		if use := after.use(i.mirroredImage); use != "" { // also if an earlier purge removed its copy
+		if use := after.use(i.mirroredImage); use != "" { // even if an earlier purge removed its copy
 			return use
 		}
 	}
@@ -184,7 +184,7 @@ func (v *visited) neededBy(after *mirrored) string {
 	return ""
 }
 
-// digests are those that were deleted.
+// digests returns the deleted digests.
 func (v *visited) digests() map[string]bool {
 	all := map[string]bool{}
 	for _, layer := range v.gone {
@@ -195,8 +195,8 @@ func (v *visited) digests() map[string]bool {
 	return all
 }
 
-// restore puts back what was removed from a repository, parts first, and gives its items back. What cannot be put back is
-// copied again.
+// restore restores what was removed from a repository, parts first, and
+// gives back its Artifacts. What cannot be restored is copied again.
 func (s *sweeper) restore(ctx context.Context, v *visited, why plan.Reason, message string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
 	defer cancel()
@@ -210,7 +210,7 @@ func (s *sweeper) restore(ctx context.Context, v *visited, why plan.Reason, mess
 			lost = errors.Join(lost, s.env.Registry.Restore(ctx, v.repository, m, v.tagsAt(m.Descriptor.Digest.String())))
 		}
 	}
-	for tag, d := range v.tags { // of digests that were not deleted
+	for tag, d := range v.tags { // tags of digests that were not deleted
 		if restored[d] || d == "" {
 			continue
 		}
@@ -220,7 +220,7 @@ func (s *sweeper) restore(ctx context.Context, v *visited, why plan.Reason, mess
 		}
 		lost = errors.Join(lost, err)
 	}
-	v.gone, v.tags = nil, map[string]string{} // there is nothing more to look after
+	v.gone, v.tags = nil, map[string]string{} // nothing remains to be verified
 	if lost != nil {
 		s.doubted(lost)
 		s.env.Log.Warn("Not all could be put back; it is copied again", "repository", v.repository, "error", lost)
@@ -243,7 +243,7 @@ func (v *visited) tagsAt(d string) (tags []string) {
 	return tags
 }
 
-// finish deletes the Artifacts of a repository from which their copies have gone.
+// finish deletes the Artifacts of a repository whose copies were removed.
 func (s *sweeper) finish(ctx context.Context, after *mirrored, v *visited) error {
 	s.mu.Lock()
 	for _, layer := range v.gone {
@@ -263,7 +263,7 @@ func (s *sweeper) finish(ctx context.Context, after *mirrored, v *visited) error
 	return errors.Join(errs...)
 }
 
-// store is the name of the mirror's store, for the log.
+// store returns the name of the mirror's store, for the log.
 func (s *sweeper) store() string { return client.ObjectKeyFromObject(s.plan.seen.Store).String() }
 
 func (s *sweeper) finishOne(ctx context.Context, after *mirrored, i *candidate) error {
@@ -274,7 +274,7 @@ func (s *sweeper) finishOne(ctx context.Context, after *mirrored, i *candidate) 
 	}
 	for range settleTries {
 		a := i.mirroredImage.Artifact
-		if a.Status.UnusedSince == nil || !a.Releasing() || a.Kept() { // somebody saw a use, or wants it
+		if a.Status.UnusedSince == nil || !a.Releasing() || a.Kept() { // a use was seen meanwhile, or the Artifact is to be kept
 			i.Keep(plan.InUse, "it was used again while the purge ran")
 			return s.giveBack(ctx, i, true)
 		}

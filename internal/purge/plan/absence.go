@@ -15,12 +15,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// MinAbsence is the least time for which the registry must say that something does not exist before
-// that is believed, where the grace period is shorter.
+// MinAbsence is the least time for which the registry must say that something does
+// not exist before a purge believes it. It applies if the grace period is shorter.
 const MinAbsence = time.Minute
 
-// settles is how long the registry must say that a digest of a tombstone does not exist before the
-// tombstone gives it up: a whole grace period, or only MinAbsence where somebody has ended that.
+// settles returns how long the registry must say that a digest of a tombstone does not exist before the
+// tombstone gives it up: a whole grace period, or MinAbsence if an annotation has ended the grace period.
 func (c Cluster) settles(t *v1alpha1.Tombstone) time.Duration {
 	if _, now := t.Annotations[v1alpha1.AnnotationExpireNow]; now {
 		return MinAbsence
@@ -28,15 +28,15 @@ func (c Cluster) settles(t *v1alpha1.Tombstone) time.Duration {
 	return max(t.Spec.GracePeriod.Duration, c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)
 }
 
-// givesUp reports whether an entry may be done with a digest that the registry says does not exist:
-// purges deleted it, or it has been so through a whole grace period.
+// givesUp reports whether an entry is done with a digest that the registry says does not exist,
+// because a purge deleted the digest, or because the registry has said so for a whole grace period.
 func (c Cluster) givesUp(e *Entry, d digest.Digest) bool {
 	since := e.Status.MissingSince
 	return slices.Contains(e.Status.Deleted, d.String()) || (since != nil && c.Now.Sub(since.Time) >= c.settles(e.Tombstone))
 }
 
-// doubt is how long a reference of a repository must not resolve before that is believed: a grace period. A list without tags
-// is doubted as long as the entry that stands for it would be, if the registry said that this does not exist.
+// doubt returns how long a reference of a repository must fail to resolve before a purge believes it: a grace period. A
+// digest that stands for a list without tags is doubted as long as if the registry said that this digest does not exist.
 func (c Cluster) doubt(repository, reference string, r reading.Repository) time.Duration {
 	usual := max(c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)
 	if r.Err != nil || r.Graph.HasTags() || r.Missing[digest.Digest(reference)] {
@@ -51,9 +51,9 @@ func (c Cluster) doubt(repository, reference string, r reading.Repository) time.
 	return cmp.Or(longest, usual)
 }
 
-// absent makes roots of the digests that may go and that the registry says do not exist, until all entries
-// that name them may give them up: what belongs to them stays with them.
-func (c Cluster) absent(entries []Entry, r reading.Repository) []graph.Root {
+// missingRoots returns roots for the digests that may be deleted and that the registry says do not exist. Such a digest
+// stays a root until every entry that lists it gives it up, so that its parts and satellites are kept meanwhile.
+func (c Cluster) missingRoots(entries []Entry, r reading.Repository) []graph.Root {
 	var roots []graph.Root
 	for i := range entries {
 		e := &entries[i]
@@ -73,8 +73,8 @@ func (c Cluster) absent(entries []Entry, r reading.Repository) []graph.Root {
 	return roots
 }
 
-// unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
-// digest that is kept, does not resolve, and whatever it leads to does not show.
+// unsettled returns why it is unknown what else a repository may keep; "" if it is known. It is
+// unknown while a tag or a kept digest does not resolve, because what it leads to cannot be seen.
 func (c Cluster) unsettled(repository string, r reading.Repository, kept []graph.Root) string {
 	for _, reference := range c.unresolvedOf(repository, r, kept) {
 		since, seen := c.unresolved[[2]string{repository, reference}]
@@ -91,9 +91,9 @@ func (c Cluster) unsettled(repository string, r reading.Repository, kept []graph
 	return ""
 }
 
-// unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
-// registry shows, they are the tags that manifests without a status list and that are not there; and
-// the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
+// unresolvedOf returns the references of a repository that do not resolve, sorted: those that the
+// registry shows, the missing tags that manifests without a status list, and, if the repository
+// now has no tag at all, one digest that an earlier purge kept because of the registry's content.
 func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []graph.Root) []string {
 	all := r.Unresolved(kept)
 	if r.Err != nil || len(c.Entries[repository]) == 0 {
@@ -111,9 +111,10 @@ func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 	return slices.Compact(all)
 }
 
-// untagged is a digest that stands for the list without tags of a repository, if an earlier purge kept an entry there for what
-// was in the registry; "" if none did. It is the last digest of such an entry, of one that is recorded already if there is
-// one: the reason of that may have changed since. One is enough, and store-wide there is room for few.
+// untagged returns a digest that stands for the list without tags of a repository, if an earlier purge
+// kept an entry there because of the registry's content; "" if none did. It is the last digest of such
+// an entry. A digest that the store's status records already is preferred, even if the reason of its
+// entry has changed since. One digest for each repository is enough, because the status has little room.
 func (c Cluster) untagged(repository string) string {
 	var known, kept []string
 	for _, e := range c.Entries[repository] {
@@ -136,9 +137,9 @@ func (c Cluster) untagged(repository string) string {
 	return ""
 }
 
-// Unresolved updates what a store remembers of references that do not resolve: those of repositories that could not be read
-// stay. Those of repositories that nobody wanted to read are forgotten, because nobody has seen them ever since, and they must
-// not take the room of others.
+// Unresolved returns the references that do not resolve, for the store's status. Recorded references
+// of repositories that could not be read stay. Recorded references of repositories that were not
+// read are dropped: no purge has verified them since, and they must not take the room of others.
 func (c Cluster) Unresolved(readings map[string]reading.Repository) []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, u := range c.Store.Status.Unresolved {
@@ -159,7 +160,7 @@ func (c Cluster) Unresolved(readings map[string]reading.Repository) []v1alpha1.U
 			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, TagOrDigest: reference, Since: metav1.NewTime(since)})
 		}
 	}
-	// Those that have waited longest are remembered.
+	// If there are too many, those that have been unresolved for the longest time are recorded.
 	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })
 	return all[:min(len(all), v1alpha1.MaxUnresolved)]
 }

@@ -28,7 +28,8 @@ func TestUnresolvedIsBounded(t *testing.T) {
 	}
 }
 
-// However many entries a list without tags puts in doubt, it is one reference, and stays the one that it was.
+// A list without tags takes one place in the store's status, however
+// many entries it puts in doubt, and keeps the place that it had.
 func TestI2AListWithoutTagsIsOneReference(t *testing.T) {
 	t.Parallel()
 	objects := []client.Object{aTombstone("old", in(repo, v1alpha1.TombstoneKept, 25, "old", "b"), says("Unsettled: so it was")), unresolved(d("b").String(), 2)}
@@ -42,7 +43,7 @@ func TestI2AListWithoutTagsIsOneReference(t *testing.T) {
 	}
 }
 
-// What no purge has looked at since does not count, and takes no room.
+// A recorded reference of a repository that no purge has read since is dropped, and takes no room.
 func TestUnresolvedOfWhatIsNotReadIsForgotten(t *testing.T) {
 	t.Parallel()
 	store := aStore(func(s *v1alpha1.ArtifactStore) {

@@ -18,23 +18,23 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// maxEntries is how many entries the API lets a tombstone have.
+// maxEntries is the most entries that the API allows in a tombstone.
 const maxEntries = 1024
 
-// pile is one repository of a stock.
+// pile is the content of one repository of a stock.
 type pile struct {
 	tags  map[string]digest.Digest
 	nodes []graph.Node
 }
 
 // stock is a store with many image manifests. Half of its artifacts are released and past their
-// grace, half are tagged and listed by a manifest that lives. Of five artifacts one is an index
-// with two platforms and an attestation, one has a signature by tag, three are plain: nine image
-// manifests and indexes. One live manifest may list more here than the API would let it.
+// grace period, half are tagged and listed by an existing manifest. Of five artifacts, one is an
+// index with two platforms and an attestation, one has a signature by tag, and three are plain: nine
+// image manifests and indexes. A manifest may list more artifacts here than the API would allow.
 type stock struct {
 	piles      map[string]*pile // by repository
 	tombstones []v1alpha1.Tombstone
-	open       map[string]int // manifest -> its tombstone that still has room
+	open       map[string]int // manifest -> the index of its tombstone that still has room
 	alive      map[string]*v1alpha1.ArtifactManifest
 	size       int // image manifests and indexes
 	released   int // of these
@@ -50,8 +50,8 @@ func newStock(size, repositories int) *stock {
 	return s
 }
 
-// artifact adds the i-th artifact. kind says, so that any ten in a row have all ten kinds, whether
-// it is released and what it is made of.
+// artifact adds the i-th artifact. kind decides whether it is released and
+// what it consists of. Any ten kinds in a row cover all ten combinations.
 func (s *stock) artifact(manifest, name string, i, kind int) {
 	repository := "acme/" + manifest + "/" + name
 	p := s.piles[repository]
@@ -105,7 +105,7 @@ func (s *stock) record(manifest, repository, tag string, x digest.Digest) {
 	t.Status.Artifacts = append(t.Status.Artifacts, v1alpha1.TombstoneArtifactStatus{Repository: repository, Tag: tag, State: v1alpha1.TombstoneUntagged, UntaggedAt: ago(25)})
 }
 
-// read is the stock as a purge has read it.
+// read returns the stock as a purge has read it.
 func (s *stock) read(b *testing.B) (Cluster, map[string]reading.Repository) {
 	b.Helper()
 	holders := reference.Snapshot{}
@@ -123,8 +123,8 @@ func (s *stock) read(b *testing.B) (Cluster, map[string]reading.Repository) {
 	return c, readings
 }
 
-// measure plans again and again, and returns the processor time of one plan, the garbage
-// collector's included: beside other work it says more than the clock does.
+// measure plans repeatedly and returns the processor time of one plan, including the garbage
+// collector's. Beside other work, processor time is more reliable than elapsed time.
 func (s *stock) measure(b *testing.B) time.Duration {
 	b.Helper()
 	c, readings := s.read(b)
@@ -148,7 +148,7 @@ func (s *stock) measure(b *testing.B) time.Duration {
 	return each
 }
 
-// used is the processor time that this process has used.
+// used returns the processor time that this process has used.
 func used(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage
@@ -158,7 +158,7 @@ func used(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkPlan measures the pure plan, from what was read to a verdict for each candidate.
+// BenchmarkPlan measures the pure plan, from what was read to the verdicts.
 func BenchmarkPlan(b *testing.B) {
 	for _, repositories := range []int{1, 1000} {
 		for _, size := range []int{1_000, 10_000, 100_000} {
@@ -169,8 +169,8 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanDoubling prints how many times the processor time twice the content takes (x-half),
-// and in the last row the mean of all doublings (x-mean). A plan that is linear is at 2.
+// BenchmarkPlanDoubling prints by which factor the processor time grows when the content doubles (x-half),
+// and in the last row the mean factor of all doublings (x-mean). The factor of a linear plan is 2.
 func BenchmarkPlanDoubling(b *testing.B) {
 	const smallest, doublings = 1_000, 7
 	for _, repositories := range []int{1, 1000} {

@@ -15,37 +15,38 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Cluster is what the API server says that concerns one store.
+// Cluster is what the API server stores that concerns one store.
 type Cluster struct {
-	// Begun is when its reading began.
+	// Begun is when the reading of the cluster began.
 	Begun time.Time
-	// Now is the API server's time, with which graces are compared.
+	// Now is the API server's time, with which grace periods are compared.
 	Now time.Time
 	// Store is the store; nil if it does not exist.
 	Store *v1alpha1.ArtifactStore
-	// Location is where its registry is.
+	// Location is the location of the store's registry.
 	Location v1alpha1.RegistryLocation
 	// Refusal says why the store must not be purged; nil if it may be.
 	Refusal error
-	// Running is what workloads run.
+	// Running is what the workloads run that the store selects.
 	Running reading.Running
-	// Tombstones are those of this location, by name.
+	// Tombstones are the tombstones of this location, by name.
 	Tombstones []*v1alpha1.Tombstone
-	// Entries are those of the tombstones that are not consumed, by repository.
+	// Entries are the entries that are neither restored nor purged, by repository.
 	Entries map[string][]Entry
-	// Recorded are, by repository, the digests in the status of manifests and definitions, and those that workloads name.
+	// Recorded are the digests in the status of manifests and
+	// definitions, and those that workloads reference, by repository.
 	Recorded map[string][]graph.Root
-	// unseen are, by repository, the tags that a manifest lists of which no status says anything.
+	// unseen are the tags listed by manifests whose status has no artifacts, by repository.
 	unseen map[string][]string
-	// Homes are the repositories that the store's manifests have, or had, and whose they are (I9).
+	// Homes are the repositories that the store's manifests have or had, each with its manifest (I9).
 	Homes map[string]*v1alpha1.TombstoneManifest
-	// alive are the UIDs of the namespace's manifests.
+	// alive has the UIDs of the manifests that exist in the namespace.
 	alive map[types.UID]bool
-	// unresolved is since when purges have seen references unresolved, by repository and reference.
+	// unresolved has the time since which purges have seen a reference unresolved, by repository and reference.
 	unresolved map[[2]string]time.Time
 }
 
-// NewCluster sorts what was read. It is pure.
+// NewCluster sorts what was read from the API server. It is pure.
 func NewCluster(r reading.Objects) Cluster {
 	c := Cluster{Begun: r.Begun, Now: r.Now, Entries: map[string][]Entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, Running: r.Running}
 	key, stores, holders, tombstones := r.Key, r.Stores, r.Holders, r.Tombstones
@@ -58,7 +59,7 @@ func NewCluster(r reading.Objects) Cluster {
 	if c.Refusal = refuse(c.Store, stores); c.Refusal != nil {
 		return c
 	}
-	// refuse has parsed it.
+	// refuse has checked that the URL is valid.
 	c.Location, _ = c.Store.Location()
 	held := hold(holders, c.Location, stores)
 	c.Recorded, c.unseen, c.Homes = held.recorded, held.unseen, c.homesOf(holders.Manifests())
@@ -76,8 +77,8 @@ func NewCluster(r reading.Objects) Cluster {
 		held.doubt = r.Definitions.Doubt(reading.HolderKinds, t.CreationTimestamp.Time, r.Now, reference.NeverMet)
 		c.add(t, held)
 	}
-	c.run()
-	if c.Store.Spec.Workloads != nil && c.Store.Spec.Mirror == nil && c.Store.Generation != r.Running.Generation { // what was read may be another selection
+	c.addRunning()
+	if c.Store.Spec.Workloads != nil && c.Store.Spec.Mirror == nil && c.Store.Generation != r.Running.Generation { // the selection may have changed since the workloads were read
 		c.Refusal = fmt.Errorf("%w: its spec has changed since it was read what workloads run; run the purge again", ErrRefused)
 	}
 	slices.SortFunc(c.Tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })
@@ -89,7 +90,7 @@ func NewCluster(r reading.Objects) Cluster {
 	return c
 }
 
-// add sorts a tombstone of the store's location.
+// add sorts a tombstone of the store's location and its entries.
 func (c *Cluster) add(t *v1alpha1.Tombstone, held holding) {
 	c.Tombstones = append(c.Tombstones, t)
 	for _, a := range t.Spec.Artifacts {
@@ -103,7 +104,7 @@ func (c *Cluster) add(t *v1alpha1.Tombstone, held holding) {
 	}
 }
 
-// homesOf finds the repositories of the store's manifests. StoreScoped ones have none of their own.
+// homesOf returns the repositories of the store's manifests. StoreScoped manifests have no repositories that only they use.
 func (c Cluster) homesOf(manifests []*v1alpha1.ArtifactManifest) map[string]*v1alpha1.TombstoneManifest {
 	homes := map[string]*v1alpha1.TombstoneManifest{}
 	for _, m := range manifests {
@@ -121,13 +122,13 @@ func (c Cluster) homesOf(manifests []*v1alpha1.ArtifactManifest) map[string]*v1a
 	return homes
 }
 
-// owns reports whether the repository is one that the entry's manifest has in this store (I9).
+// owns reports whether the repository of an entry is one that the entry's manifest has in this store (I9).
 func (c Cluster) owns(e *Entry) bool {
 	name := e.Tombstone.Spec.Manifest.Name
 	return name != "" && !strings.Contains(name, "/") && c.Location.Owns(name, e.Repository)
 }
 
-// KeepUnless makes roots of the entries that may go and of which f is false: they changed while the purge ran.
+// KeepUnless keeps the entries that may be deleted and for which f returns false, because they changed while the purge ran.
 func (c Cluster) KeepUnless(f func(Entry) bool) {
 	for _, es := range c.Entries {
 		for i := range es {
@@ -140,13 +141,13 @@ func (c Cluster) KeepUnless(f func(Entry) bool) {
 
 func lastSegment(repository string) string { return repository[strings.LastIndex(repository, "/")+1:] }
 
-// Forgotten reports whether nothing is known of what became of an entry, and nobody is at work on it: its
-// manifest has gone, and with it what a release would still do. So it is with tombstones that were
-// restored from a backup without their status, and with those whose restore was abandoned before the tag was seen gone.
+// Forgotten reports whether it is not recorded what became of an entry and no component works on it, because its
+// manifest, whose release would continue, does not exist any more. This concerns tombstones that were restored from
+// a backup without their status, and tombstones whose restore was abandoned before the tag was seen to be missing.
 func (c Cluster) Forgotten(e Entry) bool {
 	return (e.Status.State == v1alpha1.TombstonePending || e.abandoned) && e.Status.UntaggedAt == nil &&
 		e.Tombstone.Spec.Cause != v1alpha1.CauseFound && !c.Lists(e.Tombstone.Spec.Manifest.UID)
 }
 
-// Lists reports whether a manifest is one of those that were read.
+// Lists reports whether the manifest with this UID exists.
 func (c Cluster) Lists(manifest types.UID) bool { return c.alive[manifest] }

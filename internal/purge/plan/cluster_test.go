@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// While it is unknown what holds a tombstone, it keeps.
+// A digest is kept while it is unknown what holds its tombstone. The test finds a plan that trusts an incomplete list.
 func TestI2UnknownHoldersKeep(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(reference.Definitions){
@@ -37,7 +37,8 @@ func TestI2UnknownHoldersKeep(t *testing.T) {
 	}
 }
 
-// One host is one registry, with http and with https, and whatever its names.
+// URLs that differ only in scheme, case, default port or alias refer to
+// the same registry. The test finds a plan that compares them as text.
 func TestI9OnePlaceOneRule(t *testing.T) {
 	t.Parallel()
 	for _, urls := range [][2]string{
@@ -55,7 +56,7 @@ func TestI9OnePlaceOneRule(t *testing.T) {
 	}
 }
 
-// An untagged index is known by its tombstone, or by a manifest's status, alone.
+// An untagged index is known only from its tombstone or from a manifest's status. The test finds a reading that misses it.
 func TestI1ReadingStartsAtEveryRoot(t *testing.T) {
 	t.Parallel()
 	c := clusterOf(t, aStore(), aManifest(records("1.0.2", "c")),
@@ -66,8 +67,8 @@ func TestI1ReadingStartsAtEveryRoot(t *testing.T) {
 	}
 }
 
-// An older store of the namespace that the administrator's list refuses does not keep the one that it admits
-// from being purged.
+// An older store of the namespace that the administrator's list refuses
+// must not keep the store that the list admits from being purged.
 func TestAStoreThatIsRefusedWinsOverNobody(t *testing.T) {
 	t.Parallel()
 	s, older := aStore(), aStore(func(s *v1alpha1.ArtifactStore) {

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// clusterOf makes a cluster of objects, in their order.
+// clusterOf returns a cluster with objects, in the given order.
 func clusterOf(t *testing.T, objects ...client.Object) Cluster {
 	t.Helper()
 	var stores []v1alpha1.ArtifactStore
@@ -38,7 +38,7 @@ func clusterOf(t *testing.T, objects ...client.Object) Cluster {
 	return c
 }
 
-// content is what a repository has; tags and nodes are by name.
+// content is the content of a repository. Tags and nodes are by name.
 type content struct {
 	tags     map[string]string
 	indexes  map[string][]string // children

@@ -15,26 +15,26 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// Entry is one released tag of one tombstone, and what may become of it.
+// Entry is one released tag of a tombstone, and whether its digests may be deleted.
 type Entry struct {
 	v1alpha1.TombstoneArtifact
-	// Tombstone is what it is an entry of, and UID that one's, which others may be writing.
+	// Tombstone is the tombstone of the entry. UID is its UID, which can be read while the tombstone is being written.
 	Tombstone *v1alpha1.Tombstone
 	UID       types.UID
-	// Status is what became of it, as the tombstone says.
+	// Status is the status of the entry in its tombstone.
 	Status v1alpha1.TombstoneArtifactStatus
-	// Valid are those of its digests that are digests.
+	// Valid are the valid digests of the entry.
 	Valid []digest.Digest
-	// Candidate: its digests get a verdict. Other entries only keep.
+	// Candidate: the digests of the entry get a verdict. Other entries only keep digests.
 	Candidate bool
-	// Keep says why its digests may not go, "" when they may; because says it to people.
+	// Keep is the reason why the digests may not be deleted, or "" if they may be. because explains it in words.
 	Keep    Reason
 	because string
-	// Listed: a manifest that exists lists the tag.
+	// Listed: an existing manifest lists the tag.
 	Listed bool
-	// abandoned: it was claimed for a restore that nobody goes on with.
+	// abandoned: a restore claimed the entry and does not continue.
 	abandoned bool
-	// until is when its grace ends, where Keep is GracePeriod and that is known.
+	// until is when the grace period ends, if Keep is GracePeriod and the end is known.
 	until time.Time
 }
 
@@ -52,15 +52,15 @@ func (e Entry) consumed() bool {
 	return e.Status.State == v1alpha1.TombstoneRestored || e.Status.State == v1alpha1.TombstonePurged
 }
 
-// MayGo reports whether its digests may go, as far as the cluster knows.
+// MayGo reports whether the digests of the entry may be deleted, as far as the cluster knows.
 func (e Entry) MayGo() bool { return e.Keep == "" }
 
-// movedOn reports whether the tag is at another digest since.
+// movedOn reports whether the tag has been set to another digest since.
 func (e Entry) movedOn() bool {
 	return e.Tombstone.MovedOn(e.Status)
 }
 
-// ownTag reports whether the entry's tag is still there because the registry removes no tags.
+// ownTag reports whether the entry's tag still exists because the registry cannot remove tags.
 func (e Entry) ownTag() bool {
 	return strings.HasPrefix(e.Status.Reason, v1alpha1.TagDeleteUnsupported)
 }
@@ -69,39 +69,40 @@ func (e Entry) id() string {
 	return v1alpha1.ResourceID(v1alpha1.KindTombstone, e.Tombstone.Namespace, e.Tombstone.Name)
 }
 
-// Reasons to keep a digest that the content of its repository gives. Those of doubtful may also come from what belongs to a
-// digest of the entry that seems missing, which is a doubt of its own.
+// Reasons to keep a digest that come from the content of its repository. The reasons in doubtful may also come from what
+// belongs to a digest of the entry that seems to be missing, which MissingSince shows and which is a separate doubt.
 var (
 	byContent = []Reason{Tagged, SharedTag, graph.IndexChild}
 	doubtful  = []Reason{graph.Referrer, graph.Subject, Unsettled}
 )
 
-// KeptByContent reports whether the last purge that read the repository of an entry kept that because something in the
-// registry needed it, or because it was unknown whether anything does. A purge that died may have claimed the entry since.
+// KeptByContent reports whether the last purge that read the repository of an entry kept the entry because something
+// in the registry needed it, or because that was unknown. A purge that died may have claimed the entry since.
 func KeptByContent(e v1alpha1.TombstoneArtifactStatus) bool {
 	reason := strings.TrimPrefix(strings.TrimPrefix(e.Reason, v1alpha1.TagDeleteUnsupported+": "), v1alpha1.ReasonTagTaken+": ")
 	is := func(by Reason) bool { return strings.HasPrefix(reason, string(by)+":") }
 	return slices.ContainsFunc(byContent, is) || (e.MissingSince == nil && slices.ContainsFunc(doubtful, is))
 }
 
-// use says which workload keeps an entry, "" for none (I14).
+// use returns which workload keeps an entry (I14); "" for none.
 func (e Entry) use(r reading.Running) string {
 	return r.Keeps(e.Tombstone, e.TombstoneArtifact, e.movedOn())
 }
 
-// restoreTime is how long a restore may have claimed a tombstone before the claim can be abandoned. One takes seconds.
+// restoreTime is how old the claim of a restore must be before it can count as abandoned. A restore takes seconds.
 const restoreTime = 15 * time.Minute
 
-// isAbandoned reports whether a restore has claimed an entry, and nobody goes on with it: no manifest lists the tag any more,
-// and the claim is old. The age is that of the tombstone's Ready condition, which a claim changes unless others of its tags can
-// still be restored. What a restore under way needs does not hang on it: its manifest lists the tag in its spec or status until
-// the restore has ended, also when it is deleted or edited meanwhile, and the purge reads manifests once more after its claim.
+// isAbandoned reports whether a restore claimed an entry and does not continue: the claim is old, and
+// no manifest lists the tag any more. The age is that of the tombstone's Ready condition, which a
+// claim changes unless other tags of the tombstone can still be restored. A running restore is safe
+// whatever this age is: its manifest lists the tag in spec or status until the restore has ended, even
+// if the manifest is deleted or edited meanwhile, and the purge reads manifests again after its claim.
 func (c Cluster) isAbandoned(e *Entry) bool {
 	ready := apimeta.FindStatusCondition(e.Tombstone.Status.Conditions, v1alpha1.ConditionReady)
 	return e.Status.State == v1alpha1.TombstoneRestoring && !e.Listed && ready != nil && c.Now.Sub(ready.LastTransitionTime.Time) >= restoreTime
 }
 
-// judge decides whether an entry may go, as far as the cluster knows.
+// judge decides whether an entry may be deleted, as far as the cluster knows.
 func (c Cluster) judge(e *Entry, held holding) {
 	e.Listed = held.lists(*e)
 	e.abandoned = c.isAbandoned(e)

@@ -10,8 +10,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// confirm keeps what was found in the cluster's own registry, and what goes with it, unless the registry says now that
-// nothing in it references the digest, and that nobody has pushed it again. A tag of a satellite references nothing.
+// confirm keeps a digest that was found in the cluster's own registry, unless the
+// registry says now that nothing in it references the digest, and that the digest was not
+// pushed again. A satellite tag or undo tag at the digest does not count as a reference.
 func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading.Repository) {
 	switch {
 	case !v.Delete, v.Missing, v.Reason != Reason(v1alpha1.CauseFound), !store.InClusterRegistry():
@@ -22,9 +23,9 @@ func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading.Repository) {
 	}
 }
 
-// again makes roots of the candidates that confirm keeps and that nothing else does: what somebody pushed again stays with
-// its parts, also with those that another tombstone names and that would be deleted.
-func (c Cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading.Repository) []graph.Root {
+// pushedAgain returns roots for the candidates that confirm keeps and that nothing else keeps. A digest that was
+// pushed again stays with its parts, even if another tombstone lists a part that would otherwise be deleted.
+func (c Cluster) pushedAgain(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading.Repository) []graph.Root {
 	var roots []graph.Root
 	for d, candidate := range byDigest {
 		v := *candidate
@@ -39,7 +40,7 @@ func (c Cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.D
 	return roots
 }
 
-// Tops are those of some digests that are not parts of others among them.
+// Tops returns the digests among ds that are not parts of others among them.
 func Tops(g *graph.Graph, ds []digest.Digest) []digest.Digest {
 	var tops []digest.Digest
 	g.Walk(slices.Concat(g.Layers(ds)...), func(_ int, d, from digest.Digest, _ Reason) {

@@ -21,8 +21,8 @@ func TestPlanOfWhatHasNoTag(t *testing.T) {
 	got := said(Decide(c, map[string]reading.Repository{repo: r}), names...)
 	want := map[string]string{
 		"a":     "delete Released",  // it has a tombstone already
-		"index": "keep GracePeriod", // its parts go with it
-		"inner": "keep GracePeriod", // in a grace that has begun
+		"index": "keep GracePeriod", // its parts are deleted with it
+		"inner": "keep GracePeriod", // its grace period has begun
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -13,19 +13,19 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// holding says what the stored objects of the namespace hold in one location. Each value names
-// the holder that comes first by name, so that a verdict's words do not depend on order.
+// holding is what the stored objects of the namespace hold in one location. Each value is the
+// holder that comes first by name, so that the words of a verdict do not depend on order.
 type holding struct {
 	listed   map[string]string       // repository:tag -> the manifest that lists it
 	recorded map[string][]graph.Root // repository -> digests in the status of manifests and definitions
-	named    map[string]string       // manifest -> the definition or design that keeps it
-	artifact map[string]string       // artifact -> who names it by its store, the old form
-	unseen   map[string][]string     // repository -> tags that a manifest lists of which no status says anything
-	// doubt says why what holds a tombstone is unknown; "" when it is known.
+	named    map[string]string       // manifest -> the definition or design that holds it
+	artifact map[string]string       // artifact -> the definition or design that references it by its store, the old form
+	unseen   map[string][]string     // repository -> tags listed by manifests whose status has no artifacts
+	// doubt says why it is unknown what holds the entries of a tombstone; "" if it is known.
 	doubt string
 }
 
-// hold finds what holds. A reference to a store that may be ours counts (I2).
+// hold collects what the objects hold. A reference to a store that may have this location counts (I2).
 func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1alpha1.ArtifactStore) holding {
 	h := holding{listed: map[string]string{}, recorded: map[string][]graph.Root{}, named: map[string]string{}, artifact: map[string]string{}, unseen: map[string][]string{}}
 	elsewhere := map[string]bool{}
@@ -33,7 +33,7 @@ func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1a
 		l, err := o.Location()
 		elsewhere[o.Name] = err == nil && !l.Overlaps(location)
 	}
-	abroad := map[string]bool{} // manifests of other places
+	abroad := map[string]bool{} // manifests of stores with other locations
 	for _, m := range s.Manifests() {
 		if abroad[m.Name] = elsewhere[m.Spec.ArtifactStoreRef.Name]; !abroad[m.Name] {
 			h.manifest(m, location)
@@ -48,14 +48,14 @@ func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1a
 	return h
 }
 
-// manifest notes what a manifest lists, Terminating ones included, and at which digests.
+// manifest adds the tags that a manifest lists, even if it is being deleted, and their digests.
 func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation) {
 	id := v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name)
-	because := map[string]string{} // by version: most artifacts of a manifest have the same
+	because := map[string]string{} // by version, because most artifacts of a manifest have the same
 	for _, a := range m.Spec.Artifacts {
 		repository := location.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)
 		first(h.listed, repository+":"+a.ArtifactVersion, id)
-		if len(m.Status.Artifacts) == 0 { // nobody has looked yet, or its status was lost
+		if len(m.Status.Artifacts) == 0 { // the manager has not checked it yet, or its status was lost
 			h.unseen[repository] = append(h.unseen[repository], a.ArtifactVersion)
 		}
 	}
@@ -71,8 +71,8 @@ func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.Regist
 	}
 }
 
-// recordsOf are what a manifest's status has of its artifacts and, where it has nothing of one, at which digest that was
-// sealed.
+// recordsOf returns the artifacts in a manifest's status and, for each artifact
+// of which the status has no digest, the digest at which it was sealed.
 func recordsOf(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
 	all := m.Status.Artifacts
 	if m.Annotations[v1alpha1.AnnotationSealedDigests] == "" {
@@ -92,7 +92,7 @@ func recordsOf(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation)
 	return all
 }
 
-// version notes which manifests, and which artifacts by the old form, a definition or design keeps.
+// version adds the manifests that a definition or design holds, and the artifacts that it references in the old form.
 func (h holding) version(o client.Object, elsewhere map[string]bool) {
 	id := reference.Self(o).String()
 	for _, r := range reference.Kept(o) {
@@ -105,8 +105,8 @@ func (h holding) version(o client.Object, elsewhere map[string]bool) {
 	}
 }
 
-// deployed notes the digests that a definition's applications came to (I1): a tag that was overwritten
-// since does not free them.
+// deployed adds the digests that the applications of a definition
+// were resolved to (I1). They stay held if their tag is overwritten.
 func (h holding) deployed(o client.Object, abroad map[string]bool) {
 	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
 	if !ok {
@@ -120,8 +120,8 @@ func (h holding) deployed(o client.Object, abroad map[string]bool) {
 	}
 }
 
-// by returns what holds an entry (I13), "" for nothing. The manifest itself does not hold what
-// its tag has moved on from: it could never be restored over the tag.
+// by returns what holds an entry (I13); "" for nothing. A manifest does not hold the entry if
+// its tag has been set to another digest since, because a restore would not overwrite that tag.
 func (h holding) by(e Entry) string {
 	t := e.Tombstone
 	if id := h.named[t.Spec.Manifest.Name]; id != "" {
@@ -136,12 +136,12 @@ func (h holding) by(e Entry) string {
 	return h.doubt
 }
 
-// lists reports whether a manifest lists an entry's tag, so that applying it could have restored it.
+// lists reports whether a manifest lists an entry's tag, so that applying the manifest could have restored it.
 func (h holding) lists(e Entry) bool {
 	return h.listed[e.Repository+":"+e.Tag] != "" && !e.movedOn()
 }
 
-// first keeps the first of several values by order.
+// first stores a value under a key unless the key has a value that comes earlier in order.
 func first(m map[string]string, key, value string) {
 	if have, ok := m[key]; !ok || value < have {
 		m[key] = value

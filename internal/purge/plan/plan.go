@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// Decide gives every candidate digest one verdict. It is pure, and takes one pass over what was read.
-// The order is that of sweeping: by repository, parents before their parts.
+// Decide gives every candidate digest one verdict. It is pure, and takes one pass over what was
+// read. The verdicts are in the order of sweeping: by repository, parents before their parts.
 func Decide(c Cluster, readings map[string]reading.Repository) []Verdict {
 	repositories := map[string]bool{}
 	for repository := range c.Entries {
@@ -24,7 +24,7 @@ func Decide(c Cluster, readings map[string]reading.Repository) []Verdict {
 	total := 0
 	for _, repository := range slices.Sorted(maps.Keys(repositories)) {
 		r, ok := readings[repository]
-		if !ok { // nothing in it may go
+		if !ok { // nothing in it may be deleted
 			r.Graph = graph.Build(nil, nil)
 		}
 		vs := c.verdicts(repository, r)
@@ -39,7 +39,7 @@ func Decide(c Cluster, readings map[string]reading.Repository) []Verdict {
 	return Budget(all, int(c.Store.Spec.Purge.MaxDeletions))
 }
 
-// DecideRepository gives the candidates of one repository their verdicts.
+// DecideRepository returns the verdicts for the candidates of one repository.
 func (c Cluster) DecideRepository(repository string, r reading.Repository) []Verdict {
 	vs := c.verdicts(repository, r)
 	all := make([]Verdict, len(vs))
@@ -49,7 +49,7 @@ func (c Cluster) DecideRepository(repository string, r reading.Repository) []Ver
 	return all
 }
 
-// verdicts are those of the candidates of one repository, parents before their parts.
+// verdicts returns the verdicts for the candidates of one repository, parents before their parts.
 func (c Cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 	g, entries := r.Graph, c.Entries[repository]
 	if r.Err != nil {
@@ -59,7 +59,7 @@ func (c Cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 	keepWhole(entries, recorded, g)
 	kept := roots(entries, recorded, r.Locked, g)
 	byDigest, unsettled := propose(entries, g, r.Missing), c.unsettled(repository, r, kept)
-	reached := c.reach(slices.Concat(kept, c.absent(entries, r)), byDigest, g, r)
+	reached := c.reach(slices.Concat(kept, c.missingRoots(entries, r)), byDigest, g, r)
 	unknown := slices.DeleteFunc(slices.Clone(r.Listed), func(d digest.Digest) bool {
 		_, kept := reached[d]
 		return kept || byDigest[d] != nil || r.Missing[d]
@@ -88,21 +88,21 @@ func (c Cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 	return vs
 }
 
-// reach is what roots lead to, and the candidates that were pushed again.
+// reach returns what the roots lead to, and what the candidates that were pushed again lead to.
 func (c Cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g *graph.Graph, r reading.Repository) map[digest.Digest]graph.Why {
 	reached := g.Reach(kept)
-	if again := c.again(byDigest, reached, r); len(again) > 0 {
+	if again := c.pushedAgain(byDigest, reached, r); len(again) > 0 {
 		reached = g.Reach(append(kept, again...))
 	}
 	return reached
 }
 
-// Keep says that the digest stays, and why.
+// Keep sets the verdict to keep, with a reason and a message.
 func (v *Verdict) Keep(why Reason, message string) {
 	v.Delete, v.Reason, v.Message = false, why, message
 }
 
-// judge completes the verdict of a candidate that nothing reaches.
+// judge completes the verdict for a candidate that nothing reaches.
 func (v *Verdict) judge(r reading.Repository, unsettled string) {
 	switch {
 	case v.Digest.Validate() != nil:
@@ -116,16 +116,16 @@ func (v *Verdict) judge(r reading.Repository, unsettled string) {
 	}
 }
 
-// source is a digest that may go, of the entry that names it.
+// source is a digest that may be deleted, with the entry that lists it.
 type source struct {
 	digest digest.Digest
 	entry  *Entry
 }
 
-// propose makes a verdict of each digest that entries bring: their own and, where they may go, what
-// goes with these. Entries come by tombstone and tag; the first one gives a digest its reason.
+// propose returns a verdict for each digest that entries list and, if they may be deleted, for what is deleted
+// with these digests. Entries are sorted by tombstone and tag, and the first one gives a digest its reason.
 func propose(entries []Entry, g *graph.Graph, missing map[digest.Digest]bool) map[digest.Digest]*Verdict {
-	byDigest, going := own(entries)
+	byDigest, going := proposeListed(entries)
 	walk := func(visit func(e *Entry, d, from digest.Digest, by Reason)) {
 		ds := make([]digest.Digest, len(going))
 		for i, s := range going {
@@ -144,14 +144,14 @@ func propose(entries []Entry, g *graph.Graph, missing map[digest.Digest]bool) ma
 		v.broughtBy(e)
 		byDigest[d] = v
 	})
-	// The latest of the entries that lead to a digest counts.
+	// The entry that was untagged last, among those that lead to a digest, gives the digest its time.
 	slices.SortStableFunc(going, func(a, b source) int { return b.entry.Status.UntaggedAt.Compare(a.entry.Status.UntaggedAt.Time) })
 	walk(func(e *Entry, d, _ digest.Digest, _ Reason) { byDigest[d].untaggedAt(e) })
 	return byDigest
 }
 
-// own makes a verdict of each digest that entries name, and returns those that may go.
-func own(entries []Entry) (byDigest map[digest.Digest]*Verdict, going []source) {
+// proposeListed returns a verdict for each digest that entries list, and the digests that may be deleted.
+func proposeListed(entries []Entry) (byDigest map[digest.Digest]*Verdict, going []source) {
 	byDigest = map[digest.Digest]*Verdict{}
 	for i := range entries {
 		e := &entries[i]
@@ -172,7 +172,8 @@ func own(entries []Entry) (byDigest map[digest.Digest]*Verdict, going []source) 
 	return byDigest, going
 }
 
-// broughtBy notes an entry. All entries of a tombstone follow one another.
+// broughtBy adds the tombstone and the time of an entry to a verdict. The
+// entries of a tombstone follow one another, so that each name is added once.
 func (v *Verdict) broughtBy(e *Entry) {
 	if n := len(v.Tombstones); n == 0 || v.Tombstones[n-1] != e.Tombstone.Name {
 		v.Tombstones = append(v.Tombstones, e.Tombstone.Name)
@@ -186,7 +187,7 @@ func (v *Verdict) untaggedAt(e *Entry) {
 	}
 }
 
-// Budget keeps what is over the cap: those untagged last.
+// Budget keeps the digests beyond the limit, which are those that were untagged last. A limit of 0 or less is none.
 func Budget(vs []Verdict, limit int) []Verdict {
 	going := inOrder(vs)
 	if limit <= 0 || len(going) <= limit {
@@ -198,9 +199,9 @@ func Budget(vs []Verdict, limit int) []Verdict {
 	return vs
 }
 
-// inOrder returns, as indexes, the digests to be deleted in the order in which they are taken when
-// not all of them are. A part is never older than what it is a part of, because every entry that
-// brings the one brings the other: so a cut in this order never takes a part from what stays.
+// inOrder returns, as indexes, the digests to be deleted in the order in which they are deleted if not all of them
+// are: those untagged first come first. A part was never untagged before what it is a part of, because every entry
+// that leads to the parent leads to the part. So a cut in this order never deletes a part of something that stays.
 func inOrder(vs []Verdict) []int {
 	going := make([]int, 0, len(vs))
 	for i := range vs {

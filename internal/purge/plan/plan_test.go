@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// said is what a table says of a verdict: "delete Reason" or "keep Reason", and words of the message.
+// said returns each verdict as the tables write it: "delete Reason" or "keep Reason".
 func said(vs []Verdict, names ...string) map[string]string {
 	byDigest := map[string]string{}
 	for _, n := range names {
@@ -38,7 +38,7 @@ func said(vs []Verdict, names ...string) map[string]string {
 
 var names = []string{"a", "b", "c", "x", "y", "index", "inner", "amd64", "arm64", "signature", "referrers"}
 
-// says gives the entries of a tombstone a reason.
+// says sets the reason of all entries of a tombstone.
 func says(reason string) func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) {
 		for i := range t.Status.Artifacts {
@@ -47,7 +47,7 @@ func says(reason string) func(*v1alpha1.Tombstone) {
 	}
 }
 
-// claimed says that a restore has claimed the tombstone for so long.
+// claimed marks the tombstone as claimed by a restore for the given time.
 func claimed(d time.Duration) func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) {
 		t.Status.Conditions = []metav1.Condition{{

@@ -70,8 +70,8 @@ func (s sample) plan(t *testing.T) []Verdict {
 	return Decide(clusterOf(t, s.objects...), map[string]reading.Repository{repo: {Graph: graph.Build(s.tags, s.nodes)}})
 }
 
-// roots says anew, without the code under test, which digests are kept for their own sake. Tags
-// of entries that go with their digest are left out wherever that may be so.
+// roots determines which digests are roots, independently of the code under test.
+// It leaves out a tag of an entry wherever the tag may be deleted with its digest.
 func (s sample) roots() []graph.Root {
 	var roots []graph.Root
 	keep := func(x digest.Digest) { roots = append(roots, graph.Root{Digest: x}) }

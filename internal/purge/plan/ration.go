@@ -6,13 +6,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
-// Ration keeps what usage does not ask for: everything below the threshold or when usage is not
-// known, and what comes after the target is reached. What was untagged first goes first.
+// Ration keeps what usage does not require to delete: everything if usage is unknown or below the threshold,
+// and what remains once the target is reached. Digests that were untagged first are deleted first.
 func Ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement) []Verdict {
 	return RationBy(vs, p, u, func(i int, rest *usage.Removal) int64 { return rest.Remove(vs[i].Key()) })
 }
 
-// RationBy is Ration where remove says how many bytes go with a verdict and nothing that was taken before.
+// RationBy is Ration with a remove function that returns how many bytes a verdict frees in addition to those before it.
 func RationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement, remove func(i int, rest *usage.Removal) int64) []Verdict {
 	if !usage.Needed(p) {
 		return vs
@@ -41,14 +41,14 @@ func RationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement, remove fu
 	return vs
 }
 
-// Reclaimable is how many bytes would be free if all went that may go.
+// Reclaimable returns how many bytes would be free if everything that may be deleted were deleted.
 func Reclaimable(vs []Verdict, u usage.Measurement) int64 {
 	return Freed(vs, u, func(v Verdict) bool {
 		return v.Delete || v.Reason == OverBudget || v.Reason == NotNeeded || v.Reason == UsageUnknown
 	})
 }
 
-// Freed is how many bytes nothing would hold without some of the digests.
+// Freed returns how many bytes would be free without the digests of the verdicts that which selects.
 func Freed(vs []Verdict, u usage.Measurement, which func(Verdict) bool) int64 {
 	var ats []reading.Key
 	for _, v := range vs {

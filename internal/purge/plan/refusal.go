@@ -11,10 +11,10 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// ErrRefused is why a purge does not begin, or ends: the store must not be purged now.
+// ErrRefused is wrapped by errors of a purge that does not begin, or ends, because the store must not be purged now.
 var ErrRefused = errors.New("the store must not be purged now")
 
-// refuse says why a store must not be purged, nil when it may.
+// refuse returns why a store must not be purged; nil if it may be.
 func refuse(s *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) error {
 	because := func(format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)

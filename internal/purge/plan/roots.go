@@ -9,22 +9,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// Keeps returns the roots that the objects of the cluster are in a repository.
+// Keeps returns the roots that objects of the cluster give a repository.
 func (c Cluster) Keeps(repository string) []graph.Root {
 	return slices.Concat(c.Recorded[repository], keeping(c.Entries[repository]))
 }
 
-// Roots returns all that is kept for its own sake in a repository that has the content of a graph.
+// Roots returns all roots of a repository that has the content of a graph.
 func (c Cluster) Roots(repository string, locked []digest.Digest, g *graph.Graph) []graph.Root {
 	return roots(c.Entries[repository], c.Recorded[repository], locked, g)
 }
 
-// Used is what the tags of a repository and the digests that are recorded in it lead to.
+// Used returns what the tags of a repository and the digests that are recorded in it lead to.
 func (c Cluster) Used(repository string, g *graph.Graph) map[digest.Digest]graph.Why {
 	return g.Reach(slices.Concat(c.Recorded[repository], tagged(nil, g)))
 }
 
-// NamedBy says what names a digest; "" for nothing. It is pure.
+// NamedBy returns what references a digest directly; "" for nothing. It is pure.
 func (c Cluster) NamedBy(at reading.Key) string {
 	for _, root := range c.Keeps(at.Repository) {
 		if root.Digest == at.Digest {
@@ -34,8 +34,8 @@ func (c Cluster) NamedBy(at reading.Key) string {
 	return ""
 }
 
-// recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
-// nothing: anyone who may make a pod could else keep a repository from every purge.
+// recordedIn returns the digests that are recorded in a repository. Digests that workloads reference and the registry
+// does not have are left out: otherwise anyone who may create a pod could block every purge of the repository.
 func (c Cluster) recordedIn(repository string, r reading.Repository) []graph.Root {
 	gone := func(root graph.Root) bool { return root.Reason == InUse && r.Missing[root.Digest] }
 	if all := c.Recorded[repository]; !slices.ContainsFunc(all, gone) {
@@ -44,7 +44,7 @@ func (c Cluster) recordedIn(repository string, r reading.Repository) []graph.Roo
 	return slices.DeleteFunc(slices.Clone(c.Recorded[repository]), gone)
 }
 
-// roots are all that is kept for its own sake in one repository.
+// roots returns all roots of one repository.
 func roots(entries []Entry, recorded []graph.Root, locked []digest.Digest, g *graph.Graph) []graph.Root {
 	rs := slices.Concat(recorded, keeping(entries), tagged(entries, g))
 	for _, d := range locked {
@@ -53,7 +53,7 @@ func roots(entries []Entry, recorded []graph.Root, locked []digest.Digest, g *gr
 	return rs
 }
 
-// keeping returns the roots that entries are. Of several graces of a digest the last one counts.
+// keeping returns the roots that entries give. If several grace periods protect a digest, the last one to end counts.
 func keeping(entries []Entry) []graph.Root {
 	var roots []graph.Root
 	last := map[digest.Digest]Entry{}
@@ -75,9 +75,8 @@ func keeping(entries []Entry) []graph.Root {
 	return roots
 }
 
-// tagged returns the roots that tags are: all ordinary ones but those of ours, which are the tags
-// that keep an undo, and those that are there only because the registry does not remove tags,
-// while their entry may go.
+// tagged returns the roots that tags give. Every ordinary tag gives one, except nfo's own tags: undo
+// tags, and tags that exist only because the registry cannot remove tags and whose entry may be deleted.
 func tagged(entries []Entry, g *graph.Graph) []graph.Root {
 	ours, shared := map[string]bool{}, map[digest.Digest]bool{}
 	for _, e := range entries {
@@ -101,7 +100,7 @@ func tagged(entries []Entry, g *graph.Graph) []graph.Root {
 	return roots
 }
 
-// Explain says how a digest is kept.
+// Explain says how a digest is kept, in words.
 func Explain(w graph.Why) string {
 	edges := map[Reason]string{graph.IndexChild: "child of ", graph.Referrer: "satellite of ", graph.Subject: "subject of "}
 	switch w.From {

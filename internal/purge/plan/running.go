@@ -11,11 +11,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// maxRoots bounds the digests that workloads name in one repository, each of which is a request. Where there are more, all stays.
+// maxRoots is the most digests that workloads may reference in one repository, because
+// each takes a request. If there are more, all entries of the repository are kept.
 const maxRoots = 1000
 
-// run makes roots of the digests that workloads name in the repositories in which something may go.
-func (c Cluster) run() {
+// addRunning adds the digests that workloads reference to the recorded ones, in the repositories that have entries.
+func (c Cluster) addRunning() {
 	for repository, entries := range c.Entries {
 		roots, because := runningIn(c.Running, repository), ""
 		if use, all := c.Running.All(repository); all {
@@ -35,8 +36,8 @@ func (c Cluster) run() {
 	}
 }
 
-// keepWhole keeps what a digest that runs is a part of: nobody could pull by its tag or restore it any more, and no tombstone
-// would have the rest.
+// keepWhole keeps each entry that contains a digest that a workload runs. Otherwise only that digest
+// would stay: its tag could be neither pulled nor restored, and no tombstone would list what remains.
 func keepWhole(entries []Entry, recorded []graph.Root, g *graph.Graph) {
 	because := map[digest.Digest]string{}
 	for _, root := range recorded {
@@ -60,7 +61,7 @@ func keepWhole(entries []Entry, recorded []graph.Root, g *graph.Graph) {
 	}
 }
 
-// runningIn makes roots of the digests that workloads name in a repository.
+// runningIn returns the roots that workloads give a repository.
 func runningIn(r reading.Running, repository string) []graph.Root {
 	named := r.Digests(repository)
 	roots := make([]graph.Root, 0, len(named))

@@ -1,4 +1,4 @@
-// Package purgetest makes the objects that tests of purges begin with.
+// Package purgetest has the objects that tests of purges begin with.
 package purgetest
 
 import (
@@ -15,30 +15,30 @@ import (
 )
 
 const (
-	// Namespace has the store.
+	// Namespace is the namespace of the store.
 	Namespace = "publisher"
-	// Repository is where manifest cnf has artifact nginx.
+	// Repository is the repository of artifact nginx of manifest cnf.
 	Repository = "acme/cnf/nginx"
 )
 
 var (
-	// Now is the time of all tests.
+	// Now is the current time in all tests.
 	Now = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
-	// StoreKey names the store.
+	// StoreKey identifies the store.
 	StoreKey = client.ObjectKey{Namespace: Namespace, Name: "acme"}
 )
 
-// Definitions are definitions of kinds that are older than everything.
+// Definitions are the definitions of the holder kinds, older than all objects.
 var Definitions = reference.Definitions{
 	v1alpha1.KindArtifactManifest: {Created: Now.AddDate(-1, 0, 0)},
 	v1alpha1.KindDefinition:       {Created: Now.AddDate(-1, 0, 0)},
 	v1alpha1.KindDesign:           {Created: Now.AddDate(-1, 0, 0)},
 }
 
-// Digest is that of a text.
+// Digest returns the digest of a text.
 func Digest(s string) digest.Digest { return digest.FromString(s) }
 
-// Digests are those of some texts.
+// Digests returns the digests of some texts.
 func Digests(names ...string) []digest.Digest {
 	var all []digest.Digest
 	for _, n := range names {
@@ -47,12 +47,12 @@ func Digests(names ...string) []digest.Digest {
 	return all
 }
 
-// Ago is so many hours before Now.
+// Ago returns the time that many hours before Now.
 func Ago(hours int) *metav1.Time {
 	return new(metav1.NewTime(Now.Add(time.Duration(-hours) * time.Hour)))
 }
 
-// Store is a store that may be purged, with a grace of a day.
+// Store returns a store that may be purged, with a grace period of a day.
 func Store(change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "acme", UID: "store", Generation: 1, CreationTimestamp: *Ago(100)},
@@ -68,7 +68,7 @@ func Store(change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
 	return s
 }
 
-// Manifest is manifest cnf of the store.
+// Manifest returns the manifest cnf of the store.
 func Manifest(change ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "cnf", UID: "am-cnf"},
@@ -80,14 +80,14 @@ func Manifest(change ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactMani
 	return m
 }
 
-// Lists adds artifact nginx to what a manifest lists.
+// Lists adds a version of artifact nginx to the spec of a manifest.
 func Lists(version string) func(*v1alpha1.ArtifactManifest) {
 	return func(m *v1alpha1.ArtifactManifest) {
 		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "nginx", ArtifactVersion: version})
 	}
 }
 
-// Records adds artifact nginx to the status of a manifest.
+// Records adds a version of artifact nginx, at the digest of a text, to the status of a manifest.
 func Records(version, name string) func(*v1alpha1.ArtifactManifest) {
 	return func(m *v1alpha1.ArtifactManifest) {
 		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
@@ -96,14 +96,14 @@ func Records(version, name string) func(*v1alpha1.ArtifactManifest) {
 	}
 }
 
-// Looked says that the operator has looked at a manifest, and not seen its artifact.
+// Looked records in the status of a manifest that the manager did not find its artifact.
 func Looked(version string) func(*v1alpha1.ArtifactManifest) {
 	return func(m *v1alpha1.ArtifactManifest) {
 		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{ArtifactName: "nginx", ArtifactVersion: version, Repository: Repository, State: v1alpha1.ArtifactMissing})
 	}
 }
 
-// Definition names chart nginx of a manifest or, with a store, by the old form.
+// Definition returns a definition that references chart nginx of a manifest or, with a store, in the old form.
 func Definition(name, manifest, store string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	app := v1alpha1.NetworkFunctionApplication{Name: "app"}
 	app.ArtifactProfile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "nginx", HelmPackageVersionRange: "*"}
@@ -118,7 +118,8 @@ func Definition(name, manifest, store string) *v1alpha1.NetworkFunctionDefinitio
 	return o
 }
 
-// Deploying gives a definition's application the digest that it came to in Repository, "" for none, and images.
+// Deploying sets, for a definition's application, the digest in
+// Repository that it was resolved to ("" for none) and its images.
 func Deploying(name string, o *v1alpha1.NetworkFunctionDefinitionVersion, images ...v1alpha1.ChartImage) *v1alpha1.NetworkFunctionDefinitionVersion {
 	app := v1alpha1.ApplicationStatus{Name: "app", Manifest: "cnf2", Repository: Repository, Images: images}
 	if name != "" {
@@ -128,7 +129,7 @@ func Deploying(name string, o *v1alpha1.NetworkFunctionDefinitionVersion, images
 	return o
 }
 
-// Tombstone is one of manifest cnf, released with a grace of a day.
+// Tombstone returns a tombstone of manifest cnf that was released with a grace period of a day.
 func Tombstone(name string, change ...func(*v1alpha1.Tombstone)) *v1alpha1.Tombstone {
 	t := &v1alpha1.Tombstone{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name, UID: types.UID("ts-" + name), CreationTimestamp: *Ago(1000)},
@@ -145,12 +146,12 @@ func Tombstone(name string, change ...func(*v1alpha1.Tombstone)) *v1alpha1.Tombs
 	return t
 }
 
-// Released adds an entry of Repository that was untagged so many hours ago.
+// Released adds an entry of Repository that was untagged the given number of hours ago.
 func Released(hours int, tag string, digests ...string) func(*v1alpha1.Tombstone) {
 	return In(Repository, v1alpha1.TombstoneUntagged, hours, tag, digests...)
 }
 
-// In adds an entry of a repository in a state.
+// In adds an entry in a repository and a state, untagged the given number of hours ago.
 func In(repository string, state v1alpha1.TombstoneState, hours int, tag string, digests ...string) func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) {
 		a := v1alpha1.TombstoneArtifact{Repository: repository, Tag: tag}
@@ -165,12 +166,12 @@ func In(repository string, state v1alpha1.TombstoneState, hours int, tag string,
 	}
 }
 
-// Because gives a tombstone its cause.
+// Because sets the cause of a tombstone.
 func Because(cause v1alpha1.Cause) func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) { t.Spec.Cause = cause }
 }
 
-// Missing says that the registry has said for so many hours that a digest of each entry does not exist.
+// Missing records that a digest of each entry has been missing from the registry for the given number of hours.
 func Missing(hours int) func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) {
 		for i := range t.Status.Artifacts {
@@ -179,14 +180,14 @@ func Missing(hours int) func(*v1alpha1.Tombstone) {
 	}
 }
 
-// Unresolved is a store that remembers since so many hours ago that a reference of Repository does not resolve.
+// Unresolved returns a store that has recorded a reference of Repository as unresolved for the given number of hours.
 func Unresolved(name string, hours int) *v1alpha1.ArtifactStore {
 	return Store(func(s *v1alpha1.ArtifactStore) {
 		s.Status.Unresolved = []v1alpha1.UnresolvedReference{{Repository: Repository, TagOrDigest: name, Since: *Ago(hours)}}
 	})
 }
 
-// TagStays says that the registry would not remove the entries' tags.
+// TagStays records that the registry could not remove the entries' tags.
 func TagStays() func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) {
 		for i := range t.Status.Artifacts {
@@ -195,7 +196,7 @@ func TagStays() func(*v1alpha1.Tombstone) {
 	}
 }
 
-// KindOf is the kind of the objects of a list.
+// KindOf returns the kind of the objects of a list.
 func KindOf(l client.ObjectList) string {
 	switch l.(type) {
 	case *v1alpha1.ArtifactStoreList:

@@ -2,7 +2,7 @@ package reading
 
 import "github.com/nfo-operator/nfo/internal/purge/purgetest"
 
-// What tables of cases are made of has short names.
+// Short names for the test tables.
 const repo = purgetest.Repository
 
 var (

@@ -10,25 +10,25 @@ import (
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
-// Key names an image manifest: one digest of one repository.
+// Key identifies an image manifest: one digest in one repository.
 type Key struct {
 	Repository string
 	Digest     digest.Digest
 }
 
-// Stored is what is known of an image manifest.
+// Stored is what the Reader remembers of an image manifest or index.
 type Stored struct {
-	// Node is what it refers to.
+	// Node has the digests that the manifest refers to.
 	Node graph.Node
-	// nested are the children that may be indexes themselves.
+	// nested are the children that may be indexes.
 	nested []digest.Digest
-	// Size is that of its bytes.
+	// Size is the size of the manifest itself, in bytes.
 	Size int64
-	// Blobs are its config and its layers.
+	// Blobs are its config and its layers, without those that no registry stores.
 	Blobs []Blob
 }
 
-// parts is how many digests it refers to.
+// parts returns how many children and blobs the manifest refers to.
 func (s Stored) parts() int { return len(s.Node.Children) + len(s.Blobs) }
 
 // Blob is a config or a layer.
@@ -37,11 +37,11 @@ type Blob struct {
 	Size    int64
 }
 
-// ContentID identifies what is stored at a digest in fewer bytes than the digest has. Half a hash is enough, for it
-// says only what is counted once: with 2^64 hashes a tenant could find two digests that its own usage counts as one.
+// ContentID identifies content in fewer bytes than its digest has. Half a hash is enough, because a ContentID only ensures
+// that content is counted once. With 2^64 hashes a tenant could find two digests that its own usage counts as one.
 type ContentID [sha256.Size / 2]byte
 
-// ContentOf is the first half of the hash in a SHA-256 digest, and of the SHA-256 of any other digest.
+// ContentOf returns the first half of the hash in a SHA-256 digest, or of the SHA-256 of any other digest.
 func ContentOf(d digest.Digest) ContentID {
 	var hash [sha256.Size]byte
 	n, err := 0, errors.New("not a SHA-256 digest")

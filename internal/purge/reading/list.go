@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Unreferenced asks the cluster's own registry what nothing in it references, by repository. It is nil where that is not
-// known: for other registries, and for a registry that keeps its content elsewhere than on a volume.
+// Unreferenced asks the cluster's own registry which digests nothing in it references, and returns them by repository. It
+// returns nil where that is unknown: for other registries, and for a registry that does not keep its content on a volume.
 func (r *Reader) Unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore) (map[string][]digest.Digest, error) {
 	if !store.InClusterRegistry() {
 		return nil, nil
@@ -35,8 +35,8 @@ func (r *Reader) Unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore
 	return found, nil
 }
 
-// List asks a registry that has a list of its own which digests have no tag, and which it will not
-// delete. A login that may not read the list is as good as none.
+// List asks a registry that can list image manifests which digests have no tag, and which digests it
+// refuses to delete. A registry whose list the login may not read counts as one that has no list.
 func (r *Reader) List(ctx context.Context, repository string) (untagged, locked []digest.Digest, err error) {
 	var all []registry.Listed
 	err = r.request(ctx, func() (err error) {

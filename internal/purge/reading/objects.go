@@ -15,26 +15,26 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// pageSize bounds one answer of a list of tombstones, in objects.
+// pageSize is the most tombstones that one answer of a list has.
 const pageSize = 500
 
-// ErrContradiction says that two answers of the API server cannot both be true.
+// ErrContradiction is returned when two answers of the API server cannot both be true.
 var ErrContradiction = errors.New("the answers of the API server contradict each other")
 
-// maxRecorded bounds how many recorded holders are asked for by name.
+// maxRecorded bounds how many holders that manifests record are read by name.
 const maxRecorded = 64
 
 // Objects is what the API server stores that concerns one store.
 type Objects struct {
-	// Begun is when reading them began, and Now the API server's time when it ended.
+	// Begun is when the reading began, by this host's clock. Now is the API server's time when it ended.
 	Begun, Now time.Time
-	// Key names the store.
+	// Key identifies the store.
 	Key client.ObjectKey
-	// Stores, Holders and Tombstones are those of its namespace.
+	// Stores, Holders and Tombstones are the objects in the namespace of the store.
 	Stores     []v1alpha1.ArtifactStore
 	Holders    reference.Snapshot
 	Tombstones []v1alpha1.Tombstone
-	// Definitions are those of HolderKinds.
+	// Definitions are the definitions of HolderKinds.
 	Definitions reference.Definitions
 	// Running is what workloads run.
 	Running Running
@@ -43,17 +43,17 @@ type Objects struct {
 // HolderKinds are the kinds whose objects can keep a digest.
 var HolderKinds = []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindDesign}
 
-// ReadObjects reads the cluster, uncached, beside what was read of its workloads.
+// ReadObjects reads the cluster, uncached, and adds what was read before of its workloads.
 //
-// Manifests are read before tombstones, and both before tags. A release writes the tombstone
-// before the manifest goes, and a restore puts the tag before the tombstone goes: in this order
-// what passes from one to the other while we read is seen at least once.
+// Manifests are read before tombstones, and both before tags. A release writes the tombstone before
+// the manifest is deleted, and a restore sets the tag before the tombstone is deleted. In this
+// order an artifact that moves from one to the other during the reading is seen at least once.
 //
-// The definitions of the kinds are read after their objects, because they say what the lists are worth.
+// The definitions of the kinds are read after their objects, because they show whether the lists are reliable.
 func ReadObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey, run Running) (Objects, error) {
 	r := Objects{Begun: c.Now(), Key: key, Running: run}
 	var stores v1alpha1.ArtifactStoreList
-	urls := livelist.Keep(func(o client.Object) { // of the others nothing else is read
+	urls := livelist.Keep(func(o client.Object) { // of other stores, only the URL, the age and the conditions are needed
 		if s, ok := o.(*v1alpha1.ArtifactStore); ok && s.Name != key.Name {
 			s.Annotations, s.Labels, s.Spec.Registry.CABundle, s.Status.Unresolved = nil, nil, nil, nil
 		}
@@ -95,8 +95,8 @@ func readTombstones(ctx context.Context, api client.Reader, namespace string) ([
 	}
 }
 
-// contradiction is not nil if no definition and no design is listed although one exists that a manifest's
-// status names (I2).
+// contradiction returns an error if no definition and no design is
+// listed although one that a manifest's status names exists (I2).
 func contradiction(ctx context.Context, api client.Reader, r Objects) error {
 	if len(r.Holders[v1alpha1.KindDefinition])+len(r.Holders[v1alpha1.KindDesign]) > 0 {
 		return nil

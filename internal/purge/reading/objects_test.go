@@ -15,7 +15,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// In this order what passes from a manifest to a tombstone, or back, is seen at least once.
+// If tombstones were read first, a purge would miss an artifact
+// that a release moves from a manifest to a tombstone meanwhile.
 func TestI1ManifestsAreReadBeforeTombstones(t *testing.T) {
 	t.Parallel()
 	scheme := runtime.NewScheme()

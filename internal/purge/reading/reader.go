@@ -18,44 +18,45 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// maxManifests bounds one reading of one repository. Past it the repository is unreadable.
+// maxManifests is the most image manifests that one reading of one
+// repository may have. A repository that exceeds it is unreadable.
 const maxManifests = 200_000
 
-// MaxParts bounds the digests that the image manifests in memory refer to, over all repositories. Each takes about
-// 100 bytes at most. Past it the repository is unreadable.
+// MaxParts is the most digests that the image manifests in memory may refer to, over all
+// repositories. Each takes about 100 bytes at most. A repository that exceeds it is unreadable.
 const MaxParts = 2_000_000
 
-// MaxHeld bounds, in bytes, the image manifests that a Reader keeps in memory, and those that a purge keeps for putting
-// them back.
+// MaxHeld is the most bytes of image manifests that a Reader keeps in
+// memory, and that a purge keeps in memory so that it can restore them.
 const MaxHeld = 16 << 20
 
-// Reader reads repositories. It is safe for concurrent use. Manifests never change under their digest, so that each is read
-// once a run. That one is missing is not remembered: it may have been pushed since.
+// Reader reads repositories. It is safe for concurrent use. The content of a digest never changes, so a Reader reads each
+// image manifest once. It does not remember that a digest is missing, because the digest may have been pushed since.
 type Reader struct {
-	// Registry is what it reads from.
+	// Registry is the registry to read from.
 	Registry Registry
 	clock    clock.PassiveClock
-	slots    chan struct{} // one for each request under way, over all repositories
+	slots    chan struct{} // one for each running request, over all repositories
 
 	mu    sync.Mutex
 	known map[string]map[digest.Digest]Stored // by repository
-	bytes map[Key]registry.Manifest           // some of those known, whole
-	held  int                                 // bytes of these
-	parts int                                 // of those known
+	bytes map[Key]registry.Manifest           // some of the known manifests, with their bytes
+	held  int                                 // bytes in the field bytes
+	parts int                                 // digests that the known manifests refer to
 	asked int                                 // how many requests were answered without an error
-	took  time.Duration                       // how long they took, together
+	took  time.Duration                       // how long these requests took, in total
 }
 
-// NewReader returns a Reader that knows nothing yet, and sends at most so many requests at the same time.
+// NewReader returns a Reader that knows nothing yet and sends at most the given number of requests at the same time.
 func NewReader(from Registry, c clock.PassiveClock, requests int) *Reader {
 	return &Reader{Registry: from, clock: c, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]Stored{}, bytes: map[Key]registry.Manifest{}}
 }
 
-// Requests is how many requests run at the same time.
+// Requests returns how many requests may run at the same time.
 func (r *Reader) Requests() int { return cap(r.slots) }
 
-// Read reads all tags of a repository and every manifest that they, or starts, lead to by any
-// edge in either direction that a graph has.
+// Read reads all tags of a repository and every manifest that the tags, or
+// starts, lead to by any kind of edge that a graph has, in either direction.
 func (r *Reader) Read(ctx context.Context, repository string, starts []digest.Digest) Repository {
 	begun := r.clock.Now()
 	tags, dangling, err := r.Tags(ctx, repository)
@@ -86,7 +87,7 @@ func (r *Reader) Read(ctx context.Context, repository string, starts []digest.Di
 	return Repository{Begun: begun, Graph: graph.Build(tags, nodes), Missing: missing, Opaque: opaque, Dangling: dangling}
 }
 
-// Walk reads the manifests that a frontier leads to. Those that are not there are in missing.
+// Walk reads the manifests that the digests in frontier lead to. missing has the digests that do not exist.
 func (r *Reader) Walk(ctx context.Context, repository string, frontier []digest.Digest) (found []Stored, missing map[digest.Digest]bool, err error) {
 	seen := map[digest.Digest]bool{}
 	missing = map[digest.Digest]bool{}
@@ -116,7 +117,7 @@ func (r *Reader) Walk(ctx context.Context, repository string, frontier []digest.
 	return found, missing, nil
 }
 
-// Names lists the tags of a repository; none if the registry does not know it.
+// Names lists the tags of a repository. It returns none if the registry does not know the repository.
 func (r *Reader) Names(ctx context.Context, repository string) (names []string, err error) {
 	err = r.request(ctx, func() (err error) {
 		names, err = r.Registry.Tags(ctx, repository)
@@ -128,7 +129,7 @@ func (r *Reader) Names(ctx context.Context, repository string) (names []string, 
 	return names, nil
 }
 
-// Tags resolves every tag. One that does not resolve is dangling if it is still listed then.
+// Tags resolves every tag. A tag that does not resolve is dangling if a second list still has it.
 func (r *Reader) Tags(ctx context.Context, repository string) (tags map[string]digest.Digest, dangling []string, err error) {
 	names, err := r.Names(ctx, repository)
 	if err != nil {
@@ -169,14 +170,14 @@ func (r *Reader) Tags(ctx context.Context, repository string) (tags map[string]d
 	return tags, dangling, err
 }
 
-// resolve asks what a tag points at.
+// resolve returns the digest that a tag points at.
 func (r *Reader) resolve(ctx context.Context, repository, tag string) (digest.Digest, error) {
 	desc, err := r.Registry.Resolve(ctx, repository, tag)
 	return desc.Digest, err
 }
 
-// readTag reads what a tag points at, too: the first time in a repository that would be the next
-// request.
+// readTag returns the digest that a tag points at, and reads its manifest with
+// the same request. The first reading of a repository needs all manifests anyway.
 func (r *Reader) readTag(ctx context.Context, repository, tag string) (digest.Digest, error) {
 	m, err := r.Registry.Tagged(ctx, repository, tag)
 	if err == nil {
@@ -191,7 +192,7 @@ func (r *Reader) knows(repository string) bool {
 	return len(r.known[repository]) > 0
 }
 
-// manifests reads what is stored at digests, in their order; zero where nothing is there.
+// manifests reads the manifests at digests, in the same order. A digest that does not exist has the zero value.
 func (r *Reader) manifests(ctx context.Context, repository string, digests []digest.Digest) ([]Stored, error) {
 	found := make([]Stored, len(digests))
 	g, ctx := errgroup.WithContext(ctx)
@@ -225,7 +226,7 @@ func (r *Reader) Whole(ctx context.Context, at Key) (registry.Manifest, error) {
 	return r.Registry.Manifest(ctx, at.Repository, at.Digest)
 }
 
-// Weight is how many bytes the image manifests at some digests have, of those that were read.
+// Weight returns the size in bytes of the image manifests at the given digests, as far as they were read.
 func (r *Reader) Weight(repository string, digests []digest.Digest) (bytes int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,7 +236,7 @@ func (r *Reader) Weight(repository string, digests []digest.Digest) (bytes int64
 	return bytes
 }
 
-// request is a slot for a question. What the registry says does not exist is not an error: there is nothing.
+// request runs f in a slot. It ignores registry.ErrNotFound: what does not exist is no failure.
 func (r *Reader) request(ctx context.Context, f func() error) error {
 	if err := r.Do(ctx, f); !errors.Is(err, registry.ErrNotFound) {
 		return err
@@ -243,7 +244,8 @@ func (r *Reader) request(ctx context.Context, f func() error) error {
 	return nil
 }
 
-// Do calls f as one of the requests that may run at the same time.
+// Do runs f in one of the slots for requests. It returns the error
+// of f, or that of ctx if it ended while waiting for a slot.
 func (r *Reader) Do(ctx context.Context, f func() error) error {
 	select {
 	case r.slots <- struct{}{}:
@@ -262,7 +264,7 @@ func (r *Reader) Do(ctx context.Context, f func() error) error {
 	return err
 }
 
-// Within is how many requests the registry answers in a time, if it goes on as it did; 0 if that is not known.
+// Within returns how many requests the registry answers in d at the rate measured so far, or 0 if that is unknown.
 func (r *Reader) Within(d time.Duration) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -279,12 +281,12 @@ func (r *Reader) recall(repository string, d digest.Digest) (Stored, bool) {
 	return s, ok
 }
 
-// remember keeps what is needed of a manifest, and its bytes too while there is room. Errors wrap
-// registry.ErrUnreadable if that is too much.
+// remember keeps what is needed of a manifest, and its bytes while there
+// is room. Errors wrap registry.ErrUnreadable if MaxParts is exceeded.
 func (r *Reader) remember(repository string, d digest.Digest, m registry.Manifest) (Stored, error) {
 	s := Stored{Node: graph.Node{Digest: d, Children: make([]digest.Digest, len(m.Children))}, Size: m.Descriptor.Size, Blobs: make([]Blob, 0, len(m.Blobs))}
 	for _, b := range m.Blobs {
-		if !registry.Elsewhere(b) { // it takes no room, and its size is whatever the manifest says
+		if !registry.Elsewhere(b) { // a blob stored elsewhere takes no room here, and its size is whatever the manifest claims
 			s.Blobs = append(s.Blobs, Blob{ContentOf(b.Digest), b.Size})
 		}
 	}
@@ -311,13 +313,13 @@ func (r *Reader) remember(repository string, d digest.Digest, m registry.Manifes
 	r.known[repository][d] = s
 	r.parts += s.parts()
 	if r.held+len(m.Bytes) <= MaxHeld {
-		r.bytes[Key{repository, d}] = registry.Manifest{Descriptor: m.Descriptor, Bytes: m.Bytes} // all that a write needs
+		r.bytes[Key{repository, d}] = registry.Manifest{Descriptor: m.Descriptor, Bytes: m.Bytes} // all that restoring it needs
 		r.held += len(m.Bytes)
 	}
 	return s, nil
 }
 
-// Without returns a Reader that knows the same of a repository, but for some digests.
+// Without returns a Reader that knows the same image manifests of a repository, except the given digests.
 func (r *Reader) Without(repository string, digests []digest.Digest) *Reader {
 	fresh := NewReader(r.Registry, r.clock, 0)
 	fresh.slots = r.slots
@@ -330,7 +332,7 @@ func (r *Reader) Without(repository string, digests []digest.Digest) *Reader {
 	return fresh
 }
 
-// Forget drops a repository that is done with.
+// Forget drops what the Reader knows of a repository.
 func (r *Reader) Forget(repository string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -343,7 +345,7 @@ func (r *Reader) Forget(repository string) {
 	delete(r.known, repository)
 }
 
-// unseen returns what was not seen before, each once, and marks it as seen.
+// unseen returns the digests that were not seen before, each once, and marks them as seen.
 func unseen(seen map[digest.Digest]bool, ds []digest.Digest) []digest.Digest {
 	var fresh []digest.Digest
 	for _, d := range ds {

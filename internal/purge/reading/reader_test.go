@@ -15,12 +15,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// shelf is a registry to read from: faults at will, and no way to delete.
+// shelf is a registry that can only be read, and that fails on demand.
 type shelf struct {
-	Registry  // what nothing here asks
+	Registry  // the methods that no test here calls
 	tags      map[string]string
 	manifests map[string]registry.Manifest
-	vanished  string // a tag that goes after it was listed
+	vanished  string // a tag that is deleted after it was listed
 	tagsErr   error
 	brokenTag string
 	broken    string // a manifest that cannot be read
@@ -89,7 +89,7 @@ func TestRead(t *testing.T) {
 		reason  string
 		shelf   shelf
 		starts  []string
-		want    map[string][]string // what a digest has as parts
+		want    map[string][]string // the parts of each digest
 		missing []string
 		err     error
 	}{
@@ -222,7 +222,8 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// A layer that no registry has frees nothing, and is as large as its manifest says.
+// A layer that no registry stores frees nothing when it is deleted, whatever
+// size its manifest claims. The test finds a reader that counts it.
 func TestWhatLiesElsewhereTakesNoRoom(t *testing.T) {
 	t.Parallel()
 	own, foreign := digest.FromString("own"), digest.FromString("foreign")

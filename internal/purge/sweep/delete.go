@@ -15,19 +15,18 @@ import (
 )
 
 const (
-	// maxWaits bounds how often a registry can ask to wait (429, Retry-After) in one repository.
+	// maxWaits is how often a registry may ask the sweep to wait (429, Retry-After) in one repository.
 	maxWaits = 20
-	// answerTimeout bounds how long the answer to a deletion is waited for.
+	// answerTimeout is how long the sweep waits for the answer to a deletion.
 	answerTimeout = time.Minute
-	// usualLate is how long after that a registry may still do a deletion.
+	// usualLate is how long after answerTimeout a registry may still carry out a deletion.
 	usualLate = 30 * time.Second
 )
 
 var errSlowDeletion = fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
 
-// deleteLevel deletes digests of which none is a part of another, reading again whenever the
-// evidence is too old, also after a wait that the registry asked for. What the registry refuses to
-// delete does not end the level.
+// deleteLevel deletes digests of which none is a part of another. It reads new evidence whenever the evidence is too
+// old, also after a wait that the registry asked for. A deletion that the registry refuses does not end the level.
 func (v *visit) deleteLevel(ctx context.Context, level []plan.Verdict) error {
 	for left := level; len(left) > 0; {
 		before := len(left)
@@ -39,15 +38,15 @@ func (v *visit) deleteLevel(ctx context.Context, level []plan.Verdict) error {
 		if err == nil && len(left) == before {
 			err = errSlowDeletion
 		}
-		if err != nil && !v.wait(ctx, err) && !v.haste(ctx, err) {
+		if err != nil && !v.wait(ctx, err) && !v.retryAlone(ctx, err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// haste reports whether to try once more what took too long, now that no other repository is swept beside it.
-func (v *visit) haste(ctx context.Context, err error) bool {
+// retryAlone reports whether to retry what took too long, now that no other repository is swept at the same time.
+func (v *visit) retryAlone(ctx context.Context, err error) bool {
 	if !errors.Is(err, errSlow) && !errors.Is(err, errSlowDeletion) {
 		return false
 	}
@@ -55,7 +54,7 @@ func (v *visit) haste(ctx context.Context, err error) bool {
 	return others && err == nil
 }
 
-// deleteSome deletes what it can on one evidence. It returns the digests that it has not come to.
+// deleteSome deletes what it can with one evidence. It returns the verdicts that it has not reached.
 func (v *visit) deleteSome(ctx context.Context, level []plan.Verdict) ([]plan.Verdict, error) {
 	ev, err := v.evidence(ctx)
 	if err != nil {
@@ -64,7 +63,7 @@ func (v *visit) deleteSome(ctx context.Context, level []plan.Verdict) ([]plan.Ve
 	return v.deleteFresh(ctx, ev, level)
 }
 
-// wait waits as long as the registry asked to, if it did, and reports whether to go on.
+// wait waits if the registry asked for it, and reports whether to continue.
 func (v *visit) wait(ctx context.Context, err error) bool {
 	d := registry.RetryAfter(err)
 	if v.waits--; d == 0 || v.waits < 0 {
@@ -74,8 +73,8 @@ func (v *visit) wait(ctx context.Context, err error) bool {
 	return pause(ctx, d)
 }
 
-// deleteFresh deletes while the evidence is fresh. It returns the digests that it has not come
-// to, in their order. Those denied are not among them.
+// deleteFresh deletes while the evidence is fresh. It returns the verdicts
+// that it has not reached, in order, without those that the registry refused.
 func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []plan.Verdict) ([]plan.Verdict, error) {
 	again, errs := make([]bool, len(verdicts)), make([]error, len(verdicts))
 	var g errgroup.Group
@@ -86,7 +85,7 @@ func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []plan.V
 		g.Go(func() error {
 			again[i] = v.reader.Do(deadline, func() error {
 				again[i], errs[i] = v.deleteOne(deadline, ev, verdict)
-				return nil // one that fails does not stop those begun
+				return nil // a deletion that fails does not stop the others
 			}) != nil || again[i]
 			return nil
 		})
@@ -104,10 +103,10 @@ func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []plan.V
 	return left, errors.Join(errs...)
 }
 
-// deleteOne deletes one digest if the evidence lets it. again: it has not come to it, because of
-// the error or because the evidence has become too old.
+// deleteOne deletes one digest if the evidence allows it. It returns true if the digest
+// must be tried again, because of an error or because the evidence has become too old.
 func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict plan.Verdict) (again bool, err error) {
-	if v.isSettled(verdict) { // as a part of one that was denied
+	if v.isSettled(verdict) { // it was kept with a parent that the registry refused to delete
 		return false, nil
 	}
 	now, known := ev.verdicts[verdict.Digest]
@@ -115,7 +114,7 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict plan.Verdic
 	switch {
 	case !known:
 		verdict.Delete, verdict.Reason, verdict.Message = false, plan.Held, "its tombstone changed while the purge ran"
-	case now.Missing && attempted: // the answer to our deletion was lost, not the deletion
+	case now.Missing && attempted: // the registry deleted it, and its answer was lost
 		verdict.Missing, verdict.Message = false, ""
 	case !now.Delete:
 		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, now.Missing, now.Reason, now.Message
@@ -128,14 +127,14 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict plan.Verdic
 		err = v.deleteDigest(ctx, ev, verdict.Digest)
 	}
 	switch {
-	case errors.Is(err, registry.ErrNotFound) && !attempted: // it was there a moment ago
+	case errors.Is(err, registry.ErrNotFound) && !attempted: // it existed a moment ago
 		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, true, plan.Unsettled, "the registry says that it does not exist, and had it a moment ago"
 	case errors.Is(err, registry.ErrNotFound):
 	case errors.Is(err, registry.ErrProtected) && v.found(verdict.Digest):
 		v.keepParts(ev, verdict.Digest, plan.GracePeriod, plan.PushedAgain)
 		return false, nil
 	case errors.Is(err, registry.ErrDenied):
-		// What it is made of must stay with it; others need not.
+		// Its parts must stay with it. Other digests may still be deleted.
 		v.mu.Lock()
 		v.denied = append(v.denied, err)
 		v.mu.Unlock()
@@ -158,9 +157,9 @@ func (v *visit) attempted(d digest.Digest) bool {
 	return tried
 }
 
-// deleteDigest deletes a digest, and before it its tags that are no roots, a satellite's and the undo tag: some
-// registries refuse to delete what a tag points at, others leave the tag behind. Its bytes are kept.
-// Errors wrap registry.ErrNotFound when the registry says that it does not exist.
+// deleteDigest deletes a digest. Before, it removes the digest's tags that are no roots (satellite tags and the undo
+// tag), because some registries refuse to delete a digest that has a tag, and others leave the tag behind. It keeps
+// the bytes of the digest. Errors wrap registry.ErrNotFound if the registry says that the digest does not exist.
 func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest) error {
 	m, err := v.reader.Whole(ctx, v.at(d))
 	if err != nil {
@@ -172,9 +171,9 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 			return err
 		}
 	}
-	v.hold(d, m) // before it: what is deleted may not be known to be
-	// Not to wait for the answer would not stop the registry, which may be slow: only the sending
-	// is bound to the evidence.
+	v.keepBytes(d, m) // before the deletion, because its answer may be lost
+	// Cancelling the wait for the answer would not stop a registry that
+	// is slow. So only the sending is bound to the age of the evidence.
 	until, _ := ctx.Deadline()
 	answered, cancel := context.WithTimeout(registry.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
 	defer cancel()
@@ -196,14 +195,14 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 	return err
 }
 
-// found reports whether a digest was found in the cluster's own registry, which deletes it in a collection: that looks
-// whether something was pushed meanwhile that needs the digest, also by digest, which no tag shows.
+// found reports whether a digest was found in the cluster's own registry. That registry deletes it in a collection,
+// which checks whether something that needs the digest was pushed meanwhile, also by digest, which no tag shows.
 func (v *visit) found(d digest.Digest) bool {
 	return v.plan[v.at(d)].Reason == plan.Reason(v1alpha1.CauseFound) && v.readings[v.repository].Unreferenced[d]
 }
 
-// linger waits for deletions that were not answered. While it does, the claims stand: what is
-// restored meanwhile could be lost to a deletion that the registry does late.
+// linger waits for deletions that were not answered. The claims stay meanwhile: what is
+// restored during the wait could be lost to a deletion that the registry carries out later.
 func (v *visit) linger(ctx context.Context) {
 	if !v.unanswered {
 		return
@@ -213,7 +212,7 @@ func (v *visit) linger(ctx context.Context) {
 	pause(ctx, v.late)
 }
 
-// pause reports whether it was not cut short.
+// pause waits for d. It returns false if the context ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

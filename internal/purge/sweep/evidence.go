@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// maxEvidence is the age up to which what was read may be acted on (I3).
+	// maxEvidence is the greatest age of a reading that a deletion may rely on (I3).
 	maxEvidence = 5 * time.Second
-	// freshEvidence is the age up to which a deletion is begun, so that it has time to end.
+	// freshEvidence is the greatest age of evidence at which a deletion begins, so that it can end within maxEvidence.
 	freshEvidence = 4 * time.Second
 )
 
@@ -27,15 +27,15 @@ var (
 	errUnsteady = fmt.Errorf("%w: the registry listed no tags, and then some", registry.ErrUnreadable)
 )
 
-// evidence is what a deletion stands on.
+// evidence is what a deletion relies on: the verdicts by a recent reading of the cluster and of the repository.
 type evidence struct {
 	begun    time.Time
 	graph    *graph.Graph
 	verdicts map[digest.Digest]plan.Verdict
 }
 
-// evidence returns the last evidence while it is fresh, and else reads again: the cluster first, then
-// tags and what they lead to.
+// evidence returns the last evidence while it is fresh. Otherwise it
+// reads again: first the cluster, then the tags and what they lead to.
 func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	if e := v.latest; e != nil && v.clock.Since(e.begun) < freshEvidence {
 		return e, nil
@@ -58,7 +58,7 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	case err != nil:
 		return nil, err
 	}
-	r.Unreferenced = v.readings[v.repository].Unreferenced // the registry looks once more when it deletes
+	r.Unreferenced = v.readings[v.repository].Unreferenced // the registry checks this again when it deletes
 	v.latest = &evidence{begun: c.Begun, graph: r.Graph, verdicts: map[digest.Digest]plan.Verdict{}}
 	for _, verdict := range c.DecideRepository(v.repository, r) {
 		v.latest.verdicts[verdict.Digest] = verdict
@@ -66,8 +66,8 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	return v.latest, nil
 }
 
-// confirmUntagged lists the tags of a repository again if it seems to have no ordinary one. That is the
-// one answer which cannot be compared with another, and the usual one where a digest may go.
+// confirmUntagged lists the tags of a repository again if the first list had no ordinary tag. No other answer
+// can contradict such a list, and it is the usual list of a repository in which a digest may be deleted.
 func (v *visit) confirmUntagged(ctx context.Context, r reading.Repository) error {
 	if len(r.Graph.Tags()) > 0 {
 		return nil

@@ -18,14 +18,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// maxFound bounds the entries of one tombstone of what was found, as the API does.
+// maxFound is the most entries that the API allows in a tombstone.
 const maxFound = 1024
 
-// recordFound gives what was found without a tag, and that nothing keeps, a tombstone: a full grace from
-// now, because it may be a push that is not done yet. It also ends what a crash has interrupted.
+// recordFound writes tombstones for digests that were found without a tag and that nothing
+// keeps. Their full grace period begins now, because a digest may belong to a push that has
+// not ended. It also begins the grace period of entries for which a crash prevented it.
 func (s *sweeper) recordFound(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return nil // run has said so
+		return nil // run has returned the error
 	}
 	byRepository := map[string][]digest.Digest{}
 	for _, v := range s.order {
@@ -48,13 +49,13 @@ func (s *sweeper) recordFound(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// recordFoundIn adds digests to the one tombstone that a repository has for what was found in it.
+// recordFoundIn adds digests to the one tombstone that a repository has for found digests.
 func (s *sweeper) recordFoundIn(ctx context.Context, repository string, ds []digest.Digest) error {
 	home, ours := s.planned.Homes[repository]
 	if !ours {
 		return nil
 	}
-	t, err := s.graveOf(ctx, &v1alpha1.Tombstone{
+	t, err := s.storedTombstone(ctx, &v1alpha1.Tombstone{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, v1alpha1.TombstoneSuffix(v1alpha1.CauseFound, repository)),
 		},
@@ -67,7 +68,7 @@ func (s *sweeper) recordFoundIn(ctx context.Context, repository string, ds []dig
 		return err
 	}
 	isNew := t.ResourceVersion == ""
-	var anew []string // of what an earlier purge was done with, and that is still there, or again
+	var anew []string // an earlier purge was done with these, and they still exist or exist again
 	for _, d := range ds {
 		tag := graph.UndoTag(d)
 		if state := t.Entry(repository, tag).State; has(t, repository, tag) && (state == v1alpha1.TombstoneRestored || state == v1alpha1.TombstonePurged) {
@@ -92,8 +93,9 @@ func (s *sweeper) recordFoundIn(ctx context.Context, repository string, ds []dig
 	return s.begin(ctx, t)
 }
 
-// graveOf returns a tombstone as it is stored, or as it would be if it does not exist yet.
-func (s *sweeper) graveOf(ctx context.Context, t *v1alpha1.Tombstone) (*v1alpha1.Tombstone, error) {
+// storedTombstone returns the stored tombstone with the name of t, or t itself if there
+// is none yet. If that tombstone belongs to another place, t gets another name.
+func (s *sweeper) storedTombstone(ctx context.Context, t *v1alpha1.Tombstone) (*v1alpha1.Tombstone, error) {
 	stored := &v1alpha1.Tombstone{}
 	switch err := s.api.Get(ctx, client.ObjectKeyFromObject(t), stored); {
 	case apierrors.IsNotFound(err):
@@ -102,7 +104,7 @@ func (s *sweeper) graveOf(ctx context.Context, t *v1alpha1.Tombstone) (*v1alpha1
 		return nil, err
 	case !tombstone.SamePlace(stored, t):
 		t.Name = tombstone.Elsewhere(t)
-		return s.graveOf(ctx, t)
+		return s.storedTombstone(ctx, t)
 	}
 	return stored, nil
 }
@@ -111,7 +113,7 @@ func has(t *v1alpha1.Tombstone, repository, tag string) bool {
 	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == repository && a.Tag == tag })
 }
 
-// begin begins the grace of the entries that have none yet.
+// begin begins the grace period of the entries that have none yet.
 func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
 	if !t.BeginGrace(metav1.NewTime(s.now()), 0, nil) {
 		return nil
@@ -119,14 +121,14 @@ func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
 	return client.IgnoreNotFound(s.api.Status().Update(ctx, t))
 }
 
-// backInUse reports whether what was found without a tag has a use again, or was pushed again: a later loss of it is
-// another one, with a grace of its own.
+// backInUse reports whether a digest that was found without a tag is used or
+// was pushed again. If it loses its tag later, a new grace period begins.
 func (s *sweeper) backInUse(e plan.Entry) bool {
 	r, read := s.readings[e.Repository]
 	if e.Tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.Err != nil {
 		return false
 	}
-	// The last digest is the one that was found, the others are its parts.
+	// The last digest is the one that was found. The others are its parts.
 	if n := len(e.Valid); r.Unreferenced != nil && n > 0 && !r.Unreferenced[e.Valid[n-1]] && !r.Missing[e.Valid[n-1]] {
 		return true
 	}

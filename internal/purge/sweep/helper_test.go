@@ -2,5 +2,5 @@ package sweep
 
 import "github.com/nfo-operator/nfo/internal/purge/purgetest"
 
-// What tables of cases are made of has short names.
+// Short names for the test tables.
 var d = purgetest.Digest

@@ -11,13 +11,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// The collection comes after the whole purge, which may have asked for a deletion long before. So the cluster is read once
-// more right before the collection is asked for. What something in the registry needs by then, the collection sees itself.
+// The collection comes after the whole purge, which may have requested a deletion long
+// before. So the cluster is read again right before the purge asks for the collection.
+// What something in the registry needs meanwhile, the collection itself detects.
 
-// lastLookTimeout bounds the last look, also of a sweep that was asked to stop.
+// lastLookTimeout bounds lastLook, also for a sweep that was asked to stop.
 const lastLookTimeout = 2 * time.Minute
 
-// lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
+// lastLook withdraws requested deletions of digests that are now
+// used, or all requested deletions if the cluster cannot be read.
 func (s *sweeper) lastLook(ctx context.Context) error {
 	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at reading.Key) bool { return !s.verdict(at).Delete })
 	if len(asked) == 0 {

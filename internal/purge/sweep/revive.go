@@ -18,11 +18,11 @@ import (
 // notUntagged is the reason of an entry without a status whose tag is still in the registry.
 const notUntagged = "NotUntagged: the tag is still in the registry, and no manifest lists it. To release it, apply the manifest again and delete it"
 
-// revive finds out what became of forgotten entries. It believes only what the registry shows: a tag that
-// is gone begins a full grace period now, for nobody knows when it went.
+// revive finds out what became of forgotten entries. It relies only on what the registry shows. If
+// a tag is missing, a full grace period begins now, because it is unknown when the tag was removed.
 func (s *sweeper) revive(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return nil // run has said so
+		return nil // run has returned the error
 	}
 	var errs []error
 	for _, t := range s.planned.Tombstones {

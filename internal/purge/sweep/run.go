@@ -18,31 +18,31 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Values of the key "event" of the lines that say what was done.
+// Values of the key "event" in log lines about deletions.
 const (
 	eventDeleted = "Deleted"
 	eventPutBack = "PutBack"
 )
 
-// Registry is what a sweep needs of a registry.
+// Registry has the methods of a registry that a sweep needs.
 type Registry interface {
 	reading.Registry
-	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
+	// Delete removes a digest and all of its tags. It returns registry.ErrNotFound if the digest does not exist.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
-	// DeleteUnreferenced has the next collection of the cluster's own registry delete a digest, unless something in the
-	// registry references it by then. Errors wrap registry.ErrProtected if it was pushed again.
+	// DeleteUnreferenced requests that the next collection of the cluster's own registry deletes a digest, unless
+	// something in the registry references it then. Errors wrap registry.ErrProtected if the digest was pushed again.
 	DeleteUnreferenced(ctx context.Context, store client.ObjectKey, repository string, d digest.Digest) error
-	// Untag removes a tag alone. Missing is success.
+	// Untag removes only a tag. If the tag is missing, there is no error.
 	Untag(ctx context.Context, repository, tag string) error
-	// Restore puts a manifest back under its digest, and under those of the tags that are absent.
+	// Restore pushes a manifest to its digest, and to those of the tags that do not exist.
 	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
 }
 
-// Env is what a sweep works with.
+// Env is the environment of a sweep.
 type Env struct {
 	// Client writes tombstones.
 	Client client.Client
-	// Registry deletes, and puts back.
+	// Registry deletes and restores.
 	Registry Registry
 	// Reader has read the plan's repositories.
 	Reader *reading.Reader
@@ -50,43 +50,44 @@ type Env struct {
 	Clock clock.PassiveClock
 	// Now is the API server's time.
 	Now func() time.Time
-	// SecondLook is the least time between the two looks at a repository that a deletion needs.
+	// SecondLook is the least time between the two readings of a repository that a deletion needs.
 	SecondLook time.Duration
-	// Late is how long after a deletion was not answered the registry may still do it. Default: 30 seconds.
+	// Late is how long the registry may still carry out a deletion that it did not answer. Default: 30 seconds.
 	Late time.Duration
-	// ReadCluster reads the cluster, uncached, beside what was read of its workloads.
+	// ReadCluster reads the cluster, uncached, and adds what was read of its workloads.
 	ReadCluster func(context.Context, reading.Running) (plan.Cluster, error)
 	// ReadRunning reads what the workloads run that the store selects.
 	ReadRunning func(context.Context, *v1alpha1.ArtifactStore) (reading.Running, error)
-	// Log takes a line for each step.
+	// Log gets a line for each step.
 	Log *slog.Logger
 }
 
-// Plan is what a sweep acts on.
+// Plan is what a sweep carries out.
 type Plan struct {
-	// Cluster and Readings are what the verdicts were made from, the latter by repository.
+	// Cluster and Readings, the latter by repository, are what the verdicts were made from.
 	Cluster  plan.Cluster
 	Readings map[string]reading.Repository
 	// Verdicts are in the order of sweeping.
 	Verdicts []plan.Verdict
-	// Missing is what the store's manifests and tombstones name and the registry does not have; nil when that is not known.
+	// Missing are the digests that the store's manifests and tombstones
+	// lead to and that the registry does not have; nil if unknown.
 	Missing map[reading.Key]bool
 }
 
-// Result is what came of a plan.
+// Result is what a sweep did.
 type Result struct {
 	// Verdicts are those of the plan, with what became of each digest.
 	Verdicts []plan.Verdict
 	// Deleted is how many digests were deleted.
 	Deleted int
-	// Denied is what the registry refused to delete, in no order.
+	// Denied has the errors of the deletions that the registry refused, in no order.
 	Denied []error
-	// Doubt says why no collection must be asked for: what goes with it may be needed.
+	// Doubt says why the purge must not ask for a collection: the collection might delete something that is needed.
 	Doubt error
 }
 
-// Run acts on a plan. The result says what was done also when there is an error. Errors wrap ErrRefused when the store
-// must not be purged any more, and ErrPutBack when something deleted turned out to be needed.
+// Run carries out a plan. The result says what was done, also when there is an error. Errors wrap ErrRefused
+// if the store must not be purged any more, and ErrPutBack if something deleted turned out to be needed.
 func Run(ctx context.Context, env Env, p Plan) (Result, error) {
 	s := &sweeper{
 		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.Store),

@@ -26,16 +26,15 @@ import (
 const (
 	// settleTimeout is how long a sweep that was asked to stop may still write what it has done.
 	settleTimeout = 10 * time.Second
-	// settleTries bounds how often a tombstone is read again because somebody else wrote.
+	// settleTries is how often a tombstone is written at most if other writers change it meanwhile.
 	settleTries = 3
-	// Bounds of the API.
+	// Limits of the API.
 	maxDigests, maxReason = 256, 1024
-	// allDigests bounds the digests of a whole tombstone that parts are added to, so that the API
-	// server can store it.
+	// allDigests is the most digests of a whole tombstone to which parts are added, so that the API server can store it.
 	allDigests = 8192
 )
 
-// claim names one entry of one tombstone.
+// claim identifies one entry of one tombstone.
 type claim struct {
 	tombstone       types.UID
 	repository, tag string
@@ -43,9 +42,8 @@ type claim struct {
 
 func claimOf(e plan.Entry) claim { return claim{e.UID, e.Repository, e.Tag} }
 
-// claim marks, as Sweeping, every entry of a unit that may go in a repository where something
-// does (I13). A tombstone that somebody else wrote since it was read is not claimed, and so keeps
-// its digests: the next run reads it again.
+// claim marks as Sweeping every entry of a unit that may be deleted, in the repositories that have deletions (I13). A
+// tombstone that was written since it was read is not claimed and so keeps its digests. The next run reads it again.
 func (s *sweeper) claim(ctx context.Context, u unit) error {
 	return s.each(u, func(t *v1alpha1.Tombstone) error {
 		es := s.entriesOf(t, func(e plan.Entry) bool { return e.MayGo() && len(u.deletions[e.Repository]) > 0 })
@@ -69,7 +67,7 @@ func (s *sweeper) claim(ctx context.Context, u unit) error {
 	})
 }
 
-// each does something with all tombstones of a unit, some at a time.
+// each calls f for all tombstones of a unit, several at a time.
 func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
 	errs := make([]error, len(u.tombstones))
 	var g errgroup.Group
@@ -77,15 +75,15 @@ func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
 	for i, t := range u.tombstones {
 		g.Go(func() error {
 			errs[i] = f(t)
-			return nil // one that fails does not stop another
+			return nil // an error does not stop the others
 		})
 	}
 	_ = g.Wait()
 	return errors.Join(errs...)
 }
 
-// claimEntries stores, first, the parts that go with the entries' digests: once an index is
-// deleted nobody else knows its children (I4).
+// claimEntries first stores the parts that are deleted with the entries' digests, because the children
+// of an index are known nowhere else once it is deleted (I4). Then it marks the entries as Sweeping.
 func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []plan.Entry) error {
 	grown, room := false, allDigests
 	for _, a := range t.Spec.Artifacts {
@@ -95,7 +93,7 @@ func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
 		a := &t.Spec.Artifacts[i]
 		if parts := s.partsOf(*a, room); len(parts) > 0 {
-			// In front, because the last digest is the one that a restore takes.
+			// In front, because a restore takes the last digest.
 			a.Digests = append(parts, a.Digests...)
 			grown, room = true, room-len(parts)
 		}
@@ -114,8 +112,8 @@ func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []
 	return s.api.Status().Update(ctx, t)
 }
 
-// partsOf returns the digests that go with an entry's own and that its tombstone does not have
-// yet, as many as it can take. The others go too; only an interrupted sweep would leave them.
+// partsOf returns the digests that are deleted with the digests of an entry and that the entry does not list yet, at most
+// as many as it has room for. The others are deleted too, but an interrupted sweep would leave them in the registry.
 func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 	var parts []string
 	for _, own := range a.Digests {
@@ -130,12 +128,12 @@ func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 	return parts[:min(len(parts), max(0, min(room, maxDigests-len(a.Digests))))]
 }
 
-// entriesOf returns the entries of a tombstone, as planned.
+// entriesOf returns the planned entries of a tombstone that which selects.
 func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(plan.Entry) bool) []plan.Entry {
 	return slices.DeleteFunc(slices.Clone(s.byTombstone[t.UID]), func(e plan.Entry) bool { return !which(e) })
 }
 
-// byTombstone sorts entries by the tombstone that they are of.
+// byTombstone groups entries by their tombstone.
 func byTombstone(entries map[string][]plan.Entry) map[types.UID][]plan.Entry {
 	sorted := map[types.UID][]plan.Entry{}
 	for _, repository := range slices.Sorted(maps.Keys(entries)) {
@@ -146,8 +144,8 @@ func byTombstone(entries map[string][]plan.Entry) map[types.UID][]plan.Entry {
 	return sorted
 }
 
-// settle writes what became of a unit's tombstones, also when the sweep was asked to stop: a
-// restore waits for entries that are claimed. Each write fails if anybody else wrote meanwhile.
+// settle writes what became of a unit's tombstones, also when the sweep was asked to stop, because a
+// restore waits while entries are claimed. Each write fails if the tombstone was written meanwhile.
 func (s *sweeper) settle(ctx context.Context, u unit) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -159,8 +157,8 @@ func (s *sweeper) settle(ctx context.Context, u unit) error {
 	})
 }
 
-// settleTombstone writes what became of a tombstone, or deletes it when nothing is left of it:
-// then what would have been written is of no use to anybody.
+// settleTombstone writes what became of a tombstone, or deletes the tombstone if all of its entries are
+// restored or purged. In that case it does not write the status first, because nothing would read it.
 func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) error {
 	es, uid := s.entriesOf(t, func(e plan.Entry) bool { return e.Candidate }), t.UID
 	for range settleTries {
@@ -176,14 +174,14 @@ func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) er
 		if !apierrors.IsConflict(err) {
 			return client.IgnoreNotFound(err)
 		}
-		if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil || t.UID != uid { // it was deleted, and recorded anew
+		if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil || t.UID != uid { // it was deleted and recorded anew
 			return client.IgnoreNotFound(err)
 		}
 	}
 	return errors.New("others keep writing it; the next run goes on")
 }
 
-// outcome sets the entries to what became of their digests and reports whether that is news.
+// outcome sets the entries to what became of their digests, and reports whether anything changed.
 func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []plan.Entry) (changed bool) {
 	for _, e := range es {
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
@@ -193,7 +191,7 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []plan.Entry) (changed bool)
 		was := t.Entry(e.Repository, e.Tag)
 		switch was.State {
 		case v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping:
-		case e.Status.State: // Restoring, by a claim that was abandoned: a restore that goes on after all claims it again
+		case e.Status.State: // Restoring, if the claim was abandoned: a restore that does continue claims the entry again
 		default:
 			continue
 		}
@@ -205,8 +203,8 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []plan.Entry) (changed bool)
 	return changed
 }
 
-// become is what an entry has become. One in grace is left as it is, unless a purge that died or a restore that was abandoned
-// has claimed it, or it is known that nothing can be restored from it.
+// become returns the new status of an entry. An entry in its grace period stays as it is, unless a
+// purge that died or an abandoned restore has claimed it, or it is known that it cannot be restored.
 func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) v1alpha1.TombstoneArtifactStatus {
 	is := was
 	if s.backInUse(e) {
@@ -231,7 +229,7 @@ func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha
 	if strings.HasPrefix(was.Reason, string(plan.Lost)) && slices.ContainsFunc(a.Digests, func(d string) bool {
 		return s.plan[reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}].Missing
 	}) {
-		is.State = v1alpha1.TombstoneKept // until somebody has read it
+		is.State = v1alpha1.TombstoneKept // until a user has read it
 		return is
 	}
 	is.State, is.Reason = v1alpha1.TombstonePurged, ""
@@ -241,8 +239,8 @@ func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha
 	return is
 }
 
-// missingSince is since when the registry says that a digest of an entry does not exist which no purge
-// has deleted; nil when it does not say so. What was not asked stays as it was.
+// missingSince returns since when the registry says that a digest of an entry does not exist although no purge
+// has deleted it; nil if the registry does not say so. If the registry was not asked, the value does not change.
 func (s *sweeper) missingSince(a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) *metav1.Time {
 	asked := false
 	for _, d := range a.Digests {
@@ -263,7 +261,7 @@ func (s *sweeper) missingSince(a v1alpha1.TombstoneArtifact, was v1alpha1.Tombst
 	return nil
 }
 
-// deletedOf are the digests of an entry that this purge and those before have deleted.
+// deletedOf returns the digests of an entry that this purge and earlier ones have deleted.
 func (s *sweeper) deletedOf(a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) []string {
 	var all []string
 	for _, d := range a.Digests {
@@ -284,8 +282,9 @@ func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (plan.Verdict, bool) {
 	return plan.Verdict{}, false
 }
 
-// reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be forgotten over it, nor that the
-// tag is at another digest, nor what needed it when the repository could be read.
+// reasonOf returns the reason of an entry that is kept. The new reason must still
+// say that the tag is nfo's to remove, or that the tag is at another digest. If the
+// repository cannot be read, the reason for which its content kept the entry stays.
 func reasonOf(v plan.Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 	if v.Reason == plan.Unreadable && plan.KeptByContent(was) {
 		return was.Reason
@@ -299,7 +298,7 @@ func reasonOf(v plan.Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 	return v1alpha1.Clip(text, maxReason)
 }
 
-// verdict is what became of a digest so far. One that the sweep has not come to is kept.
+// verdict returns what has become of a digest so far. A digest that the sweep has not reached is kept.
 func (s *sweeper) verdict(at reading.Key) plan.Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,7 +336,7 @@ func (s *sweeper) isSettled(v plan.Verdict) bool {
 	return ok
 }
 
-// keepParts keeps a digest that the registry refused to delete, and all that it is made of.
+// keepParts keeps a digest that the registry did not delete, and all of its parts.
 func (v *visit) keepParts(ev *evidence, d digest.Digest, why plan.Reason, message string) {
 	for _, part := range ev.graph.Parts(d) {
 		if verdict, planned := v.plan[v.at(part)]; planned && verdict.Delete && !v.isSettled(verdict) {
@@ -347,12 +346,12 @@ func (v *visit) keepParts(ev *evidence, d digest.Digest, why plan.Reason, messag
 	}
 }
 
-// keepRest keeps what an error has left over.
+// keepRest keeps the digests that were not reached because of an error.
 func (s *sweeper) keepRest(ctx context.Context, vs []plan.Verdict, err error) {
 	rest := plan.Verdict{Reason: plan.Unreadable, Message: err.Error()}
 	switch {
 	case ctx.Err() != nil:
-		return // Interrupted, as everything that the sweep has not come to
+		return // Interrupted, like everything that the sweep has not reached
 	case errors.Is(err, registry.ErrUnsupported):
 		rest = plan.Verdict{Reason: plan.Unsupported, Message: "deletion is disabled at the registry"}
 		s.mu.Lock()

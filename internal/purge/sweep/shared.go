@@ -16,30 +16,30 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// maxShared is the age up to which one reading of the cluster serves several repositories.
+// maxShared is the greatest age of a reading of the cluster that serves several repositories.
 const maxShared = time.Second
 
-// shared is the last reading of something, of the cluster or of what workloads run. One is made at a time; who needs one
-// that begins later than the one under way waits for the next, with all others that do.
+// shared is the last reading of the cluster, or of what workloads run. Only one reading runs at a time. A caller that
+// needs a reading that begins later than the running one waits for the next, together with all other such callers.
 type shared[T any] struct {
 	turn   chan struct{}
-	last   T // by whose turn it is
+	last   T // guarded by turn
 	number int
 
 	mu    sync.Mutex
-	begun int // readings, so far
+	begun int // how many readings have begun
 }
 
 func newShared[T any]() *shared[T] { return &shared[T]{turn: make(chan struct{}, 1)} }
 
-// mark is the number of the last reading that was begun.
+// mark returns the number of the last reading that has begun.
 func (s *shared[T]) mark() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.begun
 }
 
-// read returns a reading that was begun after another one, the last if it is fresh.
+// read returns a reading that began after the reading with number after: the last one if it is fresh, or a new one.
 func (s *shared[T]) read(ctx context.Context, after int, fresh func(T) bool, read func() (T, error)) (T, error) {
 	var none T
 	select {
@@ -66,18 +66,18 @@ func (s *shared[T]) read(ctx context.Context, after int, fresh func(T) bool, rea
 // view is a reading of the cluster.
 type view struct {
 	plan.Cluster
-	// asked are the names of manifests that were asked for besides.
+	// asked has the names of the manifests that were also read by name.
 	asked *questions
 }
 
-// moment is between two readings, of the cluster and of what workloads run.
+// moment is a point in time between two readings of the cluster, and between two readings of what workloads run.
 type moment struct{ cluster, running int }
 
-// mark is now: what is read after it was begun after it.
+// mark returns the current moment. Readings that begin later are after it.
 func (s *sweeper) mark() moment { return moment{s.shared.mark(), s.running.mark()} }
 
-// cluster reads the cluster, unless a reading that was begun after a moment was made just now. Entries that are
-// not claimed keep.
+// cluster returns a reading of the cluster that began after a moment: the last one if it is
+// younger than maxShared, or a new one. Entries that are not claimed keep their digests.
 func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	run, err := s.runs(ctx, after.running, maxRunning)
 	if err != nil {
@@ -99,8 +99,8 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	return c, err
 }
 
-// clusterOf is cluster, with a look by its name at the manifest that keeps what is in one of its repositories.
-// One that is not listed may have been applied just then, so the cluster is read once more.
+// clusterOf is cluster, and also reads by name the manifest that owns the repository to be deleted
+// from. A manifest that is not listed may just have been applied, so the cluster is then read again.
 func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) (*view, error) {
 	c, err := s.cluster(ctx, after)
 	if err != nil {
@@ -115,17 +115,17 @@ func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) 
 	return c, err
 }
 
-// ask is not nil if a manifest of a name exists that a reading of the cluster does not have. It is asked for once for all the
-// repositories of the manifest.
+// ask returns an error if a manifest exists that a reading of the cluster does
+// not contain. Each name is asked for once for all repositories of the manifest.
 func (s *sweeper) ask(ctx context.Context, c *view, manifest string) error {
 	if c.asked.has(manifest) {
 		return nil
 	}
 	answer := c.asked.DoChan(manifest, func() (any, error) {
-		if c.asked.has(manifest) { // since a moment ago
+		if c.asked.has(manifest) { // another caller has just asked
 			return nil, nil //nolint:nilnil // no answer but the error
 		}
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxEvidence) // others wait for it, too
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxEvidence) // not ctx, because other callers wait for the answer too
 		defer cancel()
 		err := unlisted(own, s.api, c, s.key.Namespace, manifest)
 		if err == nil {
@@ -141,7 +141,7 @@ func (s *sweeper) ask(ctx context.Context, c *view, manifest string) error {
 	}
 }
 
-// unlisted is not nil if a manifest of a name exists that was not listed: what it keeps is unknown (I2).
+// unlisted returns an error if a manifest exists that was not listed, because what it keeps is unknown (I2).
 func unlisted(ctx context.Context, api client.Reader, c *view, namespace, name string) error {
 	var m v1alpha1.ArtifactManifest
 	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m)
@@ -154,7 +154,7 @@ func unlisted(ctx context.Context, api client.Reader, c *view, namespace, name s
 	return fmt.Errorf("%w: manifest %s/%s exists and is not listed", reading.ErrContradiction, namespace, name)
 }
 
-// questions are the names that were asked for, and those that are. It is safe for concurrent use.
+// questions has the names that were asked for, and runs each question once at a time. It is safe for concurrent use.
 type questions struct {
 	singleflight.Group
 

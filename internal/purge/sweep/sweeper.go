@@ -23,32 +23,32 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// sweeper acts on a plan.
+// sweeper carries out a plan.
 type sweeper struct {
 	api      client.Client
 	registry Registry
 	reader   *reading.Reader
 	clock    clock.PassiveClock
 	now      func() time.Time // the API server's time
-	apart    time.Duration    // between the two looks that a deletion needs
+	apart    time.Duration    // least time between the two readings that a deletion needs
 	key      client.ObjectKey
 	log      *slog.Logger
 
 	planned plan.Cluster
-	// byTombstone are the planned entries by the tombstone that they are of.
+	// byTombstone has the planned entries of each tombstone.
 	byTombstone map[types.UID][]plan.Entry
 	readings    map[string]reading.Repository
 	order       []plan.Verdict // the plan, in the order of sweeping
 	plan        map[reading.Key]plan.Verdict
 
 	claims map[claim]bool
-	used   map[string]map[digest.Digest]graph.Why // by repository: what tags and manifests reached
-	// missing is what the store's manifests and tombstones name and the registry does not have; nil
-	// when that is not known.
+	used   map[string]map[digest.Digest]graph.Why // by repository: what tags and recorded digests lead to
+	// missing are the digests that the store's manifests and tombstones
+	// lead to and that the registry does not have; nil if unknown.
 	missing map[reading.Key]bool
 	shared  *shared[*view]
 	running *shared[reading.Running]
-	// readCluster reads the cluster beside what was read of its workloads.
+	// readCluster reads the cluster and adds what was read of its workloads.
 	readCluster func(context.Context, reading.Running) (plan.Cluster, error)
 	// readRunning reads what workloads run.
 	readRunning func(context.Context, *v1alpha1.ArtifactStore) (reading.Running, error)
@@ -56,24 +56,24 @@ type sweeper struct {
 	room        *room // for the repositories that are swept at the same time
 
 	mu      sync.Mutex
-	settled map[reading.Key]plan.Verdict // what has come of the plan
+	settled map[reading.Key]plan.Verdict // what became of the plan so far
 	deleted int
-	held    int // bytes of what was deleted, in all repositories that are not verified yet
-	// denied is what the registry refused to delete, in no order.
+	held    int // bytes of deleted digests, in all repositories that are not verified yet
+	// denied has the errors of the deletions that the registry refused, in no order.
 	denied []error
-	// asked is what the registry was asked to delete in a collection.
+	// asked are the digests that the registry was asked to delete in a collection.
 	asked []reading.Key
-	// doubt says why no collection is asked for: what goes with it may be needed.
+	// doubt says why the purge must not ask for a collection: the collection might delete something that is needed.
 	doubt error
-	// rest is what keeps the digests that the sweep has not come to.
+	// rest is the verdict for the digests that the sweep has not reached.
 	rest plan.Verdict
-	// over: nothing more can be done, as an error has said.
+	// over is set when an error has shown that no deletion can succeed.
 	over bool
 }
 
-// run sweeps wave after wave. While one is looked after and settled, the next one begins, so that requests are always under
-// way. None is claimed while one before it still deletes, which a slow registry can make long: what is claimed cannot be
-// restored. An error of one does not stop the next, unless it says that nothing more can be done.
+// run sweeps wave after wave. The next wave begins while the last one is verified and settled, so that requests are always
+// running. No wave is claimed while the one before still deletes, which may take long at a slow registry, because claimed
+// entries cannot be restored. An error in one wave does not stop the next, unless it shows that no deletion can succeed.
 func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
 	var ending errgroup.Group
@@ -89,13 +89,13 @@ func (s *sweeper) run(ctx context.Context) error {
 		if n := len(u.deletions); n > 0 {
 			s.log.Info("Sweeping", "repositories", n, "manifests", u.manifests, "done", len(units)-len(rest)-u.manifests, "of", len(units))
 		}
-		w := &wave{sweeper: s, unit: u, errs: &errs, before: before, looked: make(chan struct{})}
-		before = w.looked
+		w := &wave{sweeper: s, unit: u, errs: &errs, before: before, verified: make(chan struct{})}
+		before = w.verified
 		start := time.Now()
 		if w.delete(ctx); len(w.visits) > 0 {
 			work = nextWork(u.work, work, time.Since(start))
 		}
-		ending.Go(func() error { // when the one before has ended
+		ending.Go(func() error { // waits until the wave before has ended
 			w.end(ctx)
 			return nil
 		})
@@ -108,8 +108,8 @@ func (s *sweeper) run(ctx context.Context) error {
 	return errs.join()
 }
 
-// refused is an error if the registry let nothing be deleted at all: then the login may not delete. What it
-// refuses besides what it deletes is kept, each with its reason, and is not a failure.
+// refused returns an error if the registry refused every deletion, because then the login may not delete. If the
+// registry deleted some digests, those that it refused are kept, each with its reason, and there is no error.
 func (s *sweeper) refused() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,9 +119,9 @@ func (s *sweeper) refused() error {
 	return fmt.Errorf("the registry let none of %d digests be deleted: %w", len(s.denied), errors.Join(s.denied[:min(len(s.denied), 3)]...))
 }
 
-// secondLook waits until the plan's look at a unit's repositories is old enough for the second one,
-// which decides, to be another one: what shortly answers for a registry, or a replica that lags behind,
-// is not asked twice. Nothing is claimed yet. It reports whether it was not cut short.
+// secondLook waits until enough time has passed since the plan read a unit's repositories. Two readings in
+// quick succession could both be answered by the same lagging replica, or by whatever answers in the
+// registry's place for a moment. Nothing is claimed yet. secondLook returns false if the context ended first.
 func (s *sweeper) secondLook(ctx context.Context, u unit) bool {
 	var wait time.Duration
 	for repository := range u.deletions {
@@ -152,15 +152,15 @@ func (f *failures) join() error {
 	return errors.Join(f.errs...)
 }
 
-// unit is what is claimed and settled together: the tombstones of some manifests, and by repository what may go.
+// unit is what is claimed and settled together: the tombstones of some manifests, and what may be deleted, by repository.
 type unit struct {
 	manifests  int
 	tombstones []*v1alpha1.Tombstone
 	deletions  map[string][]plan.Verdict
-	work       int // repositories, tags in them and digests to delete, together
+	work       int // number of repositories, tags in them, and digests to delete
 }
 
-// units sorts the plan by manifest. A repository that may be touched belongs to one manifest (I9).
+// units groups the plan by manifest. A repository that may be touched belongs to one manifest (I9).
 func (s *sweeper) units() []unit {
 	byManifest := map[string]*unit{}
 	for _, t := range s.planned.Tombstones {
@@ -187,7 +187,7 @@ func (s *sweeper) units() []unit {
 	return us
 }
 
-// merge makes one of the first units, with so much work at most if it is of more than one manifest.
+// merge joins the first units to one. The work of a unit that has several manifests is at most work.
 func merge(units []unit, work int) (u unit, rest []unit) {
 	u.deletions = map[string][]plan.Verdict{}
 	for i, next := range units {
@@ -202,13 +202,14 @@ func merge(units []unit, work int) (u unit, rest []unit) {
 	return u, nil
 }
 
-// manifestOf returns the manifest that a repository belongs to in which something may go.
+// manifestOf returns the manifest that owns a repository in which something may be deleted.
 func (s *sweeper) manifestOf(repository string) string {
 	es := s.planned.Entries[repository]
 	return es[slices.IndexFunc(es, plan.Entry.MayGo)].Tombstone.Spec.Manifest.Name
 }
 
-// failed names the repository in an error. No more are begun if it says that nothing more can be done.
+// failed adds the repository to an error. If the error shows that
+// no deletion can succeed, the sweep starts no further repository.
 func (s *sweeper) failed(err error, repository string) error {
 	if err == nil {
 		return nil

@@ -17,54 +17,52 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// verifyTimeout bounds the look at a repository after deletions in it, also of a sweep that was
-// asked to stop.
+// verifyTimeout bounds the verification of a repository after deletions, also for a sweep that was asked to stop.
 const verifyTimeout = 20 * time.Second
 
-// ErrPutBack is wrapped when something deleted turned out to be needed, and was put back.
+// ErrPutBack is wrapped if something deleted turned out to be needed and was restored.
 var ErrPutBack = errors.New("what was deleted turned out to be needed")
 
-// survivor is an image manifest to put back, and why.
-type survivor struct {
+// neededManifest is an image manifest to restore, and why.
+type neededManifest struct {
 	digest digest.Digest
 	why    string
-	// tags that a manifest lists and that have gone with the digest.
+	// tags are the missing tags that a manifest lists and that were deleted with the digest.
 	tags []string
-	// asked: it is still there, and the registry was asked to delete it.
+	// asked: it still exists, and the registry was asked to delete it.
 	asked bool
 }
 
-// verify reads a repository again after deletions: every tag, and whatever else keeps anything,
-// must lead to what is there, all the way down. OCI has no compare-and-set: a tag that somebody set
-// between the last look and the deletion is only seen here, and so is a manifest that was applied
-// again meanwhile. What they need is put back.
+// verify reads a repository again after deletions. Every tag, and everything else that keeps digests, must lead
+// only to digests that exist, recursively. OCI has no compare-and-set: only this reading shows a tag that was
+// set, or a manifest that was applied again, between the evidence and the deletion. What they need is restored.
 func (v *visit) verify(ctx context.Context, deleted moment) error {
 	if len(v.gone) == 0 {
 		return nil
 	}
-	defer v.drop()
+	defer v.dropBytes()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
 	defer cancel()
 	needed, err := v.needed(ctx, deleted)
 	if err != nil {
 		err = fmt.Errorf("looking whether all that is left can still be pulled: %w", err)
-		v.doubted(err) // also what was deleted directly can be pushed again for as long as its layers are there
+		v.doubted(err) // this also concerns what was deleted directly: it can be pushed again while its layers exist
 		return errors.Join(err, v.withdrawAll(ctx))
 	}
 	var errs []error
-	needed = slices.DeleteFunc(needed, func(n survivor) bool {
+	needed = slices.DeleteFunc(needed, func(n neededManifest) bool {
 		if n.asked {
 			errs = append(errs, v.withdraw(ctx, n))
 		}
 		return n.asked
 	})
 	if len(needed) > 0 {
-		errs = append(errs, v.putBack(ctx, needed))
+		errs = append(errs, v.restore(ctx, needed))
 	}
 	return errors.Join(errs...)
 }
 
-// withdrawAll withdraws whatever the registry was asked to delete and that could not be verified.
+// withdrawAll withdraws every requested deletion that could not be verified.
 func (v *visit) withdrawAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
 	defer cancel()
@@ -77,13 +75,13 @@ func (v *visit) withdrawAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// withdraw takes back what the registry was asked to delete and what is used by now.
-func (v *visit) withdraw(ctx context.Context, n survivor) error {
+// withdraw withdraws the requested deletion of a digest that is now used.
+func (v *visit) withdraw(ctx context.Context, n neededManifest) error {
 	return v.takeBack(ctx, v.at(n.digest), v.gone[n.digest], n.why)
 }
 
-// takeBack pushes again what the registry was asked to delete in a collection: then the request does not count. If that
-// fails, no collection is asked for, and it is still there for now.
+// takeBack pushes a digest again whose deletion in a collection was requested, which cancels the
+// request. If the push fails, the purge asks for no collection, so that the digest stays for now.
 func (s *sweeper) takeBack(ctx context.Context, at reading.Key, m registry.Manifest, why string) error {
 	s.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", why)
 	verdict := s.plan[at]
@@ -91,7 +89,7 @@ func (s *sweeper) takeBack(ctx context.Context, at reading.Key, m registry.Manif
 	err := s.registry.Restore(ctx, at.Repository, m, nil)
 	if err != nil {
 		verdict.Keep(plan.Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", at.Digest, why))
-		// What the registry says of writing teaches nothing of deleting: not wrapped.
+		// Not wrapped, because an error of writing must not count as an error of deleting.
 		err = fmt.Errorf("%s of %s may be LOST: %s: %s", at.Digest, at.Repository, verdict.Message, err.Error())
 		s.doubted(err)
 	}
@@ -99,10 +97,10 @@ func (s *sweeper) takeBack(ctx context.Context, at reading.Key, m registry.Manif
 	return err
 }
 
-// needed returns which of the image manifests at hand are missing and reached from something kept.
-func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) {
+// needed returns which of the deleted image manifests are missing and reached from something that is kept.
+func (v *visit) needed(ctx context.Context, deleted moment) ([]neededManifest, error) {
 	before := v.readings[v.repository]
-	// A part that was kept while what lists it went: some registries take parts along.
+	// Parts that were kept while a parent was deleted: some registries delete parts with their parent.
 	var shared []digest.Digest
 	for _, d := range before.Graph.Parts(slices.Collect(maps.Keys(v.gone))...) {
 		if _, deleted := v.gone[d]; deleted || before.Missing[d] {
@@ -110,15 +108,15 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 		}
 		shared = append(shared, d)
 		if m, err := v.reader.Whole(ctx, v.at(d)); err == nil {
-			v.hold(d, m)
+			v.keepBytes(d, m)
 		}
 	}
 	v.latest = nil
 	c, err := v.cluster(ctx, deleted)
 	switch {
-	case c == nil: // a store that must not be purged any more has one
+	case c == nil: // the reading of a store that must not be purged any more is not nil
 		return nil, err
-	case c.Store == nil: // what its manifests keep is kept by another one, or by none
+	case c.Store == nil: // the store no longer protects what its manifests keep
 		return v.all("its store was deleted meanwhile"), nil
 	}
 	starts := slices.Clone(shared)
@@ -135,23 +133,22 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	case len(lost) > 0:
 		return v.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
 	}
-	var needed []survivor
+	var needed []neededManifest
 	reached := after.Graph.Reach(c.Roots(v.repository, before.Locked, after.Graph))
 	for d := range v.gone {
 		if why, kept := reached[d]; kept && v.lost(after, d) {
-			needed = append(needed, survivor{d, plan.Explain(why), listedAt(c.Tombstones, c.Entries[v.repository], d, after.Graph), !after.Missing[d]})
+			needed = append(needed, neededManifest{d, plan.Explain(why), listedAt(c.Tombstones, c.Entries[v.repository], d, after.Graph), !after.Missing[d]})
 		}
 	}
 	return needed, nil
 }
 
-// lost reports whether a digest is missing after it was deleted, or will be after a collection.
+// lost reports whether a deleted digest is missing, or will be after a collection.
 func (v *visit) lost(after reading.Repository, d digest.Digest) bool {
 	return after.Missing[d] || v.found(d)
 }
 
-// listedAt are the tags that manifests list, that a restore would put at a digest, and that are not
-// there.
+// listedAt returns the missing tags that manifests list and that a restore would set to a digest.
 func listedAt(all []*v1alpha1.Tombstone, entries []plan.Entry, d digest.Digest, g *graph.Graph) []string {
 	var tags []string
 	for _, e := range entries {
@@ -165,8 +162,8 @@ func listedAt(all []*v1alpha1.Tombstone, entries []plan.Entry, d digest.Digest, 
 	return tags
 }
 
-// dangling returns those tags that led somewhere before the deletions, and that a second look
-// still finds listed and leading nowhere. Where they led since is not known.
+// dangling returns the tags that resolved before the deletions, and that a second
+// reading still lists and cannot resolve. It is unknown which digests they point at now.
 func (v *visit) dangling(ctx context.Context, tags []string) ([]string, error) {
 	tags = slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(v.readings[v.repository].Dangling, tag) })
 	if len(tags) == 0 {
@@ -176,16 +173,16 @@ func (v *visit) dangling(ctx context.Context, tags []string) ([]string, error) {
 	return slices.DeleteFunc(tags, func(tag string) bool { return !slices.Contains(again, tag) }), err
 }
 
-// hold keeps what is about to be deleted, for putting back.
-func (v *visit) hold(d digest.Digest, m registry.Manifest) {
+// keepBytes keeps the bytes of a digest that is about to be deleted, so that it can be restored.
+func (v *visit) keepBytes(d digest.Digest, m registry.Manifest) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.held += len(m.Bytes) - len(v.gone[d].Bytes)
 	v.gone[d] = m
 }
 
-// drop forgets what is verified.
-func (v *visit) drop() {
+// dropBytes drops the bytes of digests that are verified.
+func (v *visit) dropBytes() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, m := range v.gone {
@@ -194,24 +191,24 @@ func (v *visit) drop() {
 	clear(v.gone)
 }
 
-// full reports whether too many bytes are at hand to go on without a look.
+// full reports whether too many bytes are kept to continue without verifying.
 func (v *visit) full() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.held > reading.MaxHeld
 }
 
-// all returns whatever was deleted in the repository.
-func (v *visit) all(why string) []survivor {
-	var out []survivor
+// all returns all deleted digests of the repository.
+func (v *visit) all(why string) []neededManifest {
+	var out []neededManifest
 	for d := range v.gone {
-		out = append(out, survivor{digest: d, why: why, asked: v.found(d)})
+		out = append(out, neededManifest{digest: d, why: why, asked: v.found(d)})
 	}
 	return out
 }
 
-// putBack puts image manifests back with what they are made of, parts first, as registries want it.
-func (v *visit) putBack(ctx context.Context, needed []survivor) error {
+// restore restores image manifests with their parts. Parts come first, because registries require it.
+func (v *visit) restore(ctx context.Context, needed []neededManifest) error {
 	why, tags := map[digest.Digest]string{}, map[digest.Digest][]string{}
 	g := v.readings[v.repository].Graph
 	for _, n := range needed {
@@ -230,7 +227,7 @@ func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 			verdict.Repository, verdict.Digest, verdict.Delete, verdict.Reason, verdict.Message = v.repository, d, false, plan.Tagged, "it was deleted and put back: "+why[d]
 			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {
 				verdict.Reason, verdict.Message = plan.Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
-				// What the registry says of writing teaches nothing of deleting: not wrapped.
+				// Not wrapped, because an error of writing must not count as an error of deleting.
 				v.doubted(err)
 				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, v.repository, why[d], err.Error()))
 			}

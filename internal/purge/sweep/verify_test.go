@@ -13,17 +13,17 @@ func TestHeldBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := &sweeper{}
 	one, other := &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}, &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}
-	for range 2 { // an attempt that is repeated takes no more room
-		one.hold(d("a"), registry.Manifest{Bytes: make([]byte, reading.MaxHeld)})
+	for range 2 { // a second attempt takes no more room
+		one.keepBytes(d("a"), registry.Manifest{Bytes: make([]byte, reading.MaxHeld)})
 	}
 	if one.full() {
 		t.Error("a full hand is not a reason to look already")
 	}
-	other.hold(d("b"), registry.Manifest{Bytes: []byte("x")})
+	other.keepBytes(d("b"), registry.Manifest{Bytes: []byte("x")})
 	if !one.full() || !other.full() {
 		t.Error("all visits together hold more than there is room for, without a look")
 	}
-	if one.drop(); one.full() || len(one.gone) != 0 || s.held != 1 {
+	if one.dropBytes(); one.full() || len(one.gone) != 0 || s.held != 1 {
 		t.Errorf("after the look %d image manifests and %d bytes are held", len(one.gone), s.held)
 	}
 }

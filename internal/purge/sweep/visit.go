@@ -17,37 +17,37 @@ import (
 type visit struct {
 	*sweeper
 	repository string
-	// claimed is when the claims were made.
+	// claimed is the moment at which the claims were made.
 	claimed moment
-	// before is closed when the wave before has been looked after, which takes requests, too.
+	// before is closed when the wave before has been verified, which also takes requests.
 	before <-chan struct{}
 	todo   []plan.Verdict
 
-	taken  int64     // of the room
+	taken  int64     // places taken of the room
 	latest *evidence // the last evidence
 	waits  int       // how often the registry may still ask to wait
 
-	// What follows is guarded by the sweeper's lock.
+	// The following fields are guarded by the sweeper's lock.
 
-	// gone is what was deleted, or tried to be, until that is verified.
+	// gone are the digests whose deletion was tried, with their bytes, until they are verified.
 	gone map[digest.Digest]registry.Manifest
-	// unanswered: the registry has not said what came of a deletion, and may do it yet.
+	// unanswered is set when the registry has not answered a deletion and may still carry it out.
 	unanswered bool
 }
 
-// at is a digest of the repository.
+// at returns the key of a digest in the repository.
 func (v *visit) at(d digest.Digest) reading.Key {
 	return reading.Key{Repository: v.repository, Digest: d}
 }
 
-// room is shared by the visits that run at the same time. A small repository takes one of its places, one
-// that keeps all requests busy takes all: it is swept alone, so that evidence of it is read as fast as it can be.
+// room is shared by the visits that run at the same time. A small repository takes one of its places. A repository
+// that keeps all requests busy takes all places and is swept alone, so that its evidence is read as fast as possible.
 type room struct {
 	places *semaphore.Weighted
 	all    int64
 }
 
-// newRoom has two places for a request: while one visit reads the cluster, another one asks the registry.
+// newRoom returns a room with two places for each request: while one visit reads the cluster, another one uses the registry.
 func newRoom(requests int) *room {
 	all := int64(2 * requests)
 	return &room{semaphore.NewWeighted(all), all}
@@ -65,7 +65,7 @@ func (v *visit) enter(ctx context.Context) error {
 	return v.take(ctx, need)
 }
 
-// alone waits until no other visit runs, and reports whether others did. An error says why it was cut short.
+// alone waits until no other visit runs, and reports whether others did. It returns an error if the context ended first.
 func (v *visit) alone(ctx context.Context) (others bool, err error) {
 	if v.taken == v.room.all {
 		return false, nil
@@ -74,7 +74,7 @@ func (v *visit) alone(ctx context.Context) (others bool, err error) {
 	return true, v.takeAll(ctx)
 }
 
-// takeAll takes the whole room once the wave before has been looked after: then nothing else is asked of the registry.
+// takeAll takes the whole room once the wave before has been verified, so that the registry gets no other requests.
 func (v *visit) takeAll(ctx context.Context) error {
 	select {
 	case <-v.before:
@@ -97,7 +97,7 @@ func (v *visit) leave() {
 	v.taken = 0
 }
 
-// delete deletes what may go, layer by layer: a digest only after all those that it is a part of.
+// delete deletes what may be deleted, layer by layer: a digest only after everything that it is a part of.
 func (v *visit) delete(ctx context.Context) error {
 	defer v.linger(ctx)
 	byDigest := make(map[digest.Digest]plan.Verdict, len(v.todo))

@@ -8,14 +8,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Ledger counts the bytes that image manifests hold: their own and those of their blobs, each blob
-// once however many hold it, in whatever repository: registries store it once.
+// Ledger counts the bytes that image manifests hold: their own, and those of their blobs.
+// It counts each blob once over all repositories, because registries store it once.
 type Ledger struct {
 	manifests map[reading.Key]reading.Stored
 	held      map[reading.ContentID]weight
 }
 
-// weight is how often something is held, and its size in bytes.
+// weight is the number of uses of a content, and its size in bytes.
 type weight struct {
 	uses int
 	size int64
@@ -36,8 +36,8 @@ func (l *Ledger) Add(repository string, s reading.Stored) {
 	l.count(s)
 }
 
-// addAll counts the image manifests of a repository. Of one that is not planned nothing is deleted, so that only its
-// bytes count and the rest need not be kept. Errors wrap registry.ErrUnreadable if that is too much.
+// addAll counts the image manifests of a repository. Nothing is deleted from a repository that is not planned, so the ledger
+// keeps only its bytes and not its manifests. Errors wrap registry.ErrUnreadable if the ledger exceeds reading.MaxParts.
 func (l *Ledger) addAll(repository string, found []reading.Stored, planned bool) error {
 	for _, s := range found {
 		if planned {
@@ -52,7 +52,7 @@ func (l *Ledger) addAll(repository string, found []reading.Stored, planned bool)
 	return nil
 }
 
-// count counts an image manifest that is never taken out. It is given once.
+// count counts an image manifest that is never removed again. The caller passes each manifest once.
 func (l *Ledger) count(s reading.Stored) {
 	l.hold(reading.ContentOf(s.Node.Digest), s.Size)
 	for _, b := range s.Blobs {
@@ -60,26 +60,26 @@ func (l *Ledger) count(s reading.Stored) {
 	}
 }
 
-// hold counts one use of a blob. Of what manifests claim of its size the largest counts.
+// hold counts one use of a content. The largest size that manifests claim counts.
 func (l *Ledger) hold(d reading.ContentID, size int64) {
 	h := l.held[d]
 	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
 
-// Removal takes image manifests out of a ledger, which it leaves as it is: a copy of a large store's would take more
-// memory than everything else.
+// Removal computes what removing image manifests would free. It does not change the ledger and does
+// not copy it: the copy of a large store's ledger would take more memory than everything else.
 type Removal struct {
 	from *Ledger
 	out  map[reading.Key]bool
-	gone map[reading.ContentID]int // how many uses of each have gone
+	gone map[reading.ContentID]int // how many uses of each content were removed
 }
 
-// Begin returns a Removal that has taken nothing out yet.
+// Begin returns a Removal that has removed nothing yet.
 func (l *Ledger) Begin() *Removal {
 	return &Removal{from: l, out: map[reading.Key]bool{}, gone: map[reading.ContentID]int{}}
 }
 
-// Remove takes image manifests out and returns how many bytes nothing holds any more.
+// Remove removes image manifests and returns how many bytes nothing holds any more.
 func (r *Removal) Remove(ats ...reading.Key) (freed int64) {
 	for _, at := range ats {
 		freed = sum(freed, r.removeOne(at))
@@ -108,7 +108,7 @@ func (r *Removal) letGo(d reading.ContentID) int64 {
 	return 0
 }
 
-// total is how many bytes are held.
+// total returns how many bytes are held.
 func (l *Ledger) total() (n int64) {
 	for _, h := range l.held {
 		n = sum(n, h.size)
@@ -116,12 +116,12 @@ func (l *Ledger) total() (n int64) {
 	return n
 }
 
-// without is how many bytes would be free if digests went.
+// without returns how many bytes would be free if digests were deleted.
 func (l *Ledger) without(ats []reading.Key) (freed int64) {
 	return l.Begin().Remove(ats...)
 }
 
-// sum does not overflow: a manifest may claim any size.
+// sum adds without overflow, because a manifest may claim any size.
 func sum(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

@@ -80,7 +80,7 @@ func TestLedgerOfHostileSizes(t *testing.T) {
 	}
 }
 
-// However digests go, what they free adds up to what they held alone.
+// In whatever order digests are deleted, what they free adds up to what they held alone.
 func TestLedgerAddsUp(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -111,7 +111,7 @@ func TestLedgerAddsUp(t *testing.T) {
 	}
 }
 
-// layered is a registry whose image manifests have layers of their own.
+// layered is a registry in which each image manifest has its own layers.
 type layered struct {
 	reading.Registry
 	layers int
@@ -125,8 +125,8 @@ func (l layered) Manifest(_ context.Context, _ string, x digest.Digest) (registr
 	return m, nil
 }
 
-// What a purge remembers of the image manifests of a store fits in its pod: of 60,000 with 10 layers of their own, 120
-// MiB. The test is not parallel: what other tests allocate would count.
+// A purge must fit in its pod with all image manifests of a store in memory: 60,000 manifests with 10
+// layers each take 120 MiB. The test is not parallel, because allocations of other tests would count.
 func TestManifestsInMemoryAreSmall(t *testing.T) {
 	const manifests, layers, most = 5_000, 10, 2500
 	r := reading.NewReader(layered{layers: layers}, clock.RealClock{}, 1)

@@ -21,15 +21,16 @@ import (
 
 // Meter measures how full a store is.
 type Meter struct {
-	// Store says what its usage is compared with.
+	// Store has the capacity, the usage source and the last usage.
 	Store *v1alpha1.ArtifactStore
-	// Volume is where the registry's volume is mounted; "" nowhere.
+	// Volume is where the registry's volume is mounted; "" if it is not.
 	Volume string
-	// Reader reads what the bytes are counted of.
+	// Reader reads the image manifests whose bytes are counted.
 	Reader *reading.Reader
 }
 
-// Measure finds how full the store is. Its bytes are counted from digests by repository, of which some have been read.
+// Measure measures how full the store is. It counts the bytes that the digests in
+// counted, by repository, lead to. readings has the repositories that the plan has read.
 func (m Meter) Measure(ctx context.Context, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) Measurement {
 	u := Measurement{Source: m.Store.UsageSource(), Part: !ReadsAll(m.Store)}
 	var err error
@@ -54,19 +55,19 @@ func (m Meter) Measure(ctx context.Context, counted iter.Seq2[string, []digest.D
 	return u
 }
 
-// ReadsAll reports whether a purge of a store reads all that is in it: because its usage is compared with something, or
-// because what a purge makes reclaimable is subtracted from what the volume shows. Otherwise it reads only the
-// repositories that have tombstones: nothing that is in others concerns it.
+// ReadsAll reports whether a purge of a store reads everything in it. It does if usage is compared with
+// something, or if what a purge makes reclaimable is subtracted from what the volume shows. Otherwise
+// it reads only repositories that have tombstones, because other repositories do not concern it.
 func ReadsAll(s *v1alpha1.ArtifactStore) bool {
 	return Needed(s.Spec.Purge) || s.Spec.Capacity != nil || s.UsageSource() == v1alpha1.UsageVolume || s.Spec.Mirror != nil
 }
 
-// Measures reports whether a purge of a store can say how full it is.
+// Measures reports whether a purge of a store can measure how full it is.
 func Measures(s *v1alpha1.ArtifactStore) bool {
 	return ReadsAll(s) || s.UsageSource() != v1alpha1.UsageAccounted
 }
 
-// account reads whatever some digests of repositories lead to.
+// account counts what the given digests of repositories lead to.
 func account(ctx context.Context, r *reading.Reader, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) (*Ledger, map[reading.Key]bool, error) {
 	l, missing := NewLedger(), map[reading.Key]bool{}
 	var mu sync.Mutex
@@ -96,7 +97,8 @@ func account(ctx context.Context, r *reading.Reader, counted iter.Seq2[string, [
 	return l, missing, nil
 }
 
-// FileSystem asks the file system at a path, where the registry's volume is mounted, as df does.
+// FileSystem returns how many bytes the file system at a path,
+// where the registry's volume is mounted, uses and has, as df does.
 func FileSystem(path string) (used, capacity int64, err error) {
 	if path == "" {
 		return 0, 0, errors.New("the registry's volume is not mounted here; the CronJob's pods have it, --volume says where it is")
@@ -110,14 +112,15 @@ func FileSystem(path string) (used, capacity int64, err error) {
 		return 0, 0, fmt.Errorf("asking the file system of %s: its answer makes no sense", path)
 	}
 	used = int64((fs.Blocks - fs.Bfree) * block)
-	// What only root may still write to is nobody's.
+	// Blocks that only root may use count neither as used nor as capacity.
 	return used, used + int64(min(fs.Bavail, fs.Bfree)*block), nil
 }
 
-// ask asks the cluster's own registry how full its volume is. A spec.capacity that is set stays what 100 % means.
+// ask asks the cluster's own registry how full its volume is. If spec.capacity is set, it remains the capacity.
 func (u *Measurement) ask(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore) error {
 	key, last := client.ObjectKeyFromObject(store), store.Status.Usage
-	// First: what a collection frees in between then counts as free once, and not never.
+	// The collection is read before the disk. If it ends in between, what it
+	// frees counts as free once. In the other order it would count as used.
 	state, err := from.Collection(ctx, key)
 	if err != nil {
 		return err
@@ -139,7 +142,8 @@ func (u *Measurement) ask(ctx context.Context, from reading.Registry, store *v1a
 	return nil
 }
 
-// Remeasure is the usage that the cluster's own registry says after a collection, of what was measured before it.
+// Remeasure returns the usage that the cluster's own registry reports
+// after a collection. before is the usage measured before it.
 func Remeasure(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore, before v1alpha1.StoreUsage, now func() time.Time) (*v1alpha1.StoreUsage, error) {
 	u, after := Measurement{Source: v1alpha1.UsageRegistry}, before
 	if after.CapacityBytes != nil {
@@ -155,15 +159,15 @@ func Remeasure(ctx context.Context, from reading.Registry, store *v1alpha1.Artif
 	return &after, nil
 }
 
-// collected reports whether a collection that a purge asked for by number, or one that began later, is the last that
-// ended, and did all that it had to do.
+// collected reports whether the last collection that ended is the one that a
+// purge asked for by number, or a later one, and whether it collected everything.
 func collected(state registry.Collection, number int64) bool {
 	return number > 0 && state.Done >= number && state.Failed == "" && !state.DryRun
 }
 
-// uncollected is what purges have made reclaimable on a volume and the registry has not freed
-// yet: what the last purge left, less what the volume has got emptier since. Where the registry has
-// grown meanwhile this is too much, and less is deleted than could be.
+// uncollected returns how many bytes purges have made reclaimable on a volume and the registry has
+// not freed yet: what the last purge left, less what the usage of the volume has dropped since. If
+// the registry has grown meanwhile, this is too much, and the purge deletes less than it could.
 func uncollected(last *v1alpha1.StoreUsage, source v1alpha1.UsageSource, used int64) int64 {
 	if last == nil || last.Source != source {
 		return 0

@@ -56,7 +56,7 @@ func TestVolume(t *testing.T) {
 	}
 }
 
-// What earlier purges deleted is as good as free until the registry has collected it.
+// What earlier purges deleted counts as free until the registry has collected it.
 func TestUncollectedInTheRegistry(t *testing.T) {
 	t.Parallel()
 	const done = `"requested":7,"done":7`

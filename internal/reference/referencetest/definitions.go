@@ -1,4 +1,4 @@
-// Package referencetest has what tests of holders need of an API server.
+// Package referencetest has the CustomResourceDefinitions and indexes that tests of holders need in a fake client.
 package referencetest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Definitions are the CustomResourceDefinitions of all kinds, created at a time. For a fake client.
+// Definitions returns the CustomResourceDefinitions of all kinds with one creation time, for a fake client.
 func Definitions(created time.Time) []client.Object {
 	var all []client.Object
 	for _, kind := range v1alpha1.Kinds() {
@@ -20,7 +20,7 @@ func Definitions(created time.Time) []client.Object {
 	return all
 }
 
-// Definition is that of one kind.
+// Definition returns the CustomResourceDefinition of one kind.
 func Definition(kind string, created time.Time) *unstructured.Unstructured {
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")

@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 )
 
-// Indexer gives the field indexes of a cache to a fake client.
+// Indexer adds the field indexes of a cache to a fake client.
 type Indexer struct{ To *fake.ClientBuilder }
 
 // IndexField adds an index.

@@ -18,19 +18,20 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// The paths at which the cluster's own registry reports on its volume and is asked to clean it. No other registry has them.
+// The paths of the routes that only the cluster's own registry has: the
+// use of its volume, its collections, and its unreferenced manifests.
 const (
 	usagePath        = "/nfo/v1/usage"
 	collectionPath   = "/nfo/v1/collection"
 	unreferencedPath = "/nfo/v1/unreferenced"
-	// maxState bounds, in bytes, an answer. One with 16 problems in words has a few thousand.
+	// maxState bounds an answer, in bytes. An answer with 16 problems in words has a few thousand.
 	maxState = 256 << 10
 )
 
-// errNotOurs is wrapped by ErrUnsupported.
+// errNotOurs is wrapped together with ErrUnsupported or ErrUnavailable.
 var errNotOurs = errors.New("this registry does not report its disk and cannot be asked to collect: only the registry that nfo ships does")
 
-// Routes are those that only the cluster's own registry has. They are safe for concurrent use.
+// Routes are the routes that only the cluster's own registry has. They are safe for concurrent use.
 type Routes struct{ wire *wire.Client }
 
 // Of returns the routes of a registry. It sends nothing.
@@ -41,21 +42,21 @@ type Disk struct{ Size, Used int64 }
 
 // Collection is what a registry reports of its collections.
 type Collection struct {
-	// Requested counts the collections that were asked for, and Done those of them that have ended.
+	// Requested counts the collections that were requested, and Done how many of them have ended.
 	Requested, Done int64
-	// Phase is what the collection that runs does, and Count how many files or repositories it has done that with. ""
-	// if none runs.
+	// Phase is what the running collection does, "" if none runs. Count
+	// is how many files or repositories it has processed in this phase.
 	Phase string
 	Count int64
-	// Freed is how many bytes the collection freed that ended last, DryRun whether it only looked, and Failed why it
-	// failed, "" if it did not.
+	// Freed is how many bytes the last collection freed. DryRun reports
+	// whether it deleted nothing. Failed is why it failed, "" if it did not.
 	Freed  int64
 	DryRun bool
 	Failed string
 }
 
-// Disk asks the cluster's own registry how full its volume is, on behalf of a store. Errors wrap ErrUnsupported for any
-// other registry.
+// Disk returns how full the volume of the cluster's own registry is. It asks
+// on behalf of a store. Errors wrap ErrUnsupported for any other registry.
 func (r Routes) Disk(ctx context.Context, store types.NamespacedName) (Disk, error) {
 	var said struct {
 		Size int64 `json:"size"`
@@ -71,14 +72,14 @@ func (r Routes) Disk(ctx context.Context, store types.NamespacedName) (Disk, err
 	return Disk{said.Size, said.Used}, nil
 }
 
-// Collection asks the cluster's own registry for the state of its collections, on behalf of a store. Errors wrap
-// ErrUnsupported for any other registry.
+// Collection returns the state of the collections of the cluster's own registry.
+// It asks on behalf of a store. Errors wrap ErrUnsupported for any other registry.
 func (r Routes) Collection(ctx context.Context, store types.NamespacedName) (Collection, error) {
 	return r.collection(ctx, http.MethodGet, store)
 }
 
-// Collect asks the cluster's own registry to collect soon, on behalf of a store. The request is number Requested of
-// what it returns. Errors wrap ErrUnsupported for any other registry.
+// Collect requests a collection of the cluster's own registry, on behalf of a store. In the state that it
+// returns, the new request has the number Requested. Errors wrap ErrUnsupported for any other registry.
 func (r Routes) Collect(ctx context.Context, store types.NamespacedName) (Collection, error) {
 	return r.collection(ctx, http.MethodPost, store)
 }
@@ -99,7 +100,7 @@ func (r Routes) collection(ctx context.Context, method string, store types.Names
 	return said.collection(r.wire.Scrub), nil
 }
 
-// collectionState is the part of the registry's answer that matters here.
+// collectionState has the fields of the registry's answer that are used.
 type collectionState struct {
 	Running   bool   `json:"running"`
 	Requested int64  `json:"requested"`
@@ -130,7 +131,7 @@ func (s collectionState) collection(scrub func(string) string) Collection {
 	return got
 }
 
-// saturated is the sum of two sizes, or the largest number there is.
+// saturated returns the sum of two sizes, or the largest int64 if the sum exceeds it.
 func saturated(a, b int64) int64 {
 	if sum := a + b; sum >= a {
 		return sum
@@ -138,10 +139,11 @@ func saturated(a, b int64) int64 {
 	return 1<<63 - 1
 }
 
-// adminTimeout bounds one request, with all its tries.
+// adminTimeout bounds one request, all tries included.
 const adminTimeout = 30 * time.Second
 
-// admin asks one of the routes that only the cluster's own registry has, with more parameters than the store.
+// admin sends a request to one of the routes that only the cluster's
+// own registry has. more are parameters in addition to the store.
 func (r Routes) admin(ctx context.Context, method, path string, store types.NamespacedName, more url.Values, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -155,7 +157,7 @@ func (r Routes) admin(ctx context.Context, method, path string, store types.Name
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, wire.Succeeded(resp) && kind != "application/json":
 		return r.wire.Fail(failure.ErrUnsupported, errNotOurs)
-	case resp.StatusCode == http.StatusNotImplemented: // it uses storage other than a volume, and says so
+	case resp.StatusCode == http.StatusNotImplemented: // its storage is not a volume
 		return r.wire.Fail(failure.ErrUnsupported, r.wire.Answered(resp, asked))
 	case !wire.Succeeded(resp):
 		return r.wire.Answered(resp, asked)

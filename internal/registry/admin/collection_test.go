@@ -27,7 +27,7 @@ var (
 	serve = clienttest.Serve
 )
 
-// says answers every request, and remembers the last one.
+// says answers every request with body, and returns the last request.
 func says(t *testing.T, status int, contentType, body string) (*registry.Client, *http.Request) {
 	t.Helper()
 	last := &http.Request{}
@@ -39,14 +39,14 @@ func says(t *testing.T, status int, contentType, body string) (*registry.Client,
 	})), last
 }
 
-// The registry that nfo ships and its client agree on paths and names.
+// This test finds a path or a name of a field on which nfo's own registry and its client disagree.
 func TestTheClustersRegistryTellsOfItsDisk(t *testing.T) {
 	t.Parallel()
 	v, err := volume.Open(t.TempDir(), volume.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Nothing runs its collections, so that the one that is asked for waits.
+	// No goroutine runs the collections, so the requested one stays pending.
 	r, err := clusterregistry.New(t.Context(), clusterregistry.Options{Volume: v, Collection: collect.Options{}})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestAnswersAboutTheDiskThatDoNotCount(t *testing.T) {
 	}
 }
 
-// A collection is asked for once: anyone who asks again starts another one.
+// Each request for a collection starts one, so it must not be repeated.
 func TestCollectIsSentOnce(t *testing.T) {
 	t.Parallel()
 	sent := 0
@@ -155,7 +155,7 @@ func TestFreedBytesDoNotOverflow(t *testing.T) {
 	}
 }
 
-// Distribution itself is not a registry of ours, whatever login it asks for.
+// Distribution itself does not have the routes of nfo's own registry, whatever login it asks for.
 func TestDistributionHasNoCollections(t *testing.T) {
 	t.Parallel()
 	r := registrytest.Start(t, registrytest.BasicAuth("acme", "hidden"))

@@ -15,21 +15,22 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// unreferencedPage is how many manifests are asked for at a time. So many with the longest names fit into maxState.
+// unreferencedPage is how many manifests are requested at a time.
+// That many manifests with the longest names fit into maxState.
 const unreferencedPage = 500
 
-// Unreferenced is a manifest that nothing in the cluster's own registry references: no tag, no index, and no subject.
-// Nobody has pushed it within the grace period of the registry.
+// Unreferenced is a manifest that nothing in the cluster's own registry references: no
+// tag, no index, and no subject. It was not pushed within the registry's grace period.
 type Unreferenced struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
 }
 
 // Unreferenced returns the manifests in the repositories of a store that nothing in the cluster's own registry
-// references. Their children and referrers are among them. Manifests whose deletion was asked for are not.
+// references. Their children and referrers are included. Manifests whose deletion was already requested are not.
 //
-// It is whole or an error: wrapping ErrUnsupported for any other registry, and for one that keeps its content elsewhere
-// than on a volume; ErrUnreadable if the list makes no sense or is too long.
+// The list is complete, or there is an error. Errors wrap ErrUnsupported for any other registry, and for a
+// registry that does not keep its content on a volume; ErrUnreadable if the list is invalid or too long.
 func (r Routes) Unreferenced(ctx context.Context, store types.NamespacedName) ([]Unreferenced, error) {
 	found, err := r.unreferenced(ctx, store)
 	if err != nil {
@@ -67,9 +68,9 @@ func (r Routes) unreferenced(ctx context.Context, store types.NamespacedName) (a
 	return nil, fmt.Errorf("%w: it has more than %d pages", failure.ErrUnreadable, decode.MaxPages)
 }
 
-// DeleteUnreferenced has the next collection of the cluster's own registry delete a manifest that Unreferenced has
-// returned. The collection keeps it if something references it by then, or if it is pushed again. Errors wrap ErrNotFound,
-// or ErrProtected if it was pushed again before.
+// DeleteUnreferenced requests that the next collection of the cluster's own registry deletes a manifest that
+// Unreferenced has returned. The collection keeps the manifest if something references it at that time, or if it
+// is pushed again. Errors wrap ErrNotFound, or ErrProtected if the manifest was pushed again before the request.
 func (r Routes) DeleteUnreferenced(ctx context.Context, store types.NamespacedName, repository string, d digest.Digest) error {
 	if err := r.deleteUnreferenced(ctx, store, repository, d); err != nil {
 		return fmt.Errorf("asking %s to delete %s of %s: %w", r.wire.Location.Host, d, repository, err)

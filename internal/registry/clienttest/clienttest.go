@@ -1,4 +1,4 @@
-// Package clienttest opens registries and image layouts for tests, which end them.
+// Package clienttest opens registries and image layouts for tests, and closes them when the test ends.
 package clienttest
 
 import (
@@ -27,7 +27,7 @@ func Open(t testing.TB, cfg registry.Config) *registry.Client {
 	return c
 }
 
-// Serve opens a client of a handler that stands for a registry.
+// Serve opens a client of a handler that acts as a registry.
 func Serve(t testing.TB, h http.Handler) *registry.Client {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -35,14 +35,14 @@ func Serve(t testing.TB, h http.Handler) *registry.Client {
 	return Open(t, registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}})
 }
 
-// Start starts a registry and opens a client of it, whose second look is a moment after the first.
+// Start starts a registry and opens a client of it for which absences settle after one millisecond.
 func Start(t testing.TB, opts ...registrytest.Option) (*registrytest.Registry, *registry.Client) {
 	t.Helper()
 	r := registrytest.Start(t, opts...)
 	return r, Open(t, registry.Config{Location: r.Location(""), CABundle: r.CA, SecondLook: time.Millisecond})
 }
 
-// OpenLayout reads the first image of the layout in a folder or, with archive, of an archive of it.
+// OpenLayout reads the first image of the layout in a folder or, with archive, of a tar archive of that folder.
 func OpenLayout(t testing.TB, folder string, archive bool) (*oci.Source, error) {
 	t.Helper()
 	open, path := oci.OpenLayout, folder
@@ -63,7 +63,7 @@ func OpenLayout(t testing.TB, folder string, archive bool) (*oci.Source, error) 
 	return l.Source(t.Context(), l.Images[0])
 }
 
-// BlobFile is where the layout in a folder has a blob.
+// BlobFile returns the path of a blob in a layout folder.
 func BlobFile(folder string, d digest.Digest) string {
 	return filepath.Join(folder, "blobs", d.Algorithm().String(), d.Encoded())
 }

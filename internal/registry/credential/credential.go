@@ -16,13 +16,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// Credential is what a registry's login takes: a user name with a password, or a token.
-// Printing one shows nothing of it.
+// Credential is the login to a registry: a user name with a
+// password, or a token. Printing it shows none of its fields.
 type Credential struct {
 	Username, Password string
-	// IdentityToken is exchanged for access tokens (OAuth 2 refresh token).
+	// IdentityToken is an OAuth 2 refresh token, which is exchanged for access tokens.
 	IdentityToken string
-	// RegistryToken is sent to the registry as it is.
+	// RegistryToken is sent to the registry unchanged.
 	RegistryToken string
 }
 
@@ -35,31 +35,30 @@ func (Credential) GoString() string { return "[redacted]" }
 // MarshalText keeps secrets out of structured logs.
 func (Credential) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// Oras is the credential as oras-go takes it.
+// Oras returns the credential in the form of oras-go.
 func (c Credential) Oras() auth.Credential {
 	return auth.Credential{Username: c.Username, Password: c.Password, RefreshToken: c.IdentityToken, AccessToken: c.RegistryToken}
 }
 
-// usable: a half of a login would only ever be refused.
+// usable reports whether the login is complete. Registries refuse an incomplete one.
 func (c Credential) usable() bool {
 	return c.IdentityToken != "" || c.RegistryToken != "" || (c.Username != "" && c.Password != "")
 }
 
-// tokenUser is the user name beside a token. The cluster's own registry takes any.
+// tokenUser is the user name that is sent with a token. The cluster's own registry accepts any.
 const tokenUser = "nfo"
 
-// OfToken is the login to the cluster's own registry with a token.
+// OfToken returns the login to the cluster's own registry with a token.
 func OfToken(token string) Credential {
 	return Credential{Username: tokenUser, Password: token}
 }
 
-// FromSecret reads the credential for a location from a Secret of type
-// kubernetes.io/basic-auth or kubernetes.io/dockerconfigjson. Of the latter's entries it takes
-// the one with the location's host, port included, whose path is the longest prefix of the
-// location's by whole segments; https://host/v1/ and /v2/ are written forms of the host. For a location
-// of plain HTTP on another machine it takes only entries whose key begins with http://: any other login was
-// stored for TLS, and is never sent in clear.
-// Errors wrap ErrCredentials and hold nothing of the Secret's data.
+// FromSecret reads the credential for a location from a Secret of type kubernetes.io/basic-auth or
+// kubernetes.io/dockerconfigjson. Of the entries of a docker configuration it takes those with the location's
+// host and port, and of these the one whose path is the longest prefix of the location's path, by whole segments.
+// The paths /v1/ and /v2/ in a key such as https://host/v1/ stand for the host alone. For a location of plain
+// HTTP on another machine it takes only entries whose key begins with http://: any other login was stored for
+// TLS, and is never sent in clear. Errors wrap ErrCredentials and contain nothing of the Secret's data.
 func FromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, error) {
 	cred, err := credentialFrom(s, l)
 	if err == nil && !cred.usable() {
@@ -93,9 +92,9 @@ func credentialFrom(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, 
 // maxDockerEntries bounds the entries of one Secret that are tried.
 const maxDockerEntries = 16
 
-// AllFromSecret are all credentials of a Secret that fit a location, those for the longest paths first, at most
-// 16. What FromSecret says of one holds for each. A Secret without any is not an error, and neither is an entry
-// that cannot be used beside others.
+// AllFromSecret returns all credentials of a Secret that fit a location, at most 16, those for
+// the longest paths first. The rules of FromSecret apply to each of them. A docker configuration
+// without a fitting entry is not an error, and an entry that is unusable is skipped.
 func AllFromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) ([]Credential, error) {
 	if s.Type != corev1.SecretTypeDockerConfigJson {
 		one, err := FromSecret(s, l)
@@ -107,7 +106,7 @@ func AllFromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) ([]Credential,
 	var config struct {
 		Auths map[string]dockerEntry `json:"auths"`
 	}
-	// Parser errors quote their input, which is secret: none of them is wrapped here.
+	// The errors of the parser quote its input, which is secret, so they are not wrapped here.
 	if json.Unmarshal(s.Data[corev1.DockerConfigJsonKey], &config) != nil {
 		return nil, fmt.Errorf("reading Secret %s/%s: %w: %s is not a docker configuration in JSON", s.Namespace, s.Name, failure.ErrCredentials, corev1.DockerConfigJsonKey)
 	}
@@ -132,7 +131,7 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 	var config struct {
 		Auths map[string]dockerEntry `json:"auths"`
 	}
-	// Parser errors quote their input, which is secret: none of them is wrapped here.
+	// The errors of the parser quote its input, which is secret, so they are not wrapped here.
 	if json.Unmarshal(raw, &config) != nil {
 		return Credential{}, fmt.Errorf("%w: %s is not a docker configuration in JSON", failure.ErrCredentials, corev1.DockerConfigJsonKey)
 	}
@@ -149,10 +148,10 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 	return config.Auths[key].credential(l)
 }
 
-// credential is the login of an entry.
+// credential returns the login of an entry.
 func (e dockerEntry) credential(l v1alpha1.RegistryLocation) (Credential, error) {
 	cred := Credential{Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken}
-	if e.Auth != "" { // as docker does, it goes before the two fields
+	if e.Auth != "" { // as in docker, it takes precedence over the two fields
 		login, err := base64.StdEncoding.DecodeString(e.Auth)
 		user, password, ok := strings.Cut(string(login), ":")
 		if err != nil || !ok {
@@ -163,8 +162,8 @@ func (e dockerEntry) credential(l v1alpha1.RegistryLocation) (Credential, error)
 	return cred, nil
 }
 
-// longestMatch returns the key of the entry that fits a location best, the first of matches. Of keys that are forms
-// of the same place it takes the first in byte order, so that the answer is always the same.
+// longestMatch returns the key of the entry that fits a location best, the first of matches. If several keys are
+// forms of the same location, it returns the first of them in byte order, so that the result is deterministic.
 func longestMatch(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) (string, bool) {
 	keys := matches(entries, l)
 	if len(keys) == 0 {
@@ -173,7 +172,7 @@ func longestMatch(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) (
 	return keys[0], true
 }
 
-// matches are the keys of the entries that fit a location, those with the longest paths first.
+// matches returns the keys of the entries that fit a location, those with the longest paths first.
 func matches(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) []string {
 	paths := map[string]int{}
 	for key := range entries {
@@ -186,7 +185,7 @@ func matches(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) []stri
 	})
 }
 
-// keyPath returns an entry's path if the entry covers the location and may be sent there.
+// keyPath returns the path of an entry, and whether the entry covers the location and may be sent there.
 func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
 	storedFor, rest, ok := strings.Cut(key, "://")
 	if ok {

@@ -121,7 +121,7 @@ func checkCredential(t *testing.T, reason, url string, kind corev1.SecretType, d
 	if !errors.Is(err, wantErr) {
 		t.Errorf("error %v, want %v: %s", err, wantErr, reason)
 	}
-	// Fields one by one: a credential does not print.
+	// The fields are compared one by one, because a credential is redacted when it is printed.
 	fields := func(c registry.Credential) []string {
 		return []string{c.Username, c.Password, c.IdentityToken, c.RegistryToken}
 	}

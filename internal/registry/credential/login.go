@@ -18,12 +18,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// OfUser is the login for a host that `docker login`, `helm registry login` with docker's
-// file, or `podman login` has left for the user of this process, from a credential helper if one is
-// configured; zero when none exists. Of several files the first that has one counts:
-// $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or ~/.docker/config.json, containers/auth.json in
-// $XDG_RUNTIME_DIR or the user's configuration folder. Errors wrap ErrCredentials and hold nothing of
-// the files' data.
+// OfUser returns the login for a host that `docker login`, `helm registry login` with docker's file, or `podman
+// login` has stored for the user of this process, from a credential helper if one is configured; zero if there is
+// none. It takes the login from the first of these files that has one: $REGISTRY_AUTH_FILE,
+// $DOCKER_CONFIG/config.json or ~/.docker/config.json, containers/auth.json in $XDG_RUNTIME_DIR, containers/auth.json
+// in the user's configuration folder. Errors wrap ErrCredentials and contain nothing of the files' data.
 func OfUser(ctx context.Context, host string) (Credential, error) {
 	stores, err := userStores()
 	if err != nil {
@@ -67,11 +66,11 @@ func userStores() ([]*credentials.DynamicStore, error) {
 	return stores, errors.Join(errs...)
 }
 
-// maxLoginFile bounds, in bytes, a file that a login is added to.
+// maxLoginFile bounds the size of a file to which a login is added, in bytes.
 const maxLoginFile = 4 << 20
 
-// DockerFile is where docker keeps the logins of the user of this process: $DOCKER_CONFIG/config.json, by default
-// ~/.docker/config.json.
+// DockerFile returns the file in which docker stores the logins of the user of
+// this process: $DOCKER_CONFIG/config.json, by default ~/.docker/config.json.
 func DockerFile() (string, error) {
 	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
 		return filepath.Join(dir, "config.json"), nil
@@ -83,8 +82,8 @@ func DockerFile() (string, error) {
 	return filepath.Join(home, ".docker", "config.json"), nil
 }
 
-// PodmanFile is where podman keeps the logins of the user of this process: $REGISTRY_AUTH_FILE, by default
-// containers/auth.json in $XDG_RUNTIME_DIR or, without one, in the user's configuration folder.
+// PodmanFile returns the file in which podman stores the logins of the user of this process: $REGISTRY_AUTH_FILE, by
+// default containers/auth.json in $XDG_RUNTIME_DIR or, without that variable, in the user's configuration folder.
 func PodmanFile() (string, error) {
 	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {
 		return name, nil
@@ -99,10 +98,10 @@ func PodmanFile() (string, error) {
 	return filepath.Join(dir, "containers", "auth.json"), nil
 }
 
-// Save stores the login for a host as `docker login` does: in the credential helper that the file configures for
-// the host, or else in the file itself. It returns the name of the helper's program, or of the file. Everything else in
-// the file stays, and so does the file's mode; a new file has the mode 0600. A link to the file stays a link. Errors wrap
-// ErrCredentials and hold nothing of the file's data or of the login.
+// Save stores the login for a host as `docker login` does: in the credential helper that the file configures
+// for the host, or otherwise in the file itself. It returns the name of the helper's program, or of the
+// file. The rest of the file and its mode stay the same; a new file has the mode 0600. A symbolic link to
+// the file stays a link. Errors wrap ErrCredentials and contain nothing of the file's data or of the login.
 func Save(ctx context.Context, file, host string, login Credential) (where string, err error) {
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target
@@ -126,7 +125,8 @@ func Save(ctx context.Context, file, host string, login Credential) (where strin
 	return where, nil
 }
 
-// loginPlace is where a login for a host is stored, by what a file configures, and the mode that the file keeps.
+// loginPlace returns where a login for a host is stored according
+// to the file's configuration, and the mode that the file keeps.
 func loginPlace(file, host string) (where string, mode os.FileMode, err error) {
 	f, err := files.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -157,7 +157,7 @@ func loginPlace(file, host string) (where string, mode os.FileMode, err error) {
 	return file, info.Mode().Perm(), nil
 }
 
-// unstoredLogin repeats nothing that a helper has said, which could quote the login.
+// unstoredLogin returns an error without the message of a helper, which could quote the login.
 func unstoredLogin(where string, err error) error {
 	var program *exec.Error
 	var file *os.PathError
@@ -170,8 +170,8 @@ func unstoredLogin(where string, err error) error {
 	return fmt.Errorf("storing the login: %w: %s does not accept it", failure.ErrCredentials, where)
 }
 
-// unreadableLogin repeats nothing that a parser or a helper has said, which could quote a secret, but
-// that a program or a file cannot be used.
+// unreadableLogin returns an error without the message of a parser or a helper,
+// which could quote a secret. It only says that a program or a file cannot be used.
 func unreadableLogin(doing string, err error) error {
 	var program *exec.Error
 	var file *os.PathError

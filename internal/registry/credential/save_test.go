@@ -13,7 +13,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// helper is a credential helper that keeps the last login in a file, and fails to store one for refused.example.com.
+// helper is a credential helper that writes the last login to
+// a file, and fails to store a login for refused.example.com.
 const helper = `#!/bin/sh
 input=$(cat)
 case "$1 $input" in
@@ -94,7 +95,8 @@ func TestSaveLogin(t *testing.T) {
 	}
 }
 
-// wantKept checks that a file has what it had besides the logins, and its mode, and that a link to it is one still.
+// wantKept checks that a file has kept its content other than the
+// logins, and its mode, and that a link to it is still a link.
 func wantKept(t *testing.T, file, target, before string, mode os.FileMode) {
 	t.Helper()
 	info, err := os.Lstat(file)

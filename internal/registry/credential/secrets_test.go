@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
-// A credential shows nothing of itself wherever it is written.
+// This test finds a way to print a credential that shows its fields.
 func TestACredentialIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	c := credential.OfToken(password)

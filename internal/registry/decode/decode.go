@@ -13,25 +13,25 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// Bounds of the lists that a registry answers. Past one of them a list is unreadable, not cut.
+// Bounds of the lists in a registry's answers. A list that exceeds one of them is unreadable, not truncated.
 const (
 	MaxPages = 10_000
-	// MaxEntries bounds the tags, or image manifests and their tags, of a list. A purge reads no repository with
-	// more image manifests than that.
+	// MaxEntries bounds the tags, or the image manifests and their tags,
+	// of a list. A purge reads no repository with more image manifests.
 	MaxEntries = 200_000
-	// MaxListBytes bounds the names in a list together.
+	// MaxListBytes bounds the total length of the names in a list.
 	MaxListBytes = 8 << 20
 )
 
-// MaxDescriptors bounds each list of a manifest: the children of an index, the layers of an image. An index for
-// every platform that exists has some hundred children, and an image has at most some hundred layers.
+// MaxDescriptors bounds each list of a manifest: the children of an index, the layers of an image. An index
+// for every existing platform has some hundred children, and an image has at most some hundred layers.
 const MaxDescriptors = 10_000
 
-// errTwice: which of the two counts depends on the reader.
-var errTwice = fmt.Errorf("%w: it has a field twice", failure.ErrUnreadable)
+// errDuplicateField is an error because it depends on the reader which of the two fields counts.
+var errDuplicateField = fmt.Errorf("%w: it has a field twice", failure.ErrUnreadable)
 
-// EachOf decodes a JSON list one element at a time and gives each to use, so that a list never takes more memory
-// than what use keeps of it. It ends with the first error; errors of JSON wrap ErrUnreadable.
+// EachOf decodes a JSON list one element at a time and gives each element to use, so that the list takes
+// no more memory than use keeps of it. It ends with the first error. Errors of JSON wrap ErrUnreadable.
 func EachOf[T any](data []byte, use func(T) error) error {
 	list := json.NewDecoder(bytes.NewReader(data))
 	if begin, err := list.Token(); err != nil || begin != json.Delim('[') {
@@ -49,12 +49,13 @@ func EachOf[T any](data []byte, use func(T) error) error {
 	return nil
 }
 
-// TooLong is ErrUnreadable for a list that has this many entries, or too long ones.
+// TooLong returns an ErrUnreadable for a list with that many entries, or with too many bytes.
 func TooLong(entries int) error {
 	return fmt.Errorf("%w: it has %d entries; nfo reads at most %d, of %d bytes together", failure.ErrUnreadable, entries, MaxEntries, MaxListBytes)
 }
 
-// NotJSON is ErrUnreadable with what encoding/json says, which may repeat a number of any length.
+// NotJSON returns an ErrUnreadable with the message of encoding/json,
+// which is clipped because it may repeat a number of any length.
 func NotJSON(err error) error {
 	if errors.Is(err, failure.ErrUnreadable) {
 		return err
@@ -62,22 +63,22 @@ func NotJSON(err error) error {
 	return fmt.Errorf("%w: it is not the JSON that it must be: %s", failure.ErrUnreadable, v1alpha1.Clip(err.Error(), failure.MaxText))
 }
 
-// Field notes that a field of a document is there, and whether its value is null.
+// Field records whether a field of a document is present, and whether its value is null.
 type Field struct{ Seen, Null bool }
 
-// Begin is an error if the field was there before.
+// Begin records the field. It returns an error if the field occurs twice.
 func (f *Field) Begin(data []byte) error {
 	if f.Seen {
-		return errTwice
+		return errDuplicateField
 	}
 	f.Seen, f.Null = true, string(data) == "null"
 	return nil
 }
 
-// Given reports whether the field is there and not null.
+// Given reports whether the field is present and not null.
 func (f *Field) Given() bool { return f.Seen && !f.Null }
 
-// Descriptor is what is read of a descriptor. Its digest is valid.
+// Descriptor has the fields of a descriptor that are read. Its digest is valid.
 type Descriptor struct {
 	Field
 	Value ocispec.Descriptor
@@ -103,7 +104,7 @@ func (d *Descriptor) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Descriptors is a list of them.
+// Descriptors is a list of descriptors.
 type Descriptors struct {
 	Field
 	List []ocispec.Descriptor

@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// TestI2Lists: a list is read whole, or is unreadable.
+// TestI2Lists finds a list that is cut, or read although a part of it is invalid.
 func TestI2Lists(t *testing.T) {
 	t.Parallel()
 	one := `{"mediaType": "m", "digest": "sha256:` + strings.Repeat("a", 64) + `", "size": 1, "other": [1]}`

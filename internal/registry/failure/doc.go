@@ -1,6 +1,6 @@
-// Package failure says what can go wrong with a registry.
+// Package failure defines the errors of registries.
 //
-// Contract: every error about a registry wraps one of the sentinels here (several, where one call has failed at several
-// things) and repeats no secret. [SettlesIn] tells how long a registry must go on saying that something does not exist
-// before that may be acted on (I2).
+// Contract: every error about a registry wraps one of the sentinels here (several, if one
+// call failed in several ways) and contains no secret. [SettlesIn] returns how much longer
+// a registry must report that something does not exist before a caller may act on it (I2).
 package failure

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestI2Settles: what does not exist may be acted on only after the registry has said so for long enough.
+// TestI2Settles finds an absence that counts as settled before the registry has reported it for long enough.
 func TestI2Settles(t *testing.T) {
 	t.Parallel()
 	since := func(age time.Duration) error {
@@ -31,7 +31,7 @@ func TestI2Settles(t *testing.T) {
 	}
 }
 
-// TestOfOne: an error of one artifact says nothing of the others; one of the registry does.
+// TestOfOne finds an error of the whole registry that counts as one of a single object, and the opposite.
 func TestOfOne(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
@@ -44,7 +44,7 @@ func TestOfOne(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: how long to wait is what the registry asked for, and nothing else.
+// TestRetryAfter finds a wait that the registry did not ask for.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	asked := fmt.Errorf("reading it: %w", &Error{Class: ErrUnavailable, Cause: errors.New("429"), After: time.Minute})

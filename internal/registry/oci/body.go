@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// requestBody is a response body that is sent on as the body of another request. Both the transport, which may
-// still be reading it after the answer has come, and the one who opened it close it; the bodies of oras take
-// neither at the same time. It is closed once, and never during a read: a read that is under way closes it
-// when it ends, which it does at the latest with the context that the body was opened with.
+// requestBody is a response body that is sent as the body of another request. It is closed by its opener and
+// also by the transport, which may still be reading it after the answer has arrived. The bodies of oras support
+// neither two closes nor a close during a read. requestBody closes the body once and never during a read: a read
+// in progress closes it when the read ends, at the latest when the context ends with which the body was opened.
 type requestBody struct {
 	body io.ReadCloser
 
@@ -34,7 +34,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.reading = false; b.closed {
-		_ = b.body.Close() // it was only read, and nobody waits for the outcome
+		_ = b.body.Close() // the body was only read, so the error does not matter
 	}
 	return n, err
 }
@@ -51,18 +51,18 @@ func (b *requestBody) Close() error {
 	return b.body.Close()
 }
 
-// paced is a body of which stallBytes have to move within a time, or the whole rest. It ends otherwise.
+// paced is a body whose reading fails unless stallBytes, or the whole rest, are read within each period of stall.
 type paced struct {
 	io.ReadCloser
 	stall   time.Duration
 	timer   *time.Timer
-	end     context.CancelFunc // what ends a read that is under way
+	end     context.CancelFunc // ends a read in progress
 	failed  func() error
 	moved   int
 	stalled atomic.Bool
 }
 
-// newPaced begins the time of a body. Without one it only ends with the body.
+// newPaced starts the first period of a body. If stall is 0, there is no time limit.
 func newPaced(body io.ReadCloser, stall time.Duration, end context.CancelFunc, failed func() error) *paced {
 	p := &paced{ReadCloser: body, stall: stall, end: end, failed: failed}
 	if stall > 0 {
@@ -74,7 +74,7 @@ func newPaced(body io.ReadCloser, stall time.Duration, end context.CancelFunc, f
 	return p
 }
 
-// Read reads, and begins a new time whenever enough has moved.
+// Read reads, and starts a new period whenever stallBytes have been read.
 func (p *paced) Read(into []byte) (int, error) {
 	n, err := p.ReadCloser.Read(into)
 	switch {
@@ -92,7 +92,7 @@ func (p *paced) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the time, and a read that is under way.
+// Close ends the period, and a read in progress.
 func (p *paced) Close() error {
 	if p.timer != nil {
 		p.timer.Stop()
@@ -102,8 +102,8 @@ func (p *paced) Close() error {
 	return err
 }
 
-// errStalled: a blob moves too slowly.
+// errStalled is the error of a blob that is read too slowly.
 var errStalled = errors.New("a blob stands still: fewer than 64 KiB of it have moved within the time that is given")
 
-// stallBytes is how much of a blob has to move within the time that it is given.
+// stallBytes is how much of a blob must be read within each period of stall, in bytes.
 const stallBytes = 64 << 10

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// slow is a body whose reads wait, and that notes when it is closed during one.
+// slow is a body whose reads wait. It notes whether it is closed during a read.
 type slow struct {
 	begun, free chan struct{}
 	reading     bool
@@ -29,7 +29,8 @@ func (s *slow) Close() error {
 	return nil
 }
 
-// A body that is closed while it is read is closed when the read ends, once, and gives nothing afterwards.
+// A body that is closed during a read must be closed when the
+// read ends, only once, and must return no bytes afterwards.
 func TestARequestBodyIsNotClosedDuringARead(t *testing.T) {
 	t.Parallel()
 	inner := &slow{begun: make(chan struct{}), free: make(chan struct{})}

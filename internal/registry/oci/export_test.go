@@ -9,7 +9,7 @@ import (
 	"oras.land/oras-go/v2/content"
 )
 
-// CountFetches counts what is read of a layout from now on.
+// CountFetches counts the parts of a layout that are read from now on.
 func CountFetches(l *Layout) *atomic.Int64 {
 	counted := &countedStorage{ReadOnlyStorage: l.storage}
 	l.storage = counted

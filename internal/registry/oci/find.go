@@ -14,32 +14,32 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// maxSaid bounds the platforms that an error lists.
-const maxSaid = 20
+// maxPlatformsListed bounds the platforms that an error lists.
+const maxPlatformsListed = 20
 
-// finding is one reading of all manifests of an artifact.
+// finding is the state of reading all manifests of an artifact.
 type finding struct {
 	*Source
 	root digest.Digest
-	// look also checks that the blobs are there.
-	look bool
-	// known are the parts that were found, each once, children those of them that an index refers to, and left what an
-	// index refers to and was not chosen.
-	known, children, left map[digest.Digest]bool
-	queue                 []ocispec.Descriptor
-	held                  int // bytes of manifests
-	// indexes and matched say whether there is an index, and whether one has a platform that is wanted; platforms are all
-	// that they name, or the first maxSaid.
+	// checkParts says that the existence of the parts is checked as well.
+	checkParts bool
+	// known are the parts that were found. children are those of them that an
+	// index references. unchosen are the children of indexes that were not chosen.
+	known, children, unchosen map[digest.Digest]bool
+	queue                     []ocispec.Descriptor
+	held                      int // bytes of manifests
+	// indexes reports whether there is an index, and matched whether one has a
+	// selected platform. platforms are the platforms of all indexes, at most maxPlatformsListed.
 	indexes, matched bool
 	platforms        []string
 }
 
-// find reads all manifests from root on. With look it also checks that the blobs are there.
-func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) error {
+// find reads all manifests, beginning with root. With checkParts it also checks that every part exists.
+func (s *Source) find(ctx context.Context, root ocispec.Descriptor, checkParts bool) error {
 	if s.manifests == nil {
 		s.manifests = map[digest.Digest]Manifest{}
 	}
-	f := &finding{Source: s, root: root.Digest, look: look, known: map[digest.Digest]bool{}, children: map[digest.Digest]bool{}, left: map[digest.Digest]bool{}}
+	f := &finding{Source: s, root: root.Digest, checkParts: checkParts, known: map[digest.Digest]bool{}, children: map[digest.Digest]bool{}, unchosen: map[digest.Digest]bool{}}
 	s.absent = map[digest.Digest]bool{}
 	f.add(root)
 	for ; len(f.queue) > 0; f.queue = f.queue[1:] {
@@ -72,7 +72,7 @@ func (f *finding) add(all ...ocispec.Descriptor) {
 	}
 }
 
-// visit reads one part, and adds what it refers to.
+// visit reads one part, and adds the parts that it references.
 func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	switch {
 	case d.Digest.Validate() != nil:
@@ -82,7 +82,7 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	case d.Size < 0, f.Size+d.Size < f.Size:
 		return fmt.Errorf("%w: its size is said to be %d", failure.ErrUnreadable, d.Size)
 	}
-	if f.look {
+	if f.checkParts {
 		there, err := f.Storage.Exists(ctx, d)
 		if err == nil && !there {
 			err = fmt.Errorf("%w: it is named and is not there", failure.ErrNotFound)
@@ -112,23 +112,23 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	return nil
 }
 
-// match notes which platforms an index has.
+// match records which platforms an index has.
 func (f *finding) match(c platform.Choice) {
 	f.indexes, f.matched = true, f.matched || c.Matched
 	for _, name := range c.Platforms {
-		if len(f.platforms) < maxSaid && !slices.Contains(f.platforms, name) {
+		if len(f.platforms) < maxPlatformsListed && !slices.Contains(f.platforms, name) {
 			f.platforms = append(f.platforms, name)
 		}
 	}
 }
 
-// choose returns the children of a manifest that belong to the artifact, and notes the others.
+// choose returns the children of a manifest that belong to the artifact, and records the others.
 func (f *finding) choose(m Manifest) []ocispec.Descriptor {
 	if len(m.Children) == 0 {
 		return nil
 	}
 	c := f.Selection.Platforms.Choose(m.Bytes)
-	if d := m.Descriptor.Digest; d == f.root || f.children[d] { // and not the index that an image is attached to
+	if d := m.Descriptor.Digest; d == f.root || f.children[d] { // an index to which an image is attached does not count
 		f.match(c)
 	}
 	of := f.Selection.Of
@@ -138,16 +138,16 @@ func (f *finding) choose(m Manifest) []ocispec.Descriptor {
 		if has(d.Digest) {
 			chosen = append(chosen, d)
 		} else {
-			f.left[d.Digest] = true
+			f.unchosen[d.Digest] = true
 		}
 	}
 	return chosen
 }
 
-// complete checks what was found when all has been visited.
+// complete checks the artifact after all parts have been visited.
 func (f *finding) complete() error {
-	for d := range f.left {
-		if !f.known[d] { // or else another index has it
+	for d := range f.unchosen {
+		if !f.known[d] { // otherwise another index has chosen it
 			f.absent[d] = true
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-// Which children of an index belong to an artifact, also if one index leaves out what another one has.
+// This test finds a wrong choice of an index's children, also if one index leaves out a child that another index has.
 func TestSelection(t *testing.T) {
 	p := parts{}
 	layer := func(text string) ocispec.Descriptor { return p.add(ocispec.MediaTypeImageLayer, []byte(text)) }
@@ -93,7 +93,7 @@ func countIn(in []digest.Digest, all ...ocispec.Descriptor) (n int) {
 	return n
 }
 
-// An image is copied whatever platforms the index has that it is attached to.
+// An image must be copied whatever the platforms of the index that is its subject.
 func TestASubjectHasNoSayInPlatforms(t *testing.T) {
 	p := parts{}
 	other := p.image(t, nil, p.add(ocispec.MediaTypeImageLayer, []byte("arm")))

@@ -23,16 +23,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// ImageNameAnnotation is the whole name of an image in a layout, as containerd and docker write it.
+// ImageNameAnnotation has the full name of an image in a layout. containerd and docker write it.
 const ImageNameAnnotation = "io.containerd.image.name"
 
-// ImageName is the name that an entry of a layout's index.json has, the whole one if it has one, "" for none.
+// ImageName returns the name of an entry of a layout's index.json: the
+// full name if it has one, otherwise the reference name, "" for none.
 func ImageName(image ocispec.Descriptor) string {
 	return cmp.Or(image.Annotations[ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName])
 }
 
-// ImageNames are the names that an entry of a layout's index.json has: the whole one, and the tag that docker, containerd and
-// buildx write beside it, which other entries may have too.
+// ImageNames returns the names of an entry of a layout's index.json: the full name, and the
+// tag that docker, containerd and buildx also write. Several entries may have the same tag.
 func ImageNames(image ocispec.Descriptor) (all []string) {
 	for _, name := range []string{image.Annotations[ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName]} {
 		if name != "" && !slices.Contains(all, name) {
@@ -42,16 +43,16 @@ func ImageNames(image ocispec.Descriptor) (all []string) {
 	return all
 }
 
-// maxLayoutBytes bounds a layout's index.json.
+// maxLayoutBytes bounds a layout's index.json, in bytes.
 const maxLayoutBytes = MaxManifestBytes
 
-// Layout is an OCI image layout, as skopeo, buildah and docker write it: a folder, or a tar archive
-// that is not compressed. Nothing outside of it is read, whatever its links say.
+// Layout is an OCI image layout, as skopeo, buildah and docker write it: a folder, or an
+// uncompressed tar archive. Nothing outside of the layout is read, even if a link points there.
 // Spec: OCI image-spec, "Image Layout".
 //
-// oras-go's own reading of index.json is not used: it has no bound, and reads all that is named.
+// oras-go does not read index.json here, because it sets no bound and reads everything that index.json references.
 type Layout struct {
-	// Images are the entries of its index.json, as they stand there.
+	// Images are the entries of index.json, unchanged.
 	Images []ocispec.Descriptor
 
 	path    string
@@ -59,10 +60,10 @@ type Layout struct {
 	close   func() error
 
 	reading  sync.Mutex
-	attached *attachments // nil before they are read
+	attached *attachments // nil until they are read
 }
 
-// OpenLayout opens a folder. Errors wrap ErrUnreadable when it is not a layout.
+// OpenLayout opens a folder. Errors wrap ErrUnreadable if it is not a layout.
 func OpenLayout(name string) (*Layout, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
@@ -82,7 +83,7 @@ func OpenLayout(name string) (*Layout, error) {
 	return l, nil
 }
 
-// OpenLayoutArchive opens a tar archive. Errors wrap ErrUnreadable when it has no layout in it.
+// OpenLayoutArchive opens a tar archive. Errors wrap ErrUnreadable if it contains no layout.
 func OpenLayoutArchive(name string) (*Layout, error) {
 	texts, err := readArchive(name)
 	if err != nil {
@@ -96,11 +97,11 @@ func OpenLayoutArchive(name string) (*Layout, error) {
 	return l, l.read(texts)
 }
 
-// Close lets the files go. No Source of it can be used afterwards.
+// Close closes the files. No Source of the layout can be used afterwards.
 func (l *Layout) Close() error { return l.close() }
 
-// Source finds an image of the layout. Every part of it is there, and each manifest at its digest.
-// Errors wrap ErrNotFound when a part is missing.
+// Source finds an image of the layout. It checks that every part exists, and that
+// each manifest has its digest. Errors wrap ErrNotFound if a part is missing.
 func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source, error) {
 	return l.SourceWith(ctx, image, Selection{})
 }
@@ -114,8 +115,8 @@ func (l *Layout) SourceWith(ctx context.Context, image ocispec.Descriptor, selec
 	return s, s.find(ctx, ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}, true)
 }
 
-// Blob opens a part of an image of the layout. Errors wrap ErrNotFound if it is not there, and what is read ends with one
-// that wraps ErrUnreadable where it is not of the part's digest and size.
+// Blob opens a part of an image of the layout. Errors wrap ErrNotFound if the part is missing. Reading
+// it fails with an error that wraps ErrUnreadable if the bytes do not have the part's digest and size.
 func (l *Layout) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	if d.Digest.Validate() != nil {
 		return nil, fmt.Errorf("reading %.100q of %s: %w: it is not a digest", d.Digest, l.path, failure.ErrUnreadable)
@@ -130,7 +131,7 @@ func (l *Layout) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser,
 	return (&Source{Place: Place{Name: l.path, Storage: l.storage}}).Open(ctx, d, 0)
 }
 
-// read takes the layout's two files.
+// read parses the layout's two files.
 func (l *Layout) read(texts map[string][]byte) error {
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
 		if texts[file] == nil {
@@ -154,7 +155,7 @@ func (l *Layout) read(texts map[string][]byte) error {
 // layoutEntries are the entries of an index.json.
 type layoutEntries []ocispec.Descriptor
 
-// UnmarshalJSON reads at most MaxDescriptors. A field that is there twice has the entries of both.
+// UnmarshalJSON reads at most MaxDescriptors entries. If the field occurs twice, it takes the entries of both.
 func (l *layoutEntries) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
@@ -168,7 +169,8 @@ func (l *layoutEntries) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// readText reads one of the layout's two files. Errors wrap failure.ErrUnreadable, and fs.ErrNotExist if none exists.
+// readText reads one of the layout's two files. Errors wrap
+// failure.ErrUnreadable, and fs.ErrNotExist if the file is missing.
 func readText(folder fs.FS, name string) ([]byte, error) {
 	file, err := folder.Open(name)
 	if err != nil {
@@ -221,7 +223,7 @@ type layoutStorage struct {
 	folder fs.FS // nil for an archive
 }
 
-// Exists looks that a blob is a regular file of its size.
+// Exists checks that a blob is a regular file of its size.
 func (l layoutStorage) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	info, err := l.stat(ctx, d)
 	switch {

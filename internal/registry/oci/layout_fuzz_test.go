@@ -14,9 +14,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// FuzzLayout reads layouts of any index.json and any manifest, as folders and archives. In both texts CONFIG, LAYER and
-// MANIFEST stand for the digests of a config, a layer and the manifest, so that what is named can be there. What is
-// no layout is an error; nothing panics, and no source has parts that are not there.
+// FuzzLayout reads layouts of any index.json and any manifest, as folders and archives.
+// In both texts CONFIG, LAYER and MANIFEST stand for the digests of an existing config,
+// layer and manifest. It finds a panic, and a source with missing parts.
 func FuzzLayout(f *testing.F) {
 	const image = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",` +
 		`"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"CONFIG","size":2},` +

@@ -15,17 +15,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// cosignKind is the annotation by which `cosign save` says what an entry of a layout is.
+// cosignKind is the annotation in which `cosign save` records the kind of an entry.
 const cosignKind = "kind"
 
-// cosignKinds are what its tag ends with, by that annotation.
+// cosignKinds maps that annotation to the suffix of the satellite's tag.
 var cosignKinds = map[string]string{
 	"dev.cosignproject.cosign/sigs": ".sig", "dev.cosignproject.cosign/atts": ".att", "dev.cosignproject.cosign/sboms": ".sbom",
 }
 
-// Satellites finds what is attached to an artifact of the layout, as Client.Satellites does in a repository: entries
-// of index.json that name their subject, that have a tag of cosign's as their name, or that `cosign save` has
-// written beside the artifact. image is the artifact's own entry.
+// Satellites finds the satellites of an artifact of the layout, as Client.Satellites does in a repository.
+// These are entries of index.json that reference their subject, that are named by a tag of cosign, or that
+// `cosign save` has written together with the artifact. image is the artifact's own entry.
 func (l *Layout) Satellites(ctx context.Context, image ocispec.Descriptor, of *Source) ([]Satellite, error) {
 	in, err := l.attachments(ctx)
 	var all []Satellite
@@ -38,8 +38,8 @@ func (l *Layout) Satellites(ctx context.Context, image ocispec.Descriptor, of *S
 	return all, nil
 }
 
-// IsSatellite reports whether an entry of index.json is attached to another one, and not an image of its own. What
-// somebody has named is an image, whatever it is attached to, unless the name is one that cosign gives.
+// IsSatellite reports whether an entry of index.json is attached to another entry. An entry
+// with a name is an image even if it has a subject, unless the name is one that cosign uses.
 func (l *Layout) IsSatellite(ctx context.Context, image ocispec.Descriptor) (bool, error) {
 	names := ImageNames(image)
 	switch {
@@ -50,29 +50,30 @@ func (l *Layout) IsSatellite(ctx context.Context, image ocispec.Descriptor) (boo
 	}
 	m, err := l.manifest(ctx, image)
 	if errors.Is(err, failure.ErrNotFound) {
-		return false, nil // who asks for it learns that it is missing
+		return false, nil // reading the entry reports that it is missing
 	}
 	return m.Subject != nil, err
 }
 
-// ofCosign reports whether a name is one by which cosign finds what is attached to a digest.
+// ofCosign reports whether a name has a tag by which cosign finds the satellites of a digest.
 func ofCosign(name string) bool {
 	_, is := graph.SatelliteOf(tagOf(name))
 	return is
 }
 
-// attachments are what the entries of a layout may be attached to.
+// attachments has the entries of a layout that may be satellites.
 type attachments struct {
-	// about has the manifests that name a subject, by its digest.
+	// about has the manifests that have a subject, by the digest of the subject.
 	about map[digest.Digest][]ocispec.Descriptor
-	// tagged has the entries by the tags in their names, and saved those that cosign has saved, by what their tags end with.
+	// tagged has the entries by the tags in their names, and saved those
+	// that `cosign save` has written, by the suffix of their tags.
 	tagged map[string][]ocispec.Descriptor
 	saved  map[string][]ocispec.Descriptor
 }
 
-// attachments reads the manifests of the layout once, for all its images: the entries, and from there their subjects, which
-// are no entries themselves where a signature of a signature is. An entry that cannot be read may be a signature, and is an
-// error, not a signature less.
+// attachments reads the manifests of the layout once, for all its images: the entries, and
+// then their subjects, because a signature that has been signed itself is not always an entry.
+// If an entry cannot be read, it returns an error, because the entry may be a signature.
 func (l *Layout) attachments(ctx context.Context) (*attachments, error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
@@ -99,7 +100,7 @@ func (l *Layout) attachments(ctx context.Context) (*attachments, error) {
 		m, err := l.manifest(ctx, d)
 		switch {
 		case errors.Is(err, failure.ErrNotFound) && i >= len(l.Images):
-			continue // a subject may be elsewhere
+			continue // a subject may be missing in this layout
 		case err != nil:
 			return nil, err
 		}
@@ -116,15 +117,15 @@ func (l *Layout) attachments(ctx context.Context) (*attachments, error) {
 type attachedBeside struct {
 	*Layout
 	in *attachments
-	// root is the artifact, and repository the name of its entry without the tag; "" if that has none.
+	// root is the artifact. repository is the name of its entry without the tag, "" if there is none.
 	root       digest.Digest
 	repository string
 }
 
-// tagOf is the tag of a name, or the name if it is a tag alone.
+// tagOf returns the tag of a name, or the name if it is only a tag.
 func tagOf(name string) string { return name[strings.LastIndex(name, ":")+1:] }
 
-// repositoryOf is a name without its tag and digest; "" for a tag or digest alone.
+// repositoryOf returns a name without its tag and digest; "" if the name is only a tag or digest.
 func repositoryOf(name string) string {
 	if digest.Digest(name).Validate() == nil {
 		return ""
@@ -138,8 +139,9 @@ func repositoryOf(name string) string {
 	return ""
 }
 
-// At finds a tag in the repository of the artifact, else one without a repository or what `cosign save` has written, and in
-// other repositories only if the artifact has none: one digest can be in several, signed in each by somebody else.
+// At finds the entry with a tag. It prefers the repository of the artifact, then names without a
+// repository, then what `cosign save` has written. It searches other repositories only if the artifact's
+// entry has no repository: one digest can be in several repositories, with a different signer in each.
 func (a *attachedBeside) At(_ context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, bool, error) {
 	var bare, elsewhere []ocispec.Descriptor
 	for _, image := range a.in.tagged[tag] {

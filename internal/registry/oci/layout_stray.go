@@ -12,8 +12,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// Strays are the entries that have no name, and are neither attached to another one nor copied with one that has a name or
-// is attached.
+// Strays returns the entries that have no name, are not attached to another
+// entry, and are not copied with an entry that has a name or is attached.
 func (l *Layout) Strays(ctx context.Context) ([]ocispec.Descriptor, error) {
 	var named, attached, rest []ocispec.Descriptor
 	for _, image := range l.Images {
@@ -30,14 +30,14 @@ func (l *Layout) Strays(ctx context.Context) ([]ocispec.Descriptor, error) {
 		}
 	}
 	copied := map[digest.Digest]bool{}
-	// An image is copied with its subject, a satellite without.
+	// An image is copied with its subject, a satellite without its subject.
 	if err := errors.Join(l.addParts(ctx, copied, named, true), l.addParts(ctx, copied, attached, false)); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(rest, func(d ocispec.Descriptor) bool { return copied[d.Digest] }), nil
 }
 
-// addParts adds manifests, and those that are copied with them.
+// addParts adds manifests to copied, and the manifests that are copied with them.
 func (l *Layout) addParts(ctx context.Context, copied map[digest.Digest]bool, queue []ocispec.Descriptor, subjects bool) error {
 	for ; len(queue) > 0; queue = queue[1:] {
 		d := queue[0]
@@ -46,7 +46,7 @@ func (l *Layout) addParts(ctx context.Context, copied map[digest.Digest]bool, qu
 		}
 		copied[d.Digest] = true
 		m, err := l.manifest(ctx, d)
-		if err != nil && !errors.Is(err, failure.ErrNotFound) { // who asks for it learns that it is missing
+		if err != nil && !errors.Is(err, failure.ErrNotFound) { // reading that manifest reports that it is missing
 			return err
 		}
 		queue = append(queue, m.Children...)
@@ -57,7 +57,8 @@ func (l *Layout) addParts(ctx context.Context, copied map[digest.Digest]bool, qu
 	return nil
 }
 
-// manifest reads a manifest of the layout. For an entry of another media type it returns an empty one. Errors wrap ErrNotFound if it is not there.
+// manifest reads a manifest of the layout. For an entry of another media type it
+// returns an empty manifest. Errors wrap ErrNotFound if the manifest is missing.
 func (l *Layout) manifest(ctx context.Context, d ocispec.Descriptor) (m Manifest, err error) {
 	if !IsManifest(d.MediaType) {
 		return m, nil

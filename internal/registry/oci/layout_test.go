@@ -54,7 +54,7 @@ func putImage(t *testing.T, folder, seed string, subject *ocispec.Descriptor) oc
 	})
 }
 
-// putIndex makes a folder a layout of entries.
+// putIndex makes a folder a layout with these entries.
 func putIndex(t *testing.T, folder string, entries ...ocispec.Descriptor) {
 	t.Helper()
 	index, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: entries})
@@ -65,7 +65,7 @@ func putIndex(t *testing.T, folder string, entries ...ocispec.Descriptor) {
 	write(t, filepath.Join(folder, ocispec.ImageLayoutFile), []byte(`{"imageLayoutVersion":"1.0.0"}`))
 }
 
-// named is an entry of a layout with a name.
+// named returns an entry of a layout with a name.
 func named(d ocispec.Descriptor, name string) ocispec.Descriptor {
 	d.Annotations = map[string]string{ocispec.AnnotationRefName: name}
 	return d
@@ -135,7 +135,7 @@ func TestHostileLayouts(t *testing.T) {
 		reason string
 		spoil  func(t *testing.T, folder string, root digest.Digest)
 		want   error
-		folder bool // an archive has no such thing
+		folder bool // an archive cannot have this fault
 	}{
 		"NoIndex":   {"a folder that is not a layout", func(_ *testing.T, f string, _ digest.Digest) { _ = os.Remove(f + "/index.json") }, failure.ErrUnreadable, false},
 		"NoVersion": {"nor this", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/oci-layout", "{}") }, failure.ErrUnreadable, false},

@@ -1,7 +1,8 @@
 package oci
 
 import (
-	// Digests of both registered algorithms must verify (OCI image-spec, "Digests").
+	// The hash functions of both registered algorithms, so that
+	// digests of either can be verified (OCI image-spec, "Digests").
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"encoding/json"
@@ -15,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// Media types of manifests beside those of the OCI image-spec.
+// Media types of manifests in addition to those of the OCI image-spec.
 const (
 	MediaTypeDockerManifest     = "application/vnd.docker.distribution.manifest.v2+json"
 	MediaTypeDockerManifestList = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -28,21 +29,22 @@ const (
 // "Pushing Manifests").
 const MaxManifestBytes = 4 << 20
 
-// Manifest is an image manifest as it is stored, and what it names.
+// Manifest is an image manifest as it is stored, and what it references.
 type Manifest struct {
-	// Descriptor has media type, digest and size.
+	// Descriptor has the media type, digest and size.
 	Descriptor ocispec.Descriptor
-	// Children of an index, in its order. Of them, of Blobs and of Subject only media type, digest and size are set.
+	// Children are those of an index, in its order. In Children,
+	// Blobs and Subject only media type, digest and size are set.
 	Children []ocispec.Descriptor
-	// Blobs of an image: its config, when it has one, then its layers.
+	// Blobs are those of an image: its config, if it has one, then its layers.
 	Blobs []ocispec.Descriptor
-	// Subject that the manifest belongs to, or nil.
+	// Subject is the manifest that this manifest is attached to, or nil.
 	Subject *ocispec.Descriptor
-	// Bytes as stored. They alone have the digest: nothing else may be put back.
+	// Bytes are the stored bytes. Only these bytes have the digest, so only they can restore the manifest.
 	Bytes []byte
 }
 
-// ConfigMediaType is the media type of an image's config, "" for what has none.
+// ConfigMediaType returns the media type of an image's config, "" for a manifest that is not an image.
 func (m Manifest) ConfigMediaType() string {
 	switch m.Descriptor.MediaType {
 	case ocispec.MediaTypeImageManifest, MediaTypeDockerManifest:
@@ -51,7 +53,7 @@ func (m Manifest) ConfigMediaType() string {
 	return ""
 }
 
-// body has the fields of every form of manifest, so that a body of two forms shows.
+// body has the fields of every form of manifest, so that a body that mixes two forms is noticed.
 type body struct {
 	MediaType string             `json:"mediaType"`
 	Manifests decode.Descriptors `json:"manifests"`
@@ -61,11 +63,11 @@ type body struct {
 	Subject   decode.Descriptor  `json:"subject"`
 }
 
-// ParseManifest reads a body served as contentType: an OCI image manifest, index or artifact
-// manifest, or a docker schema 2 manifest or list. Its digest is the SHA-256. Errors wrap
-// ErrUnreadable: an unknown form, a body that contradicts contentType or itself or has a field twice, an invalid
-// digest, a list of more than 10,000 digests. A reader who took such a body for one that names nothing could lose
-// what another reader finds in it. Of descriptors only media type, digest and size are read.
+// ParseManifest parses a body that was served as contentType: an OCI image manifest, index or artifact manifest,
+// or a docker schema 2 manifest or list. The digest of the result is SHA-256. Errors wrap ErrUnreadable: an
+// unknown form, a body that contradicts contentType or itself or has a list, config or subject twice, an invalid
+// digest, a list of more than 10,000 digests. Such a body must not be read as one without references, because
+// another reader may find references in it. Of descriptors only media type, digest and size are read.
 func ParseManifest(contentType string, data []byte) (Manifest, error) {
 	var b body
 	if err := json.Unmarshal(data, &b); err != nil {
@@ -88,7 +90,7 @@ func ParseManifest(contentType string, data []byte) (Manifest, error) {
 	return m, nil
 }
 
-// agreed returns the media type that header and body say; the body may leave it out.
+// agreed returns the media type on which the header and the body agree. The body may leave it out.
 func agreed(contentType, inBody string) (string, error) {
 	header, _, err := mime.ParseMediaType(contentType)
 	switch {
@@ -103,7 +105,7 @@ func agreed(contentType, inBody string) (string, error) {
 	return header, nil
 }
 
-// fill takes from the body what its form has, and refuses what belongs to another form.
+// fill sets the fields that belong to the form of the body, and refuses fields of another form.
 func (m *Manifest) fill(b *body) error {
 	switch m.Descriptor.MediaType {
 	case ocispec.MediaTypeImageIndex, MediaTypeDockerManifestList:

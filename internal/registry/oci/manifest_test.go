@@ -16,7 +16,7 @@ const one = `{"mediaType":"x/y","digest":"sha256:1111111111111111111111111111111
 
 func TestI2ParseManifest(t *testing.T) {
 	t.Parallel()
-	// n is what is found: children, blobs, subjects. nil means ErrUnreadable.
+	// n is the expected number of children, blobs and subjects. nil means ErrUnreadable.
 	rows := map[string]struct {
 		reason, contentType, body string
 		n                         []int

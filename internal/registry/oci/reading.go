@@ -15,27 +15,27 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// Reading is a Source that tells how many bytes have been read from it, and whether they are what their
-// digests say. It serves one copy.
+// Reading is a Source that reports how many bytes have been read from
+// it, and whether its blobs have their digests. It serves one copy.
 type Reading struct {
 	*Source
 	read  func(int64)
-	stall time.Duration // in what time stallBytes of each blob have to move; 0 for no bound
-	// targetChecks leaves the digests of blobs, not their sizes, to where the copy goes.
+	stall time.Duration // the time within which stallBytes of each blob must be read; 0 for no bound
+	// targetChecks leaves checking the digests of blobs, but not their sizes, to the target of the copy.
 	targetChecks bool
-	// spoiled is the first blob that is not. The copy's own error may not show it: the transport, or the
-	// registry that was sent less than announced, speaks first.
+	// spoiled is the error of the first damaged blob. The error of the copy may not show that error,
+	// because it can be that of the transport, or of a registry that received fewer bytes than announced.
 	spoiled atomic.Pointer[error]
 }
 
-// Reading begins one copy of an artifact. read is called with the bytes that have been read; in the time stall 64 KiB of each
-// blob have to move, 0 for no bound. With targetChecks the digests of blobs are not computed here: the registry to which they
-// are copied takes none whose bytes are not of its digest.
+// Reading begins one copy of an artifact. read is called with the number of bytes of each read. Within the
+// time stall, 64 KiB of each blob must be read; 0 for no bound. With targetChecks, the digests of blobs
+// are not computed here, because the target registry refuses blobs whose bytes do not have their digest.
 func (s *Source) Reading(read func(int64), stall time.Duration, targetChecks bool) *Reading {
 	return &Reading{Source: s, read: read, stall: stall, targetChecks: targetChecks}
 }
 
-// Failed is why the first blob that is not of its digest could not be read, nil if each was.
+// Failed returns the error of the first blob that was damaged or stalled, nil if there is none.
 func (r *Reading) Failed() error {
 	if spoiled := r.spoiled.Load(); spoiled != nil {
 		return *spoiled
@@ -43,9 +43,9 @@ func (r *Reading) Failed() error {
 	return nil
 }
 
-// Open reads a part of an artifact. What is read ends with an error that wraps ErrUnreadable where it is not of the part's
-// digest and size, and ErrUnavailable where a registry stops sending or less than 64 KiB come in the time stall, 0 for no
-// bound.
+// Open opens a part of an artifact. Reading it fails with an error that wraps ErrUnreadable
+// if the bytes do not have the part's digest and size, and ErrUnavailable if a registry
+// stops sending or sends less than 64 KiB within the time stall, 0 for no bound.
 func (s *Source) Open(ctx context.Context, d ocispec.Descriptor, stall time.Duration) (io.ReadCloser, error) {
 	body, err := s.Reading(func(int64) {}, stall, false).Fetch(ctx, d)
 	if err != nil || s.Host == "" {
@@ -54,13 +54,13 @@ func (s *Source) Open(ctx context.Context, d ocispec.Descriptor, stall time.Dura
 	return &received{body, s.Name}, nil
 }
 
-// received is a part as a registry sends it.
+// received is a part that a registry sends.
 type received struct {
 	io.ReadCloser
 	name string
 }
 
-// Read says of a line that broke that trying again can help.
+// Read wraps ErrUnavailable if the connection breaks, because another try can help.
 func (r *received) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, failure.ErrUnreadable) && !errors.Is(err, failure.ErrUnavailable) {
@@ -69,12 +69,12 @@ func (r *received) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Exists reports whether a part is there.
+// Exists reports whether a part exists.
 func (r *Reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	return r.Storage.Exists(ctx, d)
 }
 
-// Fetch opens a part. Its bytes are checked as they are read.
+// Fetch opens a part. The bytes of a blob are checked while they are read.
 func (r *Reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	body := io.NopCloser(bytes.NewReader(r.manifests[d.Digest].Bytes))
 	if _, ok := r.manifests[d.Digest]; !ok {
@@ -103,19 +103,19 @@ func (r *Reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadClose
 	}{io.TeeReader(body, counter(r.read)), body}, nil
 }
 
-// Spoiled is the error of a blob whose bytes are not what its source says they are.
+// Spoiled returns the error for a blob whose bytes are not those that its source describes.
 func (s *Source) Spoiled(d digest.Digest, why string) error {
 	return fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", failure.ErrUnreadable, d, s.Name, why)
 }
 
-// checked is a blob that ends with an error if it is not of its digest and size. Its last bytes are held
-// back then, so that no registry can take it for whole.
+// checked is a blob whose reading ends with an error if the bytes do not have its digest and size.
+// In that case the last bytes are not returned, so that no registry can take the blob for complete.
 //
-// content.VerifyReader gives the last bytes away before it looks, and calls a short file what it calls a
-// line that broke.
+// content.VerifyReader is not used, because it returns the last bytes before it
+// verifies them, and reports a truncated file in the same way as a broken connection.
 type checked struct {
 	io.ReadCloser
-	verifier digest.Verifier // nil if somebody else looks at the digest
+	verifier digest.Verifier // nil if the target checks the digest
 	size     int64
 	left     int64
 	failed   func(why string) error
@@ -124,7 +124,7 @@ type checked struct {
 func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	if c.verifier != nil {
-		_, _ = c.verifier.Write(p[:n]) // a hash takes everything
+		_, _ = c.verifier.Write(p[:n]) // never fails for a hash
 	}
 	c.left -= int64(n)
 	switch {

@@ -15,29 +15,29 @@ import (
 )
 
 const (
-	// maxSatellites bounds what is attached to one artifact, and to what is attached.
+	// maxSatellites bounds the satellites of one artifact, including the satellites of satellites.
 	maxSatellites = 1000
-	// maxAttached bounds how deep one satellite is attached to another, such as a signature to an SBOM.
+	// maxAttached bounds how deep satellites are attached to each other, such as a signature to an SBOM.
 	maxAttached = 4
-	// satellitesAtOnce is how many questions about satellites are asked at a time.
+	// satellitesAtOnce is how many subjects are processed at the same time.
 	satellitesAtOnce = 8
 )
 
-// cosignTags are what the tags of cosign's signatures, attestations and SBOMs end with.
+// cosignTags are the suffixes of the tags of cosign's signatures, attestations and SBOMs.
 var cosignTags = []string{".sig", ".att", ".sbom"}
 
-// Satellite is what is attached to an image manifest: a signature, an attestation, an SBOM.
+// Satellite is an artifact that is attached to an image manifest: a signature, an attestation, an SBOM.
 type Satellite struct {
 	Source *Source
-	// Subject is the digest that it is attached to.
+	// Subject is the digest that the satellite is attached to.
 	Subject digest.Digest
-	// Tag is where cosign finds it; "" for a referrer, which names its subject itself.
+	// Tag is the tag by which cosign finds the satellite; "" for a referrer, whose manifest references the subject.
 	Tag string
 }
 
-// Attached finds satellites in one place.
+// Attached finds satellites in one repository or layout.
 type Attached interface {
-	// At returns what a tag of cosign is at; false for nothing.
+	// At returns the manifest at a tag of cosign; false if there is none.
 	At(ctx context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, bool, error)
 	// About returns the referrers of a digest.
 	About(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error)
@@ -45,7 +45,7 @@ type Attached interface {
 	Load(ctx context.Context, d ocispec.Descriptor) (*Source, error)
 }
 
-// Satellites goes from the manifests of an artifact to what is attached to them, and on from there.
+// Satellites finds the satellites of an artifact's manifests, and then the satellites of these satellites.
 func Satellites(ctx context.Context, in Attached, of *Source) ([]Satellite, error) {
 	var all []Satellite
 	known, held := map[digest.Digest]bool{}, 0
@@ -76,7 +76,7 @@ func Satellites(ctx context.Context, in Attached, of *Source) ([]Satellite, erro
 	return nil, fmt.Errorf("%w: they are attached to each other more than %d deep", failure.ErrUnreadable, maxAttached)
 }
 
-// held is how many bytes of manifests a source keeps in memory.
+// held returns how many bytes of manifests a source keeps in memory.
 func (s *Source) held() (n int) {
 	for _, m := range s.manifests {
 		n += len(m.Bytes)
@@ -84,7 +84,7 @@ func (s *Source) held() (n int) {
 	return n
 }
 
-// own are the manifests of an artifact but not its subject's, sorted by digest.
+// own returns the manifests of an artifact without those of its subject, sorted by digest.
 func (s *Source) own() []ocispec.Descriptor {
 	var all []ocispec.Descriptor
 	known := map[digest.Digest]bool{s.Root.Descriptor.Digest: true}
@@ -105,7 +105,7 @@ func (s *Source) own() []ocispec.Descriptor {
 	return all
 }
 
-// satellitesOf finds what is attached to any of these, in the order of the subjects and tags.
+// satellitesOf finds the satellites of several subjects, in the order of the subjects and tags.
 func satellitesOf(ctx context.Context, in Attached, subjects []ocispec.Descriptor) ([]Satellite, error) {
 	asked, ctx := errgroup.WithContext(ctx)
 	asked.SetLimit(satellitesAtOnce)
@@ -156,7 +156,7 @@ func satellitesOfOne(ctx context.Context, in Attached, subject ocispec.Descripto
 	return all, nil
 }
 
-// United are descriptors of one list and then of the other, each digest once.
+// United returns the descriptors of one list and then those of the other, each digest once.
 func United(one, other []ocispec.Descriptor) []ocispec.Descriptor {
 	var all []ocispec.Descriptor
 	known := map[digest.Digest]bool{}
@@ -169,13 +169,13 @@ func United(one, other []ocispec.Descriptor) []ocispec.Descriptor {
 	return all
 }
 
-// In reports whether a list of referrers has the satellite.
+// In reports whether a list of referrers contains the satellite.
 func (s Satellite) In(referrers []ocispec.Descriptor) bool {
 	return slices.ContainsFunc(referrers, func(d ocispec.Descriptor) bool { return d.Digest == s.Source.Root.Descriptor.Digest })
 }
 
-// AsReferrer is the descriptor of a manifest as a list of referrers has it: with its artifact type, or that of its
-// config, and its annotations.
+// AsReferrer returns the descriptor of a manifest for a list of referrers: with its
+// annotations and its artifact type, which is the media type of its config if it has none.
 func (m Manifest) AsReferrer() ocispec.Descriptor {
 	d := m.Descriptor
 	var said struct {
@@ -192,5 +192,5 @@ func (m Manifest) AsReferrer() ocispec.Descriptor {
 	return d
 }
 
-// ReferrersTag is the tag of the list of referrers of a digest, where a registry has no API for it.
+// ReferrersTag returns the tag of a digest's list of referrers, for registries without the referrers API.
 func ReferrersTag(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() }

@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-// layoutIn opens a folder.
+// layoutIn opens the layout in a folder.
 func layoutIn(t *testing.T, folder string) *oci.Layout {
 	t.Helper()
 	l, err := oci.OpenLayout(folder)
@@ -31,7 +31,7 @@ func layoutIn(t *testing.T, folder string) *oci.Layout {
 	return l
 }
 
-// opened is a layout, and the first image of it.
+// opened returns the layout in a folder, and its first image.
 func opened(t *testing.T, folder string) (*oci.Layout, *oci.Source) {
 	t.Helper()
 	l := layoutIn(t, folder)
@@ -42,8 +42,8 @@ func opened(t *testing.T, folder string) (*oci.Layout, *oci.Source) {
 	return l, s
 }
 
-// A layout has signatures in three forms: by the tag of cosign, beside the image as `cosign save` writes it, and as a
-// manifest that names its subject.
+// A layout has signatures in three forms: with the tag of cosign, next to the image
+// as `cosign save` writes them, and as a manifest that references its subject.
 func TestSatellitesOfALayout(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "app")
@@ -88,7 +88,7 @@ func TestSatellitesOfALayout(t *testing.T) {
 	}
 }
 
-// One digest can be in two repositories, and signed in each by somebody else.
+// One digest can be in two repositories, and have a different signer in each.
 func TestASignatureIsOfItsRepository(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "app")
@@ -130,7 +130,8 @@ func TestASignatureIsOfItsRepository(t *testing.T) {
 	}
 }
 
-// What is listed and cannot be read may be a signature. What a listed one names may be elsewhere.
+// An entry that cannot be read must be an error, because it may be a
+// signature. The subject of an entry may be missing in the layout.
 func TestAnUnreadableEntryMayBeASignature(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -168,7 +169,7 @@ func remove(t *testing.T, file string) {
 	}
 }
 
-// The manifests of a layout are read once for all its images, also at the same time.
+// The manifests of a layout must be read only once for all its images, even concurrently.
 func TestALayoutIsReadOnce(t *testing.T) {
 	t.Parallel()
 	const images = 20
@@ -202,12 +203,13 @@ func TestALayoutIsReadOnce(t *testing.T) {
 	if err := looks.Wait(); err != nil {
 		t.Error(err)
 	}
-	if n := fetched.Load(); n != 3*images { // each entry once, and each satellite when it is taken
+	if n := fetched.Load(); n != 3*images { // each entry once, and each satellite again when it is loaded
 		t.Errorf("%d manifests were read of %d", n, 2*images)
 	}
 }
 
-// An entry without a name is left out where others have names, if it goes with one of these or is attached to something.
+// An entry without a name is left out if other entries have names
+// and it is copied with one of them or attached to an entry.
 func TestStrays(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "app")
@@ -243,7 +245,7 @@ func TestStrays(t *testing.T) {
 	}
 }
 
-// A satellite that cannot be read whole is an error, and not a satellite less.
+// A satellite that cannot be read completely must be an error. It must not be skipped.
 func TestADamagedSatelliteIsAnError(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "app")
@@ -257,7 +259,7 @@ func TestADamagedSatelliteIsAnError(t *testing.T) {
 	}
 }
 
-// chain attaches to each digest another one, or many.
+// chain attaches another digest, or many, to each digest.
 type chain struct {
 	in       parts
 	t        *testing.T

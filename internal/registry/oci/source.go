@@ -22,72 +22,72 @@ import (
 )
 
 const (
-	// maxParts bounds the manifests and blobs of one artifact. An index for every platform there is has
-	// hundreds.
+	// maxParts bounds the manifests and blobs of one artifact. An index for every existing platform has hundreds.
 	maxParts = 10_000
-	// maxSourceBytes bounds the manifests of one artifact, which are all in memory until it has been copied. Those of an
-	// index for every platform there is have less than 1 MiB.
+	// maxSourceBytes bounds the manifests of one artifact, in bytes. They are all in memory until the
+	// artifact has been copied. Those of an index for every existing platform have less than 1 MiB.
 	maxSourceBytes = 8 << 20
 )
 
-// Source is an artifact that can be copied into a repository, of which every manifest has been read.
-// It is safe for concurrent use.
+// Source is an artifact that can be copied into a repository. All
+// of its manifests have been read. It is safe for concurrent use.
 type Source struct {
-	// Root is what a tag of it will point at.
+	// Root is the manifest that a tag of the artifact refers to.
 	Root Manifest
-	// Size is the bytes of all its manifests and blobs, each counted once.
+	// Size is the size of all manifests and blobs in bytes, each counted once.
 	Size int64
 
 	Place
 	manifests map[digest.Digest]Manifest
-	// absent are children of its indexes that Selection leaves out.
+	// absent has the children of indexes that Selection leaves out.
 	absent map[digest.Digest]bool
 }
 
-// Place is where the parts of an artifact are.
+// Place is the place where the parts of an artifact are stored.
 type Place struct {
-	// Name is what errors call it.
+	// Name is the name of the artifact in errors.
 	Name    string
 	Storage content.ReadOnlyStorage
-	// Host is the registry that it is in, and repository the repository; "" for none.
+	// Host is the host of the registry, and Repository the repository; "" outside of registries.
 	Host, Repository string
-	// Alone says that the subject of the artifact does not belong to it.
+	// Alone says that the subject of the artifact is not one of its parts.
 	Alone bool
 	// Selection says which children of indexes belong to the artifact.
 	Selection Selection
 }
 
-// Selection says which children of indexes are read. The zero value stands for all, each of which must be there.
+// Selection says which children of indexes are read. The zero
+// value selects all children, and each of them must exist.
 type Selection struct {
-	// Platforms leaves out children of other platforms, as platform.List.Choose says.
+	// Platforms leaves out children of other platforms; see platform.List.Choose.
 	Platforms platform.List
-	// Sparse leaves out children that are not there, as of an index of which the mirror has some platforms. One of each
-	// index must be there.
+	// Sparse leaves out children that do not exist, as in an index of which the
+	// mirror has only some platforms. At least one child of each index must exist.
 	Sparse bool
-	// Of, when not nil, leaves out what the same artifact in another place does not have.
+	// Of, when not nil, leaves out the children that this copy of the same artifact leaves out.
 	Of *Source
 }
 
-// SourceOf reads an artifact whose root has been read. Errors wrap platform.ErrNone if it is an index without any of the
-// platforms that p wants.
+// SourceOf reads an artifact whose root has been read. Errors wrap
+// platform.ErrNone if it is an index without any of the platforms that p selects.
 func SourceOf(ctx context.Context, p Place, root Manifest) (*Source, error) {
 	s := &Source{Place: p, manifests: map[digest.Digest]Manifest{root.Descriptor.Digest: root}}
 	return s, s.find(ctx, root.Descriptor, false)
 }
 
-// SourceAt reads an artifact, and checks that each of its blobs is there.
+// SourceAt reads an artifact, and checks that each of its blobs exists.
 func SourceAt(ctx context.Context, p Place, root ocispec.Descriptor) (*Source, error) {
 	s := &Source{Place: p}
 	return s, s.find(ctx, ocispec.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}, true)
 }
 
-// Blob is a part of an artifact that is made here.
+// Blob is a part of an artifact that Pack makes.
 type Blob struct {
 	MediaType string
 	Data      []byte
 }
 
-// Pack makes an artifact of a config and layers, in their order. The same parts give the same digest.
+// Pack makes an artifact from a config and layers, in their order. The same parts result in the same digest.
 func Pack(ctx context.Context, name string, config Blob, layers []Blob, annotations map[string]string) (*Source, error) {
 	parts := memory.New()
 	add := func(b Blob) (ocispec.Descriptor, error) {
@@ -134,11 +134,12 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 		return Manifest{}, err
 	}
 	m, err := ParseManifest(d.MediaType, data)
-	m.Descriptor.Digest = d.Digest // which may be of another algorithm
+	m.Descriptor.Digest = d.Digest // not always the SHA-256 digest that ParseManifest computes
 	return m, err
 }
 
-// PartsOf are what one of its manifests refers to and belongs to the artifact; none of a blob.
+// PartsOf returns the parts that a manifest of the artifact
+// references and that belong to the artifact; none for a blob.
 func (s *Source) PartsOf(d digest.Digest) []ocispec.Descriptor {
 	m := s.manifests[d]
 	parts := slices.DeleteFunc(slices.Clone(m.Children), func(c ocispec.Descriptor) bool { return s.absent[c.Digest] })
@@ -149,10 +150,11 @@ func (s *Source) PartsOf(d digest.Digest) []ocispec.Descriptor {
 	return parts
 }
 
-// Absent are the children of its indexes that do not belong to the artifact, sorted.
+// Absent returns the children of indexes that do not belong to the artifact, sorted.
 func (s *Source) Absent() []digest.Digest { return slices.Sorted(maps.Keys(s.absent)) }
 
-// Parts are the descriptors of all blobs and of all manifests of an artifact, each once and in a fixed order.
+// Parts returns the descriptors of all blobs and of all manifests
+// of an artifact, without duplicates and in a fixed order.
 func (s *Source) Parts() (blobs, manifests []ocispec.Descriptor) {
 	known := map[digest.Digest]bool{}
 	for _, d := range slices.Sorted(maps.Keys(s.manifests)) {
@@ -181,7 +183,7 @@ func (s *Source) BlobDigests() iter.Seq[digest.Digest] {
 	}
 }
 
-// IsManifest reports whether a media type is one of a manifest.
+// IsManifest reports whether a media type is that of a manifest.
 func IsManifest(mediaType string) bool {
 	switch mediaType {
 	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, MediaTypeDockerManifest, MediaTypeDockerManifestList, MediaTypeArtifactManifest:
@@ -190,8 +192,8 @@ func IsManifest(mediaType string) bool {
 	return false
 }
 
-// Elsewhere reports whether a blob is kept where its descriptor says, not in registries, and is not copied: a layer that may
-// not be distributed. OCI image-spec, "Non-Distributable Layers".
+// Elsewhere reports whether a blob is stored where its descriptor says, not in registries, so it
+// is not copied: a layer that may not be distributed. OCI image-spec, "Non-Distributable Layers".
 func Elsewhere(d ocispec.Descriptor) bool {
 	return strings.HasPrefix(d.MediaType, "application/vnd.oci.image.layer.nondistributable.") ||
 		d.MediaType == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"

@@ -23,7 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-// parts is a place whose blobs are in memory, whatever their digests say.
+// parts is storage in memory. Its bytes need not have their digests.
 type parts map[digest.Digest][]byte
 
 func (p parts) Exists(_ context.Context, d ocispec.Descriptor) (bool, error) {
@@ -177,7 +177,8 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// Layers that may not be distributed are in no registry, and a subject belongs to an artifact unless it is read alone.
+// Layers that may not be distributed are in no registry. A subject
+// belongs to an artifact unless the artifact is read alone.
 func TestWhatBelongsToASource(t *testing.T) {
 	t.Parallel()
 	in := parts{}
@@ -243,7 +244,7 @@ func TestReadingChecksWhatItReads(t *testing.T) {
 	}
 }
 
-// silent is a place that sends nothing until the request ends.
+// silent is storage that sends nothing until the request ends.
 type silent struct{ parts }
 
 func (silent) Fetch(ctx context.Context, _ ocispec.Descriptor) (io.ReadCloser, error) {
@@ -278,14 +279,14 @@ func TestABlobThatStandsStillEnds(t *testing.T) {
 	}
 }
 
-// broken is a place whose line breaks.
+// broken is storage whose connection breaks.
 type broken struct{ parts }
 
 func (broken) Fetch(context.Context, ocispec.Descriptor) (io.ReadCloser, error) {
 	return io.NopCloser(iotest.ErrReader(errors.New("connection reset"))), nil
 }
 
-// Trying again can help where a registry stops sending, and nowhere else.
+// Only if a registry stops sending is the error ErrUnavailable, because another try can help.
 func TestALineThatBreaksIsUnavailable(t *testing.T) {
 	t.Parallel()
 	in := parts{}

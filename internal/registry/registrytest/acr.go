@@ -20,10 +20,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// ServeACR makes the registry one like Azure Container Registry: it lists the image manifests
-// of a repository, asks for a token of its own at /oauth2/token if it was started with
-// BearerAuth, and refuses to delete what Lock has locked. What it lists is what is in the
-// registry's directory.
+// ServeACR makes the registry similar to Azure Container Registry: it lists the image manifests of a
+// repository, requires a separate token from /oauth2/token if it was started with BearerAuth, and refuses
+// to delete digests that Lock has locked. The list shows the content of the registry's directory.
 // Spec: Azure Container Registry REST API, "Manifests - Get List".
 func (r *Registry) ServeACR() {
 	r.mu.Lock()
@@ -31,10 +30,10 @@ func (r *Registry) ServeACR() {
 	r.acr = &acr{registry: r, next: r.App, locked: map[string]bool{}}
 }
 
-// Lock keeps a digest from being deleted, as deleteEnabled: false does, after ServeACR.
+// Lock makes the registry refuse to delete a digest, as deleteEnabled: false does. It needs ServeACR.
 func (r *Registry) Lock(repository string, d digest.Digest) { r.acr.lock(repository, d, true) }
 
-// Unlock ends Lock.
+// Unlock ends the effect of Lock.
 func (r *Registry) Unlock(repository string, d digest.Digest) { r.acr.lock(repository, d, false) }
 
 type acr struct {
@@ -42,7 +41,7 @@ type acr struct {
 	next     http.Handler
 
 	mu     sync.Mutex
-	locked map[string]bool // by path of the manifest
+	locked map[string]bool // by the path of the manifest
 }
 
 func manifestPath(repository string, d digest.Digest) string {
@@ -77,7 +76,7 @@ func (a *acr) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// acrManifest is an entry of the list. One without tags has no field for them.
+// acrManifest is an entry of the list. The field for tags is missing if there are none.
 type acrManifest struct {
 	Digest         digest.Digest   `json:"digest"`
 	ImageSize      int64           `json:"imageSize"`
@@ -127,7 +126,7 @@ func challenge(w http.ResponseWriter, host, repository string) {
 	_, _ = fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required","detail":[{"Type":"repository","Name":%q,"Action":"metadata_read"}]}]}`, repository)
 }
 
-// manifests reads a repository from the registry's directory, by digest.
+// manifests reads the manifests of a repository from the registry's directory, sorted by digest.
 func (a *acr) manifests(repository string) ([]acrManifest, error) {
 	root := os.DirFS(a.registry.dir)
 	base := path.Join("docker/registry/v2/repositories", repository, "_manifests")
@@ -137,7 +136,7 @@ func (a *acr) manifests(repository string) ([]acrManifest, error) {
 		return nil, err
 	}
 	for _, link := range links {
-		if d, err := fs.ReadFile(root, link); err == nil { // one that has just gone is gone
+		if d, err := fs.ReadFile(root, link); err == nil { // the tag may have been deleted in the meantime
 			tag := strings.Split(strings.TrimPrefix(link, base+"/"), "/")[1]
 			tags[digest.Digest(d)] = append(tags[digest.Digest(d)], tag)
 		}

@@ -15,15 +15,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// A Trait is how a registry differs from what Conformance expects.
+// A Trait is a property in which a registry differs from those that Conformance expects.
 type Trait func(*suite)
 
-// WithoutUntag is a registry that refuses to remove a tag, such as distribution 2.8.
+// WithoutUntag is the trait of a registry that refuses to remove a tag, such as distribution 2.8.
 func WithoutUntag() Trait { return func(s *suite) { s.keepsTags = true } }
 
-// Conformance tests what nfo needs of a registry, through the client. The registry must take
-// pushes over plain HTTP without login at the client's host, and delete digests, and tags if
-// no trait says otherwise. The repositories below the client's prefix that it uses must be new.
+// Conformance tests, through the client, everything that nfo needs from a registry. The registry must accept
+// pushes over plain HTTP without login at the client's host, and must delete digests, and tags unless a
+// trait says otherwise. The repositories below the client's prefix that the test uses must not exist yet.
 func Conformance(t *testing.T, c *registry.Client, traits ...Trait) {
 	s := suite{c: c, host: c.Location().Host, prefix: c.Location().Prefix}
 	for _, trait := range traits {
@@ -63,7 +63,7 @@ func (s suite) push(t *testing.T, repository, tag, seed string) ocispec.Descript
 	return desc
 }
 
-// at fails the test if a tag is not at a digest; "" means absent.
+// at fails the test if a tag is not at a digest; "" if the tag must not exist.
 func (s suite) at(t *testing.T, repository, reference string, want digest.Digest) {
 	t.Helper()
 	desc, err := s.c.Resolve(t.Context(), repository, reference)
@@ -202,7 +202,7 @@ func (s suite) putsBack(t *testing.T) {
 	desc, err := PushIndex(t.Context(), s.host, repository, "1.0.0", []string{"linux/amd64"}, "a")
 	must(t, err)
 	must(t, s.c.Untag(t.Context(), repository, "1.0.0"))
-	for range 2 { // the second finds it done
+	for range 2 { // the second time, the tag exists
 		_, err := s.c.PutTag(t.Context(), repository, "1.0.0", desc.Digest)
 		must(t, err)
 		s.at(t, repository, "1.0.0", desc.Digest)
@@ -227,7 +227,7 @@ func (s suite) restores(t *testing.T) {
 	must(t, err)
 	must(t, s.c.Delete(t.Context(), repository, desc.Digest))
 	s.at(t, repository, "1.0.0", "")
-	for range 2 { // the second finds it done
+	for range 2 { // the second time, everything exists
 		must(t, s.c.Restore(t.Context(), repository, m, []string{"1.0.0", "stable"}))
 		s.at(t, repository, "1.0.0", desc.Digest)
 		s.at(t, repository, "stable", desc.Digest)

@@ -18,16 +18,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// Handler serves a registry from a directory: the filesystem driver, deletion enabled, no
-// login. It ends with ctx.
+// Handler serves a registry from a directory: the filesystem driver,
+// deletion enabled, no login. The registry stops when ctx ends.
 func Handler(ctx context.Context, dir string) (http.Handler, error) {
 	return newApp(ctx, settings{dir: dir})
 }
 
-// The registry logs to the process's one logrus logger, which nothing else here uses.
+// The registry logs to the global logger of logrus, which nothing else in the process uses.
 var quiet = sync.OnceFunc(func() { logrus.SetOutput(io.Discard) })
 
-// newApp turns the panics of distribution's constructor into errors.
+// newApp makes a registry. It turns the panics of distribution's constructor into errors.
 func newApp(ctx context.Context, s settings) (app http.Handler, err error) {
 	quiet()
 	defer func() {
@@ -58,7 +58,7 @@ func newApp(ctx context.Context, s settings) (app http.Handler, err error) {
 	return handlers.NewApp(ctx, config), nil
 }
 
-// own replaces the storage of a configuration by that of `nfo registry`.
+// own replaces the storage in a configuration by the storage of `nfo registry`.
 func own(config *configuration.Configuration, s settings) error {
 	v, err := volume.Open(s.dir, volume.Options{})
 	if err != nil {

@@ -14,25 +14,25 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Attack is an answer that is made to cost its reader more than it costs its sender.
+// Attack is an answer that costs its receiver more than its sender.
 type Attack struct {
 	Name string
-	// Body is what is answered, where it is always the same.
+	// Body is the body of the answer, if it is always the same.
 	Body []byte
-	// about are the asks that it answers; other requests get the true answer.
+	// about has the kinds of reads that the attack answers. Other requests get the true answer.
 	about  []Ask
 	answer http.HandlerFunc
-	// writes: it answers what writes, and nothing else.
+	// writes says that the attack answers all writes, and no reads.
 	writes bool
 }
 
-// OfWrites is the same attack in answer to requests that write; those that read get the true answer.
+// OfWrites returns the same attack for writes. Reads get the true answer.
 func (a Attack) OfWrites() Attack {
 	a.Name, a.about, a.writes = a.Name+" to writes", nil, true
 	return a
 }
 
-// Attack makes a registry answer so until Intercept(nil).
+// Attack answers requests with an attack until Intercept(nil).
 func (r *Registry) Attack(a Attack) {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		ask, write := askOf(req), req.Method != http.MethodGet && req.Method != http.MethodHead
@@ -44,21 +44,22 @@ func (r *Registry) Attack(a Attack) {
 	})
 }
 
-// manifestBytes is the most that an image manifest may have.
+// manifestBytes is the maximum size of an image manifest.
 const manifestBytes = 4 << 20
 
-// EmptyChildren answers every request for a manifest with an index of 4 MiB whose children are empty objects. HEAD
-// says no digest, so that the index has to be read.
+// EmptyChildren answers every request for a manifest with an index of 4 MiB whose children
+// are empty objects. The answer to HEAD has no digest, so clients must read the index.
 func EmptyChildren() Attack { return index("empty children", func(int) string { return "{}" }) }
 
-// ManyChildren answers so with an index of 4 MiB of valid children.
+// ManyChildren answers every request for a manifest with an index of 4 MiB of valid children.
 func ManyChildren() Attack {
 	return index("many children", func(i int) string {
 		return `{"mediaType":"` + ocispec.MediaTypeImageManifest + `","size":1,"digest":"` + digest.FromString(strconv.Itoa(i)).String() + `"}`
 	})
 }
 
-// RichChildren answers so with an index of 4 MiB whose few children have annotations, URLs and data.
+// RichChildren answers every request for a manifest with an index
+// of 4 MiB whose few children have annotations, URLs and data.
 func RichChildren() Attack {
 	var rest strings.Builder
 	for i := range 400 {
@@ -75,19 +76,20 @@ func index(name string, child func(i int) string) Attack {
 	return Attack{Name: name, Body: body, about: []Ask{AskManifests}, answer: sending(ocispec.MediaTypeImageIndex, body)}
 }
 
-// LongConfigType answers every request for a manifest with an image of 4 MiB, nearly all of it the config's media type.
+// LongConfigType answers every request for a manifest with an image
+// of 4 MiB. Nearly all of it is the media type of the config.
 func LongConfigType() Attack {
 	body := []byte(`{"config":{"size":1,"digest":"` + digest.FromString("").String() + `","mediaType":"` + strings.Repeat("x", manifestBytes-200) + `"},"layers":[]}`)
 	return Attack{Name: "long config type", Body: body, about: []Ask{AskManifests}, answer: sending(ocispec.MediaTypeImageManifest, body)}
 }
 
-// LongNumber answers every request for a manifest with an image of 4 MiB, nearly all of it the size of a layer.
+// LongNumber answers every request for a manifest with an image of 4 MiB. Nearly all of it is the size of the config.
 func LongNumber() Attack {
 	body := []byte(`{"config":{"size":` + strings.Repeat("1", manifestBytes-200) + `,"digest":"` + digest.FromString("").String() + `"},"layers":[]}`)
 	return Attack{Name: "long number", Body: body, about: []Ask{AskManifests}, answer: sending(ocispec.MediaTypeImageManifest, body)}
 }
 
-// LongType says HEAD of every manifest that it has a media type of 300 characters. The rest of its answer is true.
+// LongType answers HEAD of every manifest with a media type of 300 characters. The rest of the answer is true.
 func (r *Registry) LongType() Attack {
 	return Attack{Name: "long media type", about: []Ask{AskTagHead, AskDigestHead}, answer: func(w http.ResponseWriter, req *http.Request) {
 		truth := httptest.NewRecorder()
@@ -99,13 +101,13 @@ func (r *Registry) LongType() Attack {
 	}}
 }
 
-// ManyTags answers a request for tags with one page of so many bytes of different tags.
+// ManyTags answers a request for tags with one page of different tags, of that many bytes.
 func ManyTags(bytes int) Attack {
 	body := fill(`{"tags":[`, func(i int) string { return strconv.Quote(strconv.FormatInt(int64(i), 36)) }, `]}`, bytes)
 	return Attack{Name: "many tags", Body: body, about: []Ask{AskTags}, answer: sending("application/json", body)}
 }
 
-// EndlessTags answers a request for tags with pages of 1,000 tags of 128 characters that have no end.
+// EndlessTags answers a request for tags with an endless number of pages of 1,000 tags of 128 characters.
 func EndlessTags() Attack {
 	return Attack{Name: "endless tags", about: []Ask{AskTags}, answer: func(w http.ResponseWriter, req *http.Request) {
 		page, _ := strconv.Atoi(req.URL.Query().Get("last"))
@@ -153,7 +155,7 @@ func Drip() Attack {
 	}}
 }
 
-// fill makes a list of as many elements as fit in a number of bytes.
+// fill makes a list of as many elements as fit into a number of bytes.
 func fill(begin string, element func(i int) string, end string, most int) []byte {
 	var b bytes.Buffer
 	b.WriteString(begin)
@@ -171,7 +173,7 @@ func fill(begin string, element func(i int) string, end string, most int) []byte
 	return b.Bytes()
 }
 
-// sending answers GET with a body, and HEAD without its digest.
+// sending answers GET with a body, and HEAD without a digest.
 func sending(contentType string, body []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", contentType)

@@ -13,7 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Attacks are all attacks. The registry is what the true parts of answers come from.
+// Attacks returns all attacks. The true parts of answers come from the registry.
 func (r *Registry) Attacks() []Attack {
 	all := []Attack{
 		EmptyChildren(), ManyChildren(), RichChildren(), LongConfigType(), LongNumber(), r.LongType(), ManyTags(8 << 20), EndlessTags(), SelfLink(), ManyErrors(), Drip(),
@@ -27,16 +27,16 @@ func (r *Registry) Attacks() []Attack {
 
 var everything = []Ask{AskEverything}
 
-// NeverAnswers takes every request and says nothing.
+// NeverAnswers accepts every request and sends no answer.
 func NeverAnswers() Attack {
 	return Attack{Name: "never answers", about: everything, answer: func(_ http.ResponseWriter, req *http.Request) {
-		_, _ = io.Copy(io.Discard, req.Body) // only then a server sees that its client has gone
+		_, _ = io.Copy(io.Discard, req.Body) // the server sees a disconnect only after reading the body
 		<-req.Context().Done()
 		panic(http.ErrAbortHandler)
 	}}
 }
 
-// EndlessBody answers everything with a body that has no length and no end.
+// EndlessBody answers every request with an endless body without a length.
 func EndlessBody() Attack {
 	chunk := bytes.Repeat([]byte(" "), 64<<10)
 	return Attack{Name: "endless body", about: everything, answer: func(w http.ResponseWriter, req *http.Request) {
@@ -49,12 +49,12 @@ func EndlessBody() Attack {
 	}}
 }
 
-// WrongLength announces 4 MiB for everything, sends ten bytes and breaks the connection.
+// WrongLength announces 4 MiB for every request, sends a few bytes and closes the connection.
 func WrongLength() Attack {
 	return raw("wrong length", "HTTP/1.1 200 OK\r\nContent-Type: "+ocispec.MediaTypeImageManifest+"\r\nContent-Length: "+strconv.Itoa(manifestBytes)+"\r\n\r\n{\"layers\":", "", 0)
 }
 
-// GzipBomb answers everything with 64 MiB of spaces, compressed to some kilobytes.
+// GzipBomb answers every request with 64 MiB of spaces, compressed to some kilobytes.
 func GzipBomb() Attack {
 	packed := sync.OnceValue(func() []byte {
 		var b bytes.Buffer
@@ -71,7 +71,7 @@ func GzipBomb() Attack {
 	}}
 }
 
-// RedirectLoop sends every request on to another path of the same registry, for ever.
+// RedirectLoop redirects every request to another query of the same path, endlessly.
 func RedirectLoop() Attack {
 	return Attack{Name: "redirect loop", about: everything, answer: func(w http.ResponseWriter, req *http.Request) {
 		hop, _ := strconv.Atoi(req.URL.Query().Get("hop"))
@@ -80,18 +80,18 @@ func RedirectLoop() Attack {
 	}}
 }
 
-// askForToken asks for a token of the same host.
+// askForToken requires a token from the same host.
 func askForToken(w http.ResponseWriter, req *http.Request, realm string) {
 	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s%s",service="%s",scope="%s"`, req.Host, realm, strings.Repeat("s", 1<<10), strings.Repeat("repository:a:pull ", 50)))
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// AuthLoop asks for a token for everything, also for the token.
+// AuthLoop requires a token for every request, including the request for the token.
 func AuthLoop() Attack {
 	return Attack{Name: "auth loop", about: everything, answer: func(w http.ResponseWriter, req *http.Request) { askForToken(w, req, "/v2/token/tags/list") }}
 }
 
-// HugeTokens asks for a token for everything, and gives one of 100 KiB that it does not accept.
+// HugeTokens requires a token for every request, and returns a token of 100 KiB that it does not accept.
 func HugeTokens() Attack {
 	return Attack{Name: "huge tokens", about: everything, answer: func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, "/v2/token/") {
@@ -102,18 +102,18 @@ func HugeTokens() Attack {
 	}}
 }
 
-// HugeHeaders answers everything with 8 MiB of headers.
+// HugeHeaders answers every request with 8 MiB of headers.
 func HugeHeaders() Attack {
 	return raw("huge headers", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n", "X-Large: "+strings.Repeat("h", 4<<10)+"\r\n", 2048)
 }
 
-// EndlessHints answers everything with 103 Early Hints that have no end.
+// EndlessHints answers every request with an endless number of 103 Early Hints.
 func EndlessHints() Attack {
 	return raw("endless hints", "", "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n", -1)
 }
 
-// raw answers everything with bytes: first, and then the same again and again, times or for ever, and breaks the
-// connection.
+// raw answers every request with bytes and then closes the connection. The bytes
+// are first, followed by again as many times as times says; -1 for endlessly.
 func raw(name, first, again string, times int) Attack {
 	return Attack{Name: name, about: everything, answer: func(w http.ResponseWriter, _ *http.Request) {
 		conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -129,7 +129,7 @@ func raw(name, first, again string, times int) Attack {
 	}}
 }
 
-// RetryAfterAYear answers everything with 429 and asks for a year of patience.
+// RetryAfterAYear answers every request with 429 and a Retry-After of one year.
 func RetryAfterAYear() Attack {
 	return Attack{Name: "retry after a year", about: everything, answer: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "31536000")
@@ -137,7 +137,7 @@ func RetryAfterAYear() Attack {
 	}}
 }
 
-// SelfLink answers a request for tags with a page whose next one is itself.
+// SelfLink answers a request for tags with a page whose link to the next page never changes.
 func SelfLink() Attack {
 	return Attack{Name: "self link", about: []Ask{AskTags}, answer: func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Link", fmt.Sprintf(`<%s?last=a>; rel="next"`, req.URL.Path))

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// RefuseTagDelete makes the registry one from before tag deletion, such as distribution 2.8:
-// it deletes digests, and reads a tag in a DELETE as a digest that is not one.
+// RefuseTagDelete simulates a registry that cannot delete tags, such as distribution
+// 2.8: it deletes digests, and takes a tag in a DELETE for an invalid digest.
 func (r *Registry) RefuseTagDelete() {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		if !deletesTag(req) {
@@ -19,8 +19,8 @@ func (r *Registry) RefuseTagDelete() {
 	})
 }
 
-// TagDeleteTakesDigest makes the registry one that reads DELETE of a tag as DELETE of its
-// digest: all tags on it go.
+// TagDeleteTakesDigest simulates a registry that takes DELETE of
+// a tag for DELETE of its digest, which deletes all tags on it.
 func (r *Registry) TagDeleteTakesDigest() {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		if !deletesTag(req) {
@@ -31,7 +31,7 @@ func (r *Registry) TagDeleteTakesDigest() {
 	})
 }
 
-// DeleteDigestOf answers a request for a tag as if it were for the tag's digest.
+// DeleteDigestOf answers a request for a tag as if the request were for the tag's digest.
 func (r *Registry) DeleteDigestOf(w http.ResponseWriter, req *http.Request) {
 	look := req.Clone(req.Context())
 	look.Method = http.MethodHead
@@ -56,7 +56,7 @@ func Fail(w http.ResponseWriter, status int, code, message string) {
 	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
 }
 
-// deletesTag: a digest has a colon, a tag has none.
+// deletesTag reports whether a request deletes a tag. A digest contains a colon, a tag does not.
 func deletesTag(req *http.Request) bool {
 	reference := req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:]
 	return req.Method == http.MethodDelete && strings.Contains(req.URL.Path, "/manifests/") && !strings.Contains(reference, ":")

@@ -12,8 +12,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 )
 
-// WriteLayout copies what a tag is at, over plain HTTP, into an OCI image layout under a name, as
-// `skopeo copy` does. The layout may have other images in it.
+// WriteLayout copies the artifact at a tag over plain HTTP into an OCI image
+// layout, under a name, as `skopeo copy` does. The layout may contain other images.
 func WriteLayout(ctx context.Context, host, repository, tag, folder, name string) error {
 	return writeLayout(host, repository, folder, func(from *remote.Repository, to *oci.Store) error {
 		_, err := oras.Copy(ctx, from, tag, to, name, oras.DefaultCopyOptions)
@@ -21,7 +21,7 @@ func WriteLayout(ctx context.Context, host, repository, tag, folder, name string
 	})
 }
 
-// WriteWholeLayout is WriteLayout with the referrers of everything that is copied, as `oras copy --recursive` does.
+// WriteWholeLayout is WriteLayout with the referrers of all copied manifests, as `oras copy --recursive` does.
 func WriteWholeLayout(ctx context.Context, host, repository, tag, folder, name string) error {
 	return writeLayout(host, repository, folder, func(from *remote.Repository, to *oci.Store) error {
 		_, err := oras.ExtendedCopy(ctx, from, tag, to, name, oras.DefaultExtendedCopyOptions)

@@ -17,7 +17,7 @@ import (
 // Ask is a kind of request that reads.
 type Ask string
 
-// What a client asks a registry.
+// The kinds of reads that a client sends to a registry.
 const (
 	AskBase       Ask = "GET base"
 	AskTags       Ask = "GET tags"
@@ -26,13 +26,14 @@ const (
 	AskDigestHead Ask = "HEAD digest"
 	AskDigest     Ask = "GET digest"
 	AskBlob       Ask = "GET blob"
-	AskList       Ask = "GET list" // of image manifests, after ServeACR
-	// What is before the registry, or has happened to its files, lies to more than one of them.
+	AskList       Ask = "GET list" // list of image manifests, after ServeACR
+	// AskManifests and AskEverything stand for several kinds: a proxy in front
+	// of the registry, or damage to its files, affects more than one kind.
 	AskManifests  Ask = "manifests"
 	AskEverything Ask = "everything"
 )
 
-// includes reports whether one is among the questions of a.
+// includes reports whether a stands for the kind one.
 func (a Ask) includes(one Ask) bool {
 	switch a {
 	case AskEverything:
@@ -43,12 +44,12 @@ func (a Ask) includes(one Ask) bool {
 	return a == one
 }
 
-// Asks are all kinds of requests that read.
+// Asks returns all kinds of reads.
 func Asks() []Ask {
 	return []Ask{AskBase, AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest, AskBlob, AskList, AskManifests, AskEverything}
 }
 
-// askOf is what a request asks; "" for a write.
+// askOf returns the kind of a request; "" for a write.
 func askOf(req *http.Request) Ask {
 	read := req.Method == http.MethodGet || req.Method == http.MethodHead
 	last := req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:]
@@ -71,19 +72,19 @@ func askOf(req *http.Request) Ask {
 	return ""
 }
 
-// Lie is a wrong answer: of something before the registry, or of a registry that is starting, restored or
-// behind.
+// Lie is a wrong answer, such as that of a proxy in front of the registry, or
+// of a registry that is starting, restored from a backup, or a lagging replica.
 type Lie struct {
 	Name string
-	// about are the asks that it can be an answer to, none for all; others get the truth.
+	// about has the kinds of reads that the lie can answer, none for all kinds. Others get the true answer.
 	about  []Ask
 	answer func(l *Liar, w http.ResponseWriter, req *http.Request)
 }
 
-// Fits reports whether the lie can be an answer to an ask.
+// Fits reports whether the lie can answer a kind of read.
 func (l Lie) Fits(a Ask) bool { return len(l.about) == 0 || slices.ContainsFunc(l.about, a.includes) }
 
-// Lies are all lies.
+// Lies returns all lies.
 func Lies() []Lie {
 	say := func(status int, contentType, body string) func(*Liar, http.ResponseWriter, *http.Request) {
 		return func(_ *Liar, w http.ResponseWriter, _ *http.Request) {
@@ -130,19 +131,19 @@ func Lies() []Lie {
 	}
 }
 
-// Liar answers requests of one kind wrongly for a while. It is safe for concurrent use.
+// Liar answers reads of one kind wrongly for some time. It is safe for concurrent use.
 type Liar struct {
 	registry *Registry
 	ask      Ask
 	lie      Lie
 
 	mu    sync.Mutex
-	armed func()            // begins, at the next write
-	until time.Time         // it lies until then, or
-	left  int               // so often
-	lied  int               // how often it has lied
+	armed func()            // called at the next write
+	until time.Time         // lies until this time, or
+	left  int               // for this number of requests
+	lied  int               // how many times it has lied
 	now   map[string]answer // the last true answers, by request
-	then  map[string]answer // those when the lying began
+	then  map[string]answer // the true answers at the time when the lying began
 }
 
 type answer struct {
@@ -151,17 +152,17 @@ type answer struct {
 	body   []byte
 }
 
-// NewLiar puts a liar before a registry. It does not lie before it is made to.
+// NewLiar puts a liar in front of a registry. It does not lie until Times or For is called.
 func NewLiar(r *Registry, ask Ask, lie Lie) *Liar {
 	l := &Liar{registry: r, ask: ask, lie: lie, now: map[string]answer{}}
 	r.Intercept(l.intercept)
 	return l
 }
 
-// Times makes it lie to the next requests of its kind, so many of them.
+// Times makes the liar lie to the next n requests of its kind.
 func (l *Liar) Times(n int) { l.begin(n, time.Time{}) }
 
-// For makes it lie for a time.
+// For makes the liar lie for a time.
 func (l *Liar) For(d time.Duration) { l.begin(0, time.Now().Add(d)) }
 
 func (l *Liar) begin(n int, until time.Time) {
@@ -172,18 +173,18 @@ func (l *Liar) begin(n int, until time.Time) {
 	maps.Copy(l.then, l.now)
 }
 
-// AtWrite lets it begin by Times or For only once something is written to the registry: what follows is
-// how a client looks at what it has done.
+// AtWrite calls begin, which calls Times or For, at the next write to the
+// registry. The lies thus affect the reads by which a client checks its write.
 func (l *Liar) AtWrite(begin func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.armed = begin
 }
 
-// Stop ends the lying.
+// Stop ends the lying, and an AtWrite that is pending.
 func (l *Liar) Stop() { l.begin(0, time.Time{}) }
 
-// Lied is how often it has lied.
+// Lied returns how many times the liar has lied.
 func (l *Liar) Lied() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,8 +222,8 @@ func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
 	return false
 }
 
-// LieAtRandom lets a registry answer a share of all reads wrongly, in any way that fits and needs no memory.
-// It returns how often it has lied.
+// LieAtRandom makes a registry answer a share of all reads wrongly, with any lie
+// that fits and needs no memory. It returns a function that counts the lies.
 func LieAtRandom(r *Registry, share float64) (lied func() int64) {
 	var count atomic.Int64
 	lies := slices.DeleteFunc(Lies(), func(l Lie) bool { return l.Name == "stale" || l.Name == "hang" })
@@ -244,7 +245,7 @@ func LieAtRandom(r *Registry, share float64) (lied func() int64) {
 
 func key(req *http.Request) string { return fmt.Sprintf("%s %s", req.Method, req.URL) }
 
-// remember answers truly and keeps the answer.
+// remember sends the true answer and stores it.
 func (l *Liar) remember(w http.ResponseWriter, req *http.Request) {
 	seen := httptest.NewRecorder()
 	l.registry.answer(seen, req)
@@ -255,7 +256,7 @@ func (l *Liar) remember(w http.ResponseWriter, req *http.Request) {
 	a.write(w)
 }
 
-// stale answers as when the lying began; what was not asked before is answered truly.
+// stale sends the answer from the time when the lying began. A request that had no answer then gets the true one.
 func (l *Liar) stale(w http.ResponseWriter, req *http.Request) {
 	l.mu.Lock()
 	a, known := l.then[key(req)]
@@ -267,7 +268,7 @@ func (l *Liar) stale(w http.ResponseWriter, req *http.Request) {
 	a.write(w)
 }
 
-// empty answers with a list of nothing, as a registry does whose files are not mounted.
+// empty answers with an empty list, as a registry does whose files are not mounted.
 func (*Liar) empty(w http.ResponseWriter, req *http.Request) {
 	name, _ := strings.CutPrefix(req.URL.Path, "/v2/")
 	body := fmt.Sprintf(`{"name":%q,"tags":[]}`, strings.TrimSuffix(name, "/tags/list"))

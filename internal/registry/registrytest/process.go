@@ -22,9 +22,9 @@ const (
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
 
 // StartProcess starts the registry of Debian's package docker-registry, distribution 2.8, in a
-// process that ends with the test: the filesystem driver, deletion enabled, no login. It is a
-// Registry like any other, with records and faults before it. Without the program the test is
-// skipped, or fails if the environment has NFO_TEST_DOCKER_REGISTRY=required.
+// process that is stopped when the test ends: the filesystem driver, deletion enabled, no login. The
+// result is a Registry like any other, which records requests and simulates faults. If the program is
+// missing, the test is skipped, or fails if the environment has NFO_TEST_DOCKER_REGISTRY=required.
 func StartProcess(t testing.TB) *Registry {
 	t.Helper()
 	program, err := exec.LookPath(processName)
@@ -53,15 +53,15 @@ http: {addr: "127.0.0.1:0", secret: for uploads in tests}
 	target := &url.URL{Scheme: "http", Host: run(t, program, config)}
 	return serve(t, &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(target)
-		p.Out.Host = p.In.Host // where uploads go on is given as the client sees it
+		p.Out.Host = p.In.Host // the Location headers of uploads must have the host that the client uses
 	}}, s)
 }
 
-// run starts the program and returns the address that it has chosen.
+// run starts the program and returns the address at which it listens.
 func run(t testing.TB, program, config string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, "serve", config)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // REGISTRY_... would change the configuration
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // variables REGISTRY_... would change the configuration
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatalf("starting %s: %v", program, err)
@@ -81,9 +81,9 @@ func run(t testing.TB, program, config string) string {
 				break
 			}
 		}
-		_, _ = io.Copy(io.Discard, log) // a full pipe would stop it
+		_, _ = io.Copy(io.Discard, log) // a full pipe would block the process
 	}()
-	t.Cleanup(func() { // the end of t.Context has killed it
+	t.Cleanup(func() { // the end of t.Context kills the process
 		<-done
 		_ = cmd.Wait()
 	})

@@ -19,8 +19,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 )
 
-// PushImage pushes a small image over plain HTTP and tags it; tag "" leaves it untagged. The
-// same seed and platform give the same digest.
+// PushImage pushes a small image over plain HTTP and tags it. With tag "",
+// the image has no tag. The same seed and platform result in the same digest.
 func PushImage(ctx context.Context, host, repository, tag, seed string) (ocispec.Descriptor, error) {
 	repo, err := open(host, repository)
 	if err != nil {
@@ -29,8 +29,8 @@ func PushImage(ctx context.Context, host, repository, tag, seed string) (ocispec
 	return pushImage(ctx, repo, tag, seed, "linux/amd64")
 }
 
-// PushIndex pushes one image for each platform (os/arch or os/arch/variant), untagged, and an
-// index of them that is tagged.
+// PushIndex pushes one image for each platform (os/arch or
+// os/arch/variant), without tags, and a tagged index of these images.
 func PushIndex(ctx context.Context, host, repository, tag string, platforms []string, seed string) (ocispec.Descriptor, error) {
 	repo, err := open(host, repository)
 	if err != nil {
@@ -48,9 +48,8 @@ func PushIndex(ctx context.Context, host, repository, tag string, platforms []st
 	return pushManifest(ctx, repo, tag, ocispec.MediaTypeImageIndex, index)
 }
 
-// PushReferrer pushes an untagged artifact of a type, such as a signature, whose subject is
-// given. Where the registry has no referrers API it is indexed under the tag sha256-<hex>, as
-// clients do.
+// PushReferrer pushes an untagged artifact, such as a signature, with a given type and subject. If the registry
+// has no referrers API, oras-go adds the artifact to the index at the tag sha256-<hex>, as other clients do.
 func PushReferrer(ctx context.Context, host, repository string, subject ocispec.Descriptor, artifactType string, data []byte) (ocispec.Descriptor, error) {
 	repo, err := open(host, repository)
 	if err != nil {
@@ -75,7 +74,7 @@ func PushReferrer(ctx context.Context, host, repository string, subject ocispec.
 	})
 }
 
-// PushArtifact pushes one blob with a config of its own, as Helm does with a chart.
+// PushArtifact pushes one blob with a config, as Helm does with a chart.
 func PushArtifact(ctx context.Context, host, repository, tag, configType, layerType string, config, layer []byte) (ocispec.Descriptor, error) {
 	repo, err := open(host, repository)
 	if err != nil {
@@ -163,7 +162,7 @@ func pushManifest(ctx context.Context, repo *remote.Repository, tag, mediaType s
 	return desc, nil
 }
 
-// layerOf returns a tar with one file, as it is and gzipped.
+// layerOf returns a tar archive with one file, uncompressed and with gzip.
 func layerOf(text string) (plain, packed []byte, err error) {
 	var tarred, zipped bytes.Buffer
 	archive := tar.NewWriter(&tarred)

@@ -13,11 +13,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// ServeReferrers gives the registry the referrers API for what is pushed from now on: distribution has none.
+// ServeReferrers adds the referrers API, which distribution does not have, for manifests that are pushed from now on.
 // Spec: OCI distribution-spec, "Listing Referrers" and "Pushing Manifests with Subject".
 func (r *Registry) ServeReferrers() {
 	var mu sync.Mutex
-	lists := map[string][]ocispec.Descriptor{} // by the path at which they are asked for
+	lists := map[string][]ocispec.Descriptor{} // by the path of the API for the subject
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()

@@ -26,28 +26,28 @@ type settings struct {
 	tokens                   *TokenServer
 }
 
-// Option changes what Start starts.
+// Option is an option of Start.
 type Option func(t testing.TB, s *settings)
 
-// InDir serves from a directory, which another registry may have filled. Default: a new one.
+// InDir serves from a directory, which may have the content of another registry. Default: a new directory.
 func InDir(dir string) Option { return func(_ testing.TB, s *settings) { s.dir = dir } }
 
-// DeleteDisabled is distribution's default: 405 UNSUPPORTED to every DELETE.
+// DeleteDisabled answers 405 UNSUPPORTED to every DELETE, which is distribution's default.
 func DeleteDisabled() Option { return func(_ testing.TB, s *settings) { s.deleteDisabled = true } }
 
-// ReadOnly is maintenance mode: a bare 405 to every write.
+// ReadOnly turns on the maintenance mode, which answers a bare 405 to every write.
 func ReadOnly() Option { return func(_ testing.TB, s *settings) { s.readOnly = true } }
 
-// TLS serves https with a certificate of its own; see Registry.CA.
+// TLS serves https with a self-signed certificate; see Registry.CA.
 func TLS() Option { return func(_ testing.TB, s *settings) { s.tls = true } }
 
-// Own serves by the storage driver of `nfo registry`, in place of distribution's own with its cache.
+// Own uses the storage driver of `nfo registry` instead of distribution's driver and cache.
 func Own() Option { return func(_ testing.TB, s *settings) { s.own = true } }
 
-// MaxTags makes pages as short as that, of tags and of ServeACR, whatever is asked for.
+// MaxTags bounds the pages of tag lists and of ServeACR, even if a request asks for longer ones.
 func MaxTags(n int) Option { return func(_ testing.TB, s *settings) { s.maxTags = n } }
 
-// BasicAuth asks for one user and password by way of an htpasswd file.
+// BasicAuth requires the login of one user, who is in an htpasswd file.
 func BasicAuth(user, password string) Option {
 	return func(t testing.TB, s *settings) {
 		t.Helper()
@@ -63,20 +63,20 @@ func BasicAuth(user, password string) Option {
 	}
 }
 
-// Access asks an access controller, whose answers around may change.
+// Access uses an access controller. around may wrap the registry to change answers.
 func Access(auth configuration.Auth, around func(http.Handler) http.Handler) Option {
 	return func(_ testing.TB, s *settings) { s.auth, s.around = auth, around }
 }
 
 // Registry is a running registry.
 type Registry struct {
-	// Host is address and port.
+	// Host is the address and port.
 	Host string
-	// CA is the PEM certificate that a TLS registry is trusted by.
+	// CA is the PEM certificate by which clients verify a registry with TLS.
 	CA []byte
 	// Tokens is the token server of BearerAuth, or nil.
 	Tokens *TokenServer
-	// App is the registry itself, without records and faults.
+	// App is the registry itself, without the recording and the faults.
 	App http.Handler
 
 	scheme  string
@@ -90,7 +90,7 @@ type Registry struct {
 	down      bool
 }
 
-// Start starts a registry that ends with the test.
+// Start starts a registry that is stopped when the test ends.
 func Start(t testing.TB, opts ...Option) *Registry {
 	t.Helper()
 	s := settings{maxTags: 1000}
@@ -110,7 +110,7 @@ func Start(t testing.TB, opts ...Option) *Registry {
 	return serve(t, app, s)
 }
 
-// serve puts records and faults before a registry.
+// serve starts a server in front of a registry, which records requests and simulates faults.
 func serve(t testing.TB, app http.Handler, s settings) *Registry {
 	t.Helper()
 	r := &Registry{App: app, Tokens: s.tokens, scheme: "http", dir: s.dir, maxTags: s.maxTags}
@@ -128,17 +128,17 @@ func serve(t testing.TB, app http.Handler, s settings) *Registry {
 	return r
 }
 
-// URL is the URL of a store at a prefix; "" for the whole registry.
+// URL returns the URL of a store at a prefix; "" for the whole registry.
 func (r *Registry) URL(prefix string) string {
 	return strings.TrimSuffix(r.scheme+"://"+r.Host+"/"+prefix, "/")
 }
 
-// Location is URL, parsed.
+// Location returns the URL as a location.
 func (r *Registry) Location(prefix string) v1alpha1.RegistryLocation {
 	return v1alpha1.RegistryLocation{PlainHTTP: r.scheme == "http", Host: r.Host, Prefix: strings.Trim(prefix, "/")}
 }
 
-// ServeHTTP records the request, applies the faults and lets the registry answer.
+// ServeHTTP records the request, applies the faults, or has the registry answer.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	record := req.Clone(req.Context())
@@ -155,7 +155,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// answer is the true answer.
+// answer answers a request without faults.
 func (r *Registry) answer(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	app := r.App
@@ -166,14 +166,14 @@ func (r *Registry) answer(w http.ResponseWriter, req *http.Request) {
 	app.ServeHTTP(w, req)
 }
 
-// Requests returns what has been asked so far, in order, without bodies.
+// Requests returns the requests so far, in order, without bodies.
 func (r *Registry) Requests() []*http.Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]*http.Request(nil), r.requests...)
 }
 
-// Count counts the requests so far that match; nil counts all.
+// Count returns the number of recorded requests that match; nil matches all.
 func (r *Registry) Count(match func(*http.Request) bool) int {
 	n := 0
 	for _, req := range r.Requests() {
@@ -184,19 +184,19 @@ func (r *Registry) Count(match func(*http.Request) bool) int {
 	return n
 }
 
-// Writes counts the requests so far that were not GET or HEAD.
+// Writes returns the number of recorded requests that were not GET or HEAD.
 func (r *Registry) Writes() int {
 	return r.Count(func(req *http.Request) bool { return req.Method != http.MethodGet && req.Method != http.MethodHead })
 }
 
-// Forget empties the record.
+// Forget deletes the recorded requests.
 func (r *Registry) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = nil
 }
 
-// Intercept shows every request to f first; true says that f has answered it. nil ends it.
+// Intercept calls f with every request first; f returns true if it has answered the request. nil ends this.
 func (r *Registry) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,7 +206,7 @@ func (r *Registry) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 // Down breaks every connection until Up.
 func (r *Registry) Down() { r.setDown(true) }
 
-// Up ends Down.
+// Up ends the effect of Down.
 func (r *Registry) Up() { r.setDown(false) }
 
 func (r *Registry) setDown(down bool) {

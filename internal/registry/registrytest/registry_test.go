@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// A program serves a directory, and finds it again when it starts anew.
+// This test finds a registry that loses its content when another one is started in the same directory.
 func TestHandler(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -25,7 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// TokenServer gives bearer tokens to one user, for all that is asked.
+// TokenServer gives bearer tokens to one user, for every requested scope.
 // Spec: distribution, "Token Authentication Specification".
 type TokenServer struct {
 	user, password string
@@ -38,7 +38,7 @@ type TokenServer struct {
 	given    map[string][]access
 }
 
-// BearerAuth asks for bearer tokens of a token server, which gives them to one user.
+// BearerAuth requires the bearer tokens of a token server, which gives them to one user.
 func BearerAuth(user, password string) Option {
 	return func(t testing.TB, s *settings) {
 		t.Helper()
@@ -68,21 +68,21 @@ func (s *TokenServer) makeKey(t testing.TB) string {
 	return path
 }
 
-// Scopes returns the scopes of the tokens given so far, in order.
+// Scopes returns the scopes of the tokens so far, in order.
 func (s *TokenServer) Scopes() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.scopes...)
 }
 
-// Withhold leaves actions out of the tokens given from now on.
+// Withhold leaves actions out of all further tokens.
 func (s *TokenServer) Withhold(actions ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.withheld = actions
 }
 
-// gave says whether a token of this server allows an action on a repository.
+// gave reports whether a token of this server allows an action on a repository.
 func (s *TokenServer) gave(token, repository, action string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +151,7 @@ func segment(v any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(data), err
 }
 
-// NoSecret fails a test if an error shows a credential in any form in which it is sent.
+// NoSecret fails the test if an error contains a credential in any form in which it is sent.
 func NoSecret(t testing.TB, err error, cred registry.Credential) {
 	t.Helper()
 	if err == nil {

@@ -12,23 +12,24 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// maxAbsences bounds how many absent things a client remembers.
+// maxAbsences is how many absent tags and digests a client remembers.
 const maxAbsences = 16_384
 
-// Subject is what a request asks about. It decides which error codes prove that it does not exist.
+// Subject is the kind of thing that a request asks about. It
+// decides which error codes prove that the thing does not exist.
 type Subject int
 
-// What a request asks about.
+// The subjects of requests.
 const (
 	anything  Subject = iota // no 404 proves anything
 	AManifest                // by tag or digest
 	ABlob
 	TagList
-	Contents // what a pushed manifest refers to
+	Contents // the blobs and manifests that a pushed manifest references
 )
 
-// absenceCodes are the codes that prove the absence of a subject. A repository that does not exist
-// contains nothing. Spec: OCI distribution-spec, "Error Codes".
+// absenceCodes are the error codes that prove the absence of a subject. NAME_UNKNOWN counts because
+// a repository that does not exist contains nothing. Spec: OCI distribution-spec, "Error Codes".
 var absenceCodes = map[Subject][]string{
 	AManifest: {errcode.ErrorCodeManifestUnknown, errcode.ErrorCodeNameUnknown, "TAG_EXPIRED"}, // the last one is Quay's, for a deleted tag
 	ABlob:     {errcode.ErrorCodeBlobUnknown, errcode.ErrorCodeNameUnknown},
@@ -36,13 +37,13 @@ var absenceCodes = map[Subject][]string{
 	Contents:  {errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown, errcode.ErrorCodeManifestUnknown},
 }
 
-// absent reports whether an error answer proves that what was asked for does not exist in a
-// repository. It is the one rule of this package for that; every other 404 is not an answer (I2).
+// absent reports whether an error answer proves that the subject does
+// not exist in a repository. No other 404 proves an absence (I2).
 func (s Subject) absent(repository string, answer *errcode.ErrorResponse) bool {
 	return slices.ContainsFunc(answer.Errors, func(e errcode.Error) bool {
 		switch {
 		case strings.Contains(e.Message, "accept header"):
-			return false // distribution gives MANIFEST_UNKNOWN to a manifest of a type that was not asked for, too
+			return false // distribution also answers MANIFEST_UNKNOWN for a manifest whose type the request does not accept
 		case slices.Contains(absenceCodes[s], e.Code):
 			return true
 		}
@@ -50,8 +51,9 @@ func (s Subject) absent(repository string, answer *errcode.ErrorResponse) bool {
 	})
 }
 
-// harborSays recognises how Harbor says that something does not exist, with a code of its own:
-// "artifact library/app:1 not found", "repository library/app not found", "blob sha256:... not found".
+// harborSays reports whether a message of Harbor says that the subject does not exist.
+// Harbor sends these messages with its own code NOT_FOUND: "artifact library/app:1 not
+// found", "repository library/app not found", "blob sha256:... not found".
 func harborSays(repository, message string) bool {
 	rest, ok := strings.CutSuffix(message, " not found")
 	if !ok {
@@ -67,7 +69,8 @@ func harborSays(repository, message string) bool {
 	return kind == "blob" && IsDigest(name)
 }
 
-// absences remembers since when each thing is said not to exist. It is safe for concurrent use.
+// absences remembers since when the registry has reported each
+// tag or digest as missing. It is safe for concurrent use.
 type absences struct {
 	secondLook time.Duration
 
@@ -79,8 +82,8 @@ func newAbsences(secondLook time.Duration) *absences {
 	return &absences{secondLook: secondLook, since: map[string]time.Time{}}
 }
 
-// note remembers an answer about a manifest, and gives an absence its beginning. An answer that
-// proves nothing changes nothing.
+// note records an answer about a manifest, and sets in an absence since when the
+// registry has reported it. An error that proves nothing leaves the record as it is.
 func (a *absences) note(repository, reference string, err error) error {
 	key := repository + "@" + reference
 	a.mu.Lock()
@@ -103,7 +106,7 @@ func (a *absences) note(repository, reference string, err error) error {
 	return err
 }
 
-// makeRoom drops an arbitrary absence when there are too many: its time then begins anew.
+// makeRoom drops an arbitrary absence if there are too many. The time of the dropped absence starts again.
 func (a *absences) makeRoom() {
 	if len(a.since) < maxAbsences {
 		return
@@ -114,10 +117,10 @@ func (a *absences) makeRoom() {
 	}
 }
 
-// Noted gives an absence that an answer reports its beginning; see absences.
+// Noted sets in an error that reports an absence since when the registry has reported that absence; see absences.
 func (c *Client) Noted(repository, reference string, err error) error {
 	return c.absences.note(repository, reference, err)
 }
 
-// SecondLook is how long the registry must say that something does not exist.
+// SecondLook returns how long the registry must report that something does not exist before that may be acted on.
 func (c *Client) SecondLook() time.Duration { return c.absences.secondLook }

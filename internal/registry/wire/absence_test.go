@@ -16,7 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Which answers of a registry prove that something does not exist, by what was asked for.
+// This test finds an answer that is taken as proof of an absence
+// although its error code is not about the requested object.
 func TestI2AbsenceIsTheRegistrysWord(t *testing.T) {
 	t.Parallel()
 	const repository = "acme/app"
@@ -41,7 +42,7 @@ func TestI2AbsenceIsTheRegistrysWord(t *testing.T) {
 		reason        string
 		status        int
 		code, message string
-		proves        string // the asks to which it is proof
+		proves        string // the requests for which the answer is proof
 	}{
 		"manifest unknown":    {"the code for it", http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown", "manifest tag delete"},
 		"name unknown":        {"an unknown repository contains nothing", http.StatusNotFound, "NAME_UNKNOWN", "repository name not known", "manifest tag blob tags delete"},
@@ -85,7 +86,7 @@ func TestI2AbsenceIsTheRegistrysWord(t *testing.T) {
 	}
 }
 
-// A HEAD has no body to say why, and some registries refuse it.
+// A HEAD answer has no body that could give the reason, and some registries refuse HEAD.
 func TestResolveAsksAgainByGet(t *testing.T) {
 	t.Parallel()
 	rows := map[string]struct {
@@ -126,7 +127,7 @@ func TestResolveAsksAgainByGet(t *testing.T) {
 	}
 }
 
-// An absence settles when the registry has said the same for a while, without a break.
+// This test finds an absence that settles too early, or although the registry has answered otherwise in between.
 func TestI2AbsenceSettles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

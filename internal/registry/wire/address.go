@@ -13,34 +13,35 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// ErrAddress means that the registry, what it redirects to, or its token server is at an address that this
-// client does not connect to. It wraps ErrConfig.
+// ErrAddress means that this client does not connect to the address of the
+// registry, of a redirect's target, or of the token server. It wraps ErrConfig.
 var ErrAddress = fmt.Errorf("%w: refused address", failure.ErrConfig)
 
-// Addresses says to which addresses a client connects. They are checked after names have been resolved, at
-// each connection, so that redirects, token servers and names that change their address are covered.
+// Addresses says to which addresses a client connects. The client checks the address of each connection
+// after resolving the name, which covers redirects, token servers and names whose address changes.
 //
-// Private addresses (RFC 1918, fc00::/7) are never refused, for registries have them. Behind an HTTP proxy the
-// names are resolved by the proxy, and only a host that is written as an address is checked.
+// Private addresses (RFC 1918, fc00::/7) are never refused, because registries use them. Behind an HTTP proxy,
+// the proxy resolves the names, and the client checks only hosts that are written as an address or as localhost.
 type Addresses int
 
 const (
-	// AnyAddress is for the programs that a person runs on a machine of their own.
+	// AnyAddress refuses no address. It is for programs that a person runs on their own machine.
 	AnyAddress Addresses = iota
-	// RemoteAddresses is for programs in a cluster, where those who name a registry may not be those who may
-	// connect from there. Refused are loopback, link-local, multicast, broadcast and unspecified addresses, and
-	// those at which clouds tell a machine its secrets.
+	// RemoteAddresses is for programs in a cluster, where a user who configures a registry may have no
+	// permission to connect from the program's network. It refuses loopback, link-local, multicast, broadcast
+	// and unspecified addresses, and the metadata services of clouds, which give a machine its secrets.
 	RemoteAddresses
-	// RemoteAndLoopback is RemoteAddresses and loopback, for tests and for a registry beside the program.
+	// RemoteAndLoopback is RemoteAddresses plus loopback, for tests
+	// and for a registry in the same pod or on the same machine.
 	RemoteAndLoopback
 )
 
 var (
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 	broadcast   = netip.MustParseAddr("255.255.255.255")
-	// An IPv4 address in the last 4 bytes, to which a gateway translates (RFC 6052).
+	// translated has IPv6 addresses that a gateway translates to the IPv4 address in their last 4 bytes (RFC 6052).
 	translated = netip.MustParsePrefix("64:ff9b::/96")
-	// Of most clouds, then of Amazon and Google in IPv6, of Alibaba and of Azure.
+	// The metadata services of most clouds, of Amazon and Google over IPv6, of Alibaba and of Azure.
 	metadata = []netip.Addr{
 		netip.MustParseAddr("169.254.169.254"),
 		netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"),
@@ -50,13 +51,13 @@ var (
 
 const loopback = "a loopback address"
 
-// refusedAddress is why an address is refused.
+// refusedAddress is the error for an address that is refused.
 type refusedAddress struct {
 	addr netip.Addr
 	kind string
 }
 
-// loopbackFlag is the flag of all programs that refuse loopback addresses which lets them connect there.
+// loopbackFlag allows loopback addresses, in every program that refuses them by default.
 const loopbackFlag = "--allow-loopback-registries"
 
 func (r *refusedAddress) Error() string {
@@ -95,7 +96,7 @@ func (a Addresses) check(addr netip.Addr) error {
 	return &refusedAddress{addr, kind}
 }
 
-// control checks a connection before it is made; it is a net.Dialer's Control.
+// control checks the address of a connection before it is made. It is a net.Dialer's Control.
 func (a Addresses) control(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -104,7 +105,7 @@ func (a Addresses) control(_, address string, _ syscall.RawConn) error {
 	return a.check(at.Addr())
 }
 
-// checkHost refuses a host that is written as an address, or as the name of this machine.
+// checkHost refuses a host that is written as a refused address, or as localhost.
 func (a Addresses) checkHost(host string) error {
 	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return a.check(netip.IPv6Loopback())
@@ -116,14 +117,14 @@ func (a Addresses) checkHost(host string) error {
 	return a.check(addr)
 }
 
-// route sends requests through a proxy where the environment names one, and else directly. They are two
-// transports because the address of a proxy is not refused: who runs this program has chosen it.
+// route sends a request through the proxy if the environment configures one, and otherwise directly. It needs
+// two transports because the address of the proxy is not checked: the person who runs the program has chosen it.
 type route struct {
 	addresses        Addresses
 	direct, proxying *http.Transport
 }
 
-// newRoute takes a transport that has no proxy and no dialer yet.
+// newRoute makes a route from a transport that has no proxy and no dialer yet.
 func newRoute(t *http.Transport, a Addresses) *route {
 	r := &route{addresses: a, direct: t, proxying: t.Clone()}
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
@@ -134,7 +135,7 @@ func newRoute(t *http.Transport, a Addresses) *route {
 	return r
 }
 
-// RoundTrip sends a request. Errors wrap ErrAddress when it is not sent for its address.
+// RoundTrip sends a request. Errors wrap ErrAddress if the address is refused.
 func (r *route) RoundTrip(req *http.Request) (*http.Response, error) {
 	proxy, err := http.ProxyFromEnvironment(req)
 	if err == nil && proxy == nil {
@@ -155,7 +156,7 @@ func (r *route) CloseIdleConnections() {
 	r.proxying.CloseIdleConnections()
 }
 
-// AddressesOf are those that a program in a cluster connects to.
+// AddressesOf returns the addresses to which a program in a cluster connects.
 func AddressesOf(allowLoopback bool) Addresses {
 	if allowLoopback {
 		return RemoteAndLoopback

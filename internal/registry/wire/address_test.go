@@ -60,7 +60,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// Behind a proxy a name is resolved elsewhere. What is written as an address is checked here.
+// A proxy resolves names, so only hosts that are written as an address or as localhost can be checked here.
 func TestHostsBehindAProxy(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]bool{
@@ -76,7 +76,7 @@ func TestHostsBehindAProxy(t *testing.T) {
 	}
 }
 
-// A proxy is chosen by who runs the program, and can be on the same machine.
+// The person who runs the program chooses the proxy. It may be on the same machine.
 func TestProxiesAreNotRefused(t *testing.T) {
 	t.Parallel()
 	proxy := httptest.NewServer(http.NotFoundHandler())

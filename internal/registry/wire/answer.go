@@ -23,9 +23,9 @@ func (b *answerBody) Close() error {
 	return err
 }
 
-// Consume reads the body of an answer, of at most limit bytes, and gives it to decode. The bytes count against the
-// budget until decode returns. Errors wrap ErrUnreadable if the body is longer, and ErrUnavailable if it is not
-// whole, takes more than bodyTimeout, or does not get its share of the budget in time.
+// Consume reads the body of an answer, of at most limit bytes, and gives it to decode. The bytes count against
+// the budget until decode returns. Errors wrap ErrUnreadable if the body is longer than limit, and ErrUnavailable
+// if the body is incomplete, takes longer than the client's bodyTimeout, or gets no share of the budget in time.
 func (c *Client) Consume(resp *http.Response, limit int64, decode func(data []byte) error) error {
 	reserved := limit
 	if resp.ContentLength >= 0 {

@@ -15,15 +15,15 @@ import (
 // Bounds of what one process reads from registries at the same time. A body is counted from before it is read
 // until it is decoded; what is decoded from it takes up to about 4 times its bytes.
 const (
-	// maxBodies is how many bytes of bodies are read and decoded at a time, over all registries.
+	// maxBodies is how many bytes of bodies are read and decoded at the same time, over all registries.
 	maxBodies = 32 << 20
-	// maxLongLists is how many lists of more than manyEntries are read at a time, over all registries. Each has
-	// at most decode.MaxEntries and decode.MaxListBytes.
+	// maxLongLists is how many lists of more than manyEntries entries are read at the same time,
+	// over all registries. Each has at most decode.MaxEntries entries and decode.MaxListBytes bytes.
 	maxLongLists = 4
 	// budgetTimeout bounds how long an answer waits for its share of the budget.
 	budgetTimeout = 30 * time.Second
-	// bodyTimeout bounds how long the body of one answer may take, so that a registry that sends its bytes
-	// slowly returns its share to the others.
+	// bodyTimeout bounds how long the body of one answer may take. A registry
+	// that sends its bytes slowly thus returns its share to the others.
 	bodyTimeout = time.Minute
 	// ListTimeout bounds how long a long list may take, all of its pages together.
 	ListTimeout = 5 * time.Minute
@@ -34,12 +34,12 @@ var (
 	errSlowBody = errors.New("the registry sends its answer too slowly")
 )
 
-// Budget bounds the memory that reading from registries takes: 32 MiB of bodies and 4 long lists at a time. Clients
-// that share a budget share these bounds; each tenant has a part of them, so that no tenant's registry can take
-// what the others need. It is safe for concurrent use.
+// Budget bounds the memory that reading from registries takes: 32 MiB of bodies and 4 long lists at
+// the same time. Clients that share a budget share these bounds. Each tenant can use only a part of
+// them, so that no tenant's registry can use up the whole budget. It is safe for concurrent use.
 type Budget struct{ bodies, lists *quota }
 
-// NewBudget makes a budget of which one tenant uses at most one part in parts, at least one long list.
+// NewBudget makes a budget of which one tenant uses at most a fraction of 1/parts, and at least one long list.
 func NewBudget(parts int64) *Budget {
 	return &Budget{
 		bodies: newQuota(maxBodies, maxBodies/parts),
@@ -47,20 +47,20 @@ func NewBudget(parts int64) *Budget {
 	}
 }
 
-// quota is an amount that tenants share. None of them has more than its part.
+// quota is an amount that tenants share. No tenant uses more than its part.
 type quota struct {
 	total   *semaphore.Weighted
 	part    int64
-	tenants *share.Shares[string, *semaphore.Weighted] // those that have or want something
+	tenants *share.Shares[string, *semaphore.Weighted] // the tenants that have or wait for a share
 }
 
 func newQuota(total, part int64) *quota {
 	return &quota{semaphore.NewWeighted(total), part, share.New[string](func() *semaphore.Weighted { return semaphore.NewWeighted(part) })}
 }
 
-// take waits until a tenant may use n, or as much of it as its whole part, and returns how to give it back. It
-// fails with the error of ctx. Who waits for the total holds some of its tenant's part and nothing of the total,
-// so that no two wait for each other.
+// take waits until a tenant may use n, or its whole part if n is more, and returns a function that
+// gives the amount back. It fails with the error of ctx. A caller that waits for the total holds an
+// amount of its tenant's part and nothing of the total, so that no two callers wait for each other.
 func (q *quota) take(ctx context.Context, name string, n int64) (release func(), err error) {
 	n = min(n, q.part)
 	part, done := q.tenants.Take(name)
@@ -80,7 +80,8 @@ func (q *quota) take(ctx context.Context, name string, n int64) (release func(),
 	}, nil
 }
 
-// reserve takes n of a quota for this client's tenant. It waits at most budgetTimeout. Errors wrap ErrUnavailable.
+// reserve takes n of a quota for this client's tenant. It
+// waits for at most budgetTimeout. Errors wrap ErrUnavailable.
 func (c *Client) reserve(ctx context.Context, q *quota, n int64) (release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, budgetTimeout)
 	defer cancel()
@@ -90,7 +91,7 @@ func (c *Client) reserve(ctx context.Context, q *quota, n int64) (release func()
 	return release, nil
 }
 
-// ReserveList takes one long list of the budget for this client's tenant, as reserve does.
+// ReserveList reserves one long list of the budget for this client's tenant; see reserve.
 func (c *Client) ReserveList(ctx context.Context) (release func(), err error) {
 	return c.reserve(ctx, c.budget.lists, 1)
 }

@@ -27,7 +27,7 @@ func push(t *testing.T, host, repository string) ocispec.Descriptor {
 	return desc
 }
 
-// say answers; who has gone does not hear it.
+// say answers a request. Its error does not matter, because the client may have closed the connection.
 func say(w http.ResponseWriter, text string) { _, _ = io.WriteString(w, text) }
 
 func status(code int) http.HandlerFunc {

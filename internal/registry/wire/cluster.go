@@ -19,26 +19,27 @@ import (
 var ErrNoClusterRegistry = errors.New("the cluster's own registry is not enabled")
 
 const (
-	// maxTokenFile and maxCAFile bound, in bytes, what is read of a token and of certificates.
+	// maxTokenFile and maxCAFile bound how much of a token's file and of a certificates' file is read, in bytes.
 	maxTokenFile = 16 << 10
 	maxCAFile    = 64 << 10
 )
 
-// ClusterRegistry is how a program reaches the cluster's own registry. The zero value is that of a cluster without one.
+// ClusterRegistry is how a program reaches the cluster's own
+// registry. The zero value means that the cluster has none.
 type ClusterRegistry struct {
 	// Address is scheme://host:port, or host:port for HTTPS. "" for no registry.
 	Address string
-	// CAFile has the PEM certificates that the registry's certificate chains to, and is read again each time. "": the
-	// system's.
+	// CAFile has PEM certificates that the registry's certificate must
+	// chain to. It is read again each time. "": the system's roots count.
 	CAFile string
-	// TokenFile has a token of the program's account for the audience v1alpha1.ClusterRegistryAudience, and is read
-	// again when the registry no longer accepts the token. "": the program does not log in.
+	// TokenFile has a token of the program's service account for the audience v1alpha1.ClusterRegistryAudience.
+	// It is read again when the registry no longer accepts the token. "": the program does not log in.
 	TokenFile string
 }
 
-// Describe sets what the status of a store says of where its registry is. Errors wrap ErrNoClusterRegistry, ErrConfig or
-// v1alpha1.ErrRegistryURL, and the status then names no registry; or ErrUnavailable if the certificates cannot be read,
-// and the status is left as it is.
+// Describe sets the URL and the CA bundle of the registry in the status of a store. If the error
+// wraps ErrNoClusterRegistry, ErrConfig or v1alpha1.ErrRegistryURL, the URL in the status is
+// empty. If it wraps ErrUnavailable, the certificates cannot be read and the status is unchanged.
 func (c ClusterRegistry) Describe(s *v1alpha1.ArtifactStore) error {
 	l, err := s.Location()
 	var ca []byte
@@ -71,13 +72,14 @@ func (c ClusterRegistry) certificates() ([]byte, error) {
 	return ca, nil
 }
 
-// NoClusterRegistry says that a store asks for the registry of a cluster that has none, and what to do. It wraps
-// ErrNoClusterRegistry.
+// NoClusterRegistry returns an error, with a remedy, for a store that asks
+// for the registry of a cluster that has none. It wraps ErrNoClusterRegistry.
 func NoClusterRegistry() error {
 	return fmt.Errorf("%w, and spec.registry.clusterRegistry asks for it. An administrator enables it with: helm upgrade <release> <chart> --reset-then-reuse-values --set registry.enabled=true. Otherwise make a store with spec.registry.url", ErrNoClusterRegistry)
 }
 
-// readFile reads a file of at most so many bytes. Links are followed: files of volumes are links.
+// readFile reads a file of at most that many bytes. It follows
+// symbolic links, because the files of projected volumes are links.
 func readFile(name string, most int64) ([]byte, error) {
 	f, err := files.Open(name)
 	if err != nil {
@@ -87,8 +89,8 @@ func readFile(name string, most int64) ([]byte, error) {
 	return files.Read(f, most)
 }
 
-// tokenLogin logs in to one host with the token that is current when a login is needed. It learns each token, so that no
-// error repeats it.
+// tokenLogin logs in to one host with the token that is valid when a login is
+// needed. It adds each token to the secrets, so that no error contains it.
 func tokenLogin(current func(context.Context) (string, error), host string, s *secrets) auth.CredentialFunc {
 	return func(ctx context.Context, asked string) (auth.Credential, error) {
 		if asked != host {
@@ -103,7 +105,7 @@ func tokenLogin(current func(context.Context) (string, error), host string, s *s
 	}
 }
 
-// tokenFile reads a token from a file each time, since the kubelet renews tokens.
+// tokenFile reads the token from a file each time, because the kubelet renews it.
 func tokenFile(name string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) {
 		text, err := readFile(name, maxTokenFile)

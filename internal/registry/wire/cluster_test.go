@@ -20,7 +20,7 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// A token ends, and the kubelet has written another one by then.
+// This test finds a client that keeps an expired token although the kubelet has written a new one.
 func TestTheTokenIsReadAgain(t *testing.T) {
 	t.Parallel()
 	r := registrytest.Start(t, registrytest.BasicAuth("nfo", password))
@@ -84,7 +84,7 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// The token of a ServiceAccount ends while a long push goes on.
+// This test finds a client that does not ask for a new token when its token expires during a long push.
 func TestTheTokenIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	r := registrytest.Start(t, registrytest.BasicAuth("nfo", password))

@@ -21,22 +21,22 @@ import (
 )
 
 const (
-	// An error answer of a registry is a few hundred bytes.
+	// maxErrorBytes bounds an error answer. Registries send a few hundred bytes.
 	maxErrorBytes = 8 << 10
-	// An error answer has one or two of them.
+	// maxErrors bounds the errors in one answer. Registries send one or two.
 	maxErrors = 16
-	// Azure Container Registry's code for what a lock forbids. Its status is 405, as if the
-	// registry deleted nothing at all.
+	// codeDisallowed is Azure Container Registry's code for an operation that a lock
+	// forbids. Its status is 405, the status of a registry that supports no deletion.
 	codeDisallowed = "REGISTRY_DISALLOWED_OPERATION"
 )
 
-// Answered makes an error of an answer to r that is not a success.
+// Answered returns an error for an answer to r whose status is not 2xx.
 func (c *Client) Answered(resp *http.Response, r Request) error {
 	cause := &errcode.ErrorResponse{Method: resp.Request.Method, URL: cleanURL(resp.Request.URL), StatusCode: resp.StatusCode}
 	var body struct {
 		Errors errorList `json:"errors"`
 	}
-	// A body that is not an error document leaves the status alone to speak.
+	// If the body is not an error document, the error has the status alone.
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxErrorBytes)).Decode(&body); err == nil {
 		cause.Errors = body.Errors.list
 	}
@@ -48,10 +48,10 @@ func (c *Client) Answered(resp *http.Response, r Request) error {
 	return f
 }
 
-// errorList is what an error answer says.
+// errorList has the errors of an error answer.
 type errorList struct{ list errcode.Errors }
 
-// UnmarshalJSON reads the first maxErrors.
+// UnmarshalJSON keeps the first maxErrors errors.
 func (l *errorList) UnmarshalJSON(data []byte) error {
 	if l.list = nil; string(data) == "null" {
 		return nil
@@ -74,7 +74,8 @@ func (l *errorList) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// fewErrors are the first maxErrors, the details of each as a text. An error may be kept for as long as it lasts.
+// fewErrors returns the first maxErrors errors, the details of each as a
+// bounded text, because an error may be kept in memory for a long time.
 func fewErrors(all errcode.Errors) errcode.Errors {
 	few := slices.Clone(all[:min(len(all), maxErrors)])
 	for i := range few {
@@ -85,7 +86,7 @@ func fewErrors(all errcode.Errors) errcode.Errors {
 	return few
 }
 
-// SendFailed makes an error of a request that got no answer, or none that authenticates.
+// SendFailed returns an error for a request that got no answer, or whose login failed.
 func (c *Client) SendFailed(err error) error {
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
@@ -93,7 +94,7 @@ func (c *Client) SendFailed(err error) error {
 	case errors.Is(err, ErrAddress):
 		return c.Fail(ErrAddress, err)
 	case errors.As(err, &answer): // from the token server
-		few := *answer // requests that wait for one token share its answer
+		few := *answer // a copy, because requests that wait for the same token share the answer
 		few.Errors = fewErrors(answer.Errors)
 		class := Classify(&few)
 		if !errors.Is(class, failure.ErrUnavailable) {
@@ -105,13 +106,13 @@ func (c *Client) SendFailed(err error) error {
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return c.Fail(failure.ErrDenied, fmt.Errorf("the registry asks for a login, and none is known: %w", err))
 	}
-	// The exchange worked and the login did not: no token in the answer, a realm that the
-	// auth client does not trust, a challenge that the credential cannot meet.
+	// The registry and the token server answered, but the login failed: no token in the answer, a
+	// realm that the auth client does not trust, or a challenge that the credential cannot meet.
 	return c.Fail(failure.ErrDenied, err)
 }
 
-// Classify maps a status to a sentinel. Spec: opencontainers/distribution-spec, "Error
-// Codes" and "Deleting tags", which lets a registry say 400 or 405 for "not here".
+// Classify maps a status to a sentinel. Spec: opencontainers/distribution-spec, "Error Codes" and
+// "Deleting tags", which allows 400 or 405 for a deletion that the registry does not support.
 func Classify(e *errcode.ErrorResponse) error {
 	code := func(codes ...string) bool {
 		return slices.ContainsFunc(e.Errors, func(ee errcode.Error) bool { return slices.Contains(codes, ee.Code) })
@@ -119,7 +120,7 @@ func Classify(e *errcode.ErrorResponse) error {
 	deleting := e.Method == http.MethodDelete
 	switch s := e.StatusCode; {
 	case code(errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) && s < 500:
-		return failure.ErrNotFound // a push whose layers or children are gone
+		return failure.ErrNotFound // a push whose layers or children are missing
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return failure.ErrDenied
 	case s == http.StatusNotFound:
@@ -128,7 +129,7 @@ func Classify(e *errcode.ErrorResponse) error {
 		return failure.ErrProtected
 	case s == http.StatusMethodNotAllowed, deleting && s == http.StatusNotImplemented:
 		return failure.ErrUnsupported
-	// DIGEST_INVALID and TAG_INVALID are how registries from before tag deletion read a tag.
+	// Registries that cannot delete tags expect a digest, and answer DIGEST_INVALID or TAG_INVALID for a tag.
 	case deleting && s == http.StatusBadRequest && (len(e.Errors) == 0 || code(errcode.ErrorCodeUnsupported, errcode.ErrorCodeDigestInvalid, "TAG_INVALID")):
 		return failure.ErrUnsupported
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
@@ -139,8 +140,8 @@ func Classify(e *errcode.ErrorResponse) error {
 	return failure.ErrDenied
 }
 
-// protects reports whether an answer to a DELETE refuses this object alone: another manifest or a tag
-// refers to it (zot, Google), it is immutable or locked (Harbor), or the state of the object forbids it.
+// protects reports whether an answer to a DELETE refuses this object only: another manifest or a tag
+// references it (zot, Google), it is immutable or locked (Harbor), or the state of the object forbids it.
 func protects(e *errcode.ErrorResponse) bool {
 	switch e.StatusCode {
 	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked:
@@ -153,14 +154,14 @@ func protects(e *errcode.ErrorResponse) bool {
 	return false
 }
 
-// Fail gives cause a class and a text without secrets.
+// Fail returns an error with a class, a cause, and a text without secrets.
 func (c *Client) Fail(class, cause error) *failure.Error {
 	return &failure.Error{Class: class, Cause: cause, Text: class.Error() + ": " + c.Scrub(c.ownText(cause))}
 }
 
-// ownText is the text of an error. Of an answer that came from elsewhere than the registry, such as after a
-// redirect or from a token server, it has the status alone: a registry could send us to read an internal
-// service, and what that answers is for nobody who sees a condition.
+// ownText returns the text of an error. If the answer came from a host other than the registry,
+// such as after a redirect or from a token server, the text has only the status: a registry could
+// redirect nfo to an internal service, and the answer of that service must not show in a condition.
 func (c *Client) ownText(cause error) string {
 	var answer *errcode.ErrorResponse
 	if errors.As(cause, &answer) && !c.isOwn(answer.URL) {
@@ -169,7 +170,7 @@ func (c *Client) ownText(cause error) string {
 	return cause.Error()
 }
 
-// isOwn reports whether a URL is of the registry itself.
+// isOwn reports whether a URL is on the registry's own scheme and host.
 func (c *Client) isOwn(u *url.URL) bool {
 	return u != nil && (u.Scheme == "http") == c.Location.PlainHTTP && strings.EqualFold(u.Host, oras.Reference{Registry: c.Location.Host}.Host())
 }

@@ -310,7 +310,7 @@ func TestRetriesSendTheBodyAgain(t *testing.T) {
 	}
 }
 
-// Only the sending is bound to a time; the answer is waited for.
+// The deadline of BeginBefore applies to sending a request only. The client waits for the answer beyond it.
 func TestI3BeginBefore(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(2 * time.Second)

@@ -10,11 +10,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
-// NextPage returns the query of the answer's link to the next page (RFC 8288), "" after the last page. It
-// is the link whose relations contain "next". If none exists, a link without a relation is taken for it:
-// a page too many loses nothing (I2). Errors wrap ErrUnreadable: a Link header is malformed, the link has no
-// query, or there are links to different pages. Only the query is used: behind a proxy a registry often names
-// an inner host or path in the link, and the client's credentials are not sent there.
+// NextPage returns the query of the answer's link to the next page (RFC 8288), "" after the last page. The link to
+// the next page is the one whose relations contain "next". Without such a link, a link without a relation counts
+// as it: reading a page too many loses nothing (I2). Errors wrap ErrUnreadable: a Link header is malformed, the
+// link has no query, or there are links to different pages. Only the query is used, because a registry behind a
+// proxy often puts an internal host or path into the link, and the client's credentials must not be sent there.
 func NextPage(resp *http.Response) (string, error) {
 	next := ""
 	for _, target := range nextTargets(resp.Header.Values("Link")) {
@@ -30,8 +30,8 @@ func NextPage(resp *http.Response) (string, error) {
 	return next, nil
 }
 
-// nextTargets returns the targets of the links to the next page in Link headers. A malformed link is an empty
-// target, which refers to no page.
+// nextTargets returns the targets of the links to the next page in
+// Link headers. It returns one empty target if a link is malformed.
 func nextTargets(headers []string) []string {
 	var next, unnamed []string
 	for _, rest := range headers {
@@ -59,8 +59,8 @@ func nextTargets(headers []string) []string {
 // skipLinkSpace skips the white space and empty elements between the links of a header.
 func skipLinkSpace(s string) string { return strings.TrimLeft(s, " \t,") }
 
-// cutLink cuts the first link off a Link header: its target, its relations in lower case, none if it has no
-// rel parameter, and what follows it. ok is false if the link is malformed.
+// cutLink cuts the first link off a Link header. It returns the target, the relations in lower case
+// (none without a rel parameter), and the rest of the header. ok is false if the link is malformed.
 func cutLink(s string) (target string, relations []string, rest string, ok bool) {
 	s, ok = strings.CutPrefix(s, "<")
 	target, rest, closed := strings.Cut(s, ">")
@@ -80,19 +80,19 @@ func cutLink(s string) (target string, relations []string, rest string, ok bool)
 		if name, value, rest, ok = cutLinkParameter(strings.TrimLeft(rest[1:], " \t")); !ok {
 			return "", nil, "", false
 		}
-		if strings.EqualFold(name, "rel") && !named { // the first one counts
+		if strings.EqualFold(name, "rel") && !named { // RFC 8288: only the first rel parameter counts
 			named, relations = true, relationsOf(value)
 		}
 	}
 }
 
-// relationsOf splits the value of a rel parameter. Some servers separate or quote relations in other ways
-// than by spaces and double quotes; these are read as well.
+// relationsOf splits the value of a rel parameter. It also accepts commas, semicolons
+// and single quotes, because some servers separate or quote relations with them.
 func relationsOf(value string) []string {
 	return strings.FieldsFunc(strings.ToLower(value), func(r rune) bool { return strings.ContainsRune(" \t,;'\"", r) })
 }
 
-// cutLinkParameter cuts the first parameter off, its name and its value without quotes.
+// cutLinkParameter cuts the first parameter off. It returns the name, the value without quotes, and the rest.
 func cutLinkParameter(s string) (name, value, rest string, ok bool) {
 	name, rest = cutBefore(s, "=;, \t")
 	rest = strings.TrimLeft(rest, " \t")
@@ -119,7 +119,7 @@ func cutLinkParameter(s string) (name, value, rest string, ok bool) {
 	return "", "", "", false
 }
 
-// cutBefore cuts a text before the first of some characters.
+// cutBefore splits a text before the first of some characters.
 func cutBefore(s, characters string) (before, rest string) {
 	if i := strings.IndexAny(s, characters); i >= 0 {
 		return s[:i], s[i:]

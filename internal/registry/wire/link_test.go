@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// The first page of a list has some Link headers; next is the query that the second page is asked for with,
-// "" without a second page.
+// Each row has the Link headers of a list's first page. next is the
+// query of the request for the second page, "" if there must be none.
 func TestLinkToTheNextPage(t *testing.T) {
 	t.Parallel()
 	const last, other = `</v2/app/tags/list?last=a>`, `</v2/app/tags/list?last=b>`
@@ -81,7 +81,7 @@ func TestLinkToTheNextPage(t *testing.T) {
 	}
 }
 
-// A registry decides how long its headers are; reading them takes time in proportion.
+// A registry decides how long its headers are. The time to read them must be proportional to their length.
 func TestLongLinkHeaders(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
@@ -98,7 +98,7 @@ func TestLongLinkHeaders(t *testing.T) {
 				say(w, `{"tags":["a"]}`)
 			}))
 			began := time.Now()
-			_, _ = c.Tags(t.Context(), "app") // whether it can be read is not the point
+			_, _ = c.Tags(t.Context(), "app") // either result is fine: only the time counts
 			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("reading it took %s", took)
 			}

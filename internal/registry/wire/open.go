@@ -19,29 +19,28 @@ import (
 type Config struct {
 	// Location is scheme, host and prefix. Calls for repositories outside the prefix fail.
 	Location v1alpha1.RegistryLocation
-	// Credential is sent to Location's host, and to the token server that it names, only.
-	// Zero: anonymous.
+	// Credential is sent only to Location's host and to the token server that this host names. Zero: anonymous.
 	Credential credential.Credential
-	// TokenFile, when not empty, is the file that the credential is read from instead, whenever a login is needed: a
-	// token of a ServiceAccount, which is renewed.
+	// TokenFile, when not empty, replaces Credential: it has a token of a ServiceAccount
+	// and is read whenever a login is needed, because the kubelet renews the token.
 	TokenFile string
-	// Token, when not nil, returns the credential instead, whenever a login is needed: a token for the cluster's own
-	// registry. It may be called concurrently.
+	// Token, when not nil, replaces Credential: it returns a token for the cluster's own registry,
+	// and is called whenever a login is needed. Calls may be concurrent. TokenFile has precedence.
 	Token func(context.Context) (string, error)
-	// CABundle is PEM. When not empty the registry's certificate must chain to it, and the
-	// system's roots do not count.
+	// CABundle is PEM. If it is not empty, the registry's certificate
+	// must chain to it, and the system's roots do not count.
 	CABundle []byte
 	// Addresses says to which addresses the client connects. Default: AnyAddress.
 	Addresses Addresses
-	// Transport, when not nil, wraps the transport below the retries: it sees every request
-	// as it goes out, token requests included.
+	// Transport, when not nil, wraps the transport below the retries:
+	// it sees every request that is sent, token requests included.
 	Transport func(http.RoundTripper) http.RoundTripper
-	// Budget bounds the memory of what is read, together with all other clients that have it. Default: one of the
-	// client's own.
+	// Budget bounds the memory of reading answers, together with all other
+	// clients of the same budget. Default: a separate budget for this client.
 	Budget *Budget
-	// Tenant is whose part of the budget the client uses. Default: the host of Location.
+	// Tenant is the tenant whose part of the budget the client uses. Default: the host of Location.
 	Tenant string
-	// SecondLook replaces the time of that name. Default: SecondLook. It is for tests.
+	// SecondLook replaces failure.SecondLook, which is the default. It is for tests.
 	SecondLook time.Duration
 	// BodyTimeout replaces how long the body of one answer may take. Default: 1 minute. It is for tests.
 	BodyTimeout time.Duration
@@ -49,16 +48,16 @@ type Config struct {
 
 // Client sends requests to one store's registry and reads the answers. It is safe for concurrent use.
 type Client struct {
-	// Location is what the client was opened for.
+	// Location is the location that the client was opened for.
 	Location v1alpha1.RegistryLocation
-	// Auth sends calls, and Blobs what takes as long as it takes. Both log in.
+	// Auth sends calls, and Blobs sends transfers without a time limit. Both log in.
 	Auth, Blobs *auth.Client
 
 	transports transports
 	secrets    *secrets
 	absences   *absences
 	budget     *Budget
-	tenant     string // whose part of the budget it uses
+	tenant     string // the tenant whose part of the budget the client uses
 	// bodyTimeout bounds how long the body of one answer may take.
 	bodyTimeout time.Duration
 }
@@ -101,7 +100,7 @@ func Open(cfg Config) (*Client, error) {
 	}, nil
 }
 
-// Close lets idle connections go. It can be used afterwards.
+// Close closes idle connections. The client can be used afterwards.
 func (c *Client) Close() {
 	c.transports.calls.CloseIdleConnections()
 	c.transports.blobs.CloseIdleConnections()

@@ -64,7 +64,8 @@ func TestRefusedRedirects(t *testing.T) {
 	}
 }
 
-// A token server is refused like a redirect, also one that oras-go takes for the registry itself, by its name.
+// Token servers are refused in the same way as redirects, also
+// if oras-go takes the token server's name for the registry's.
 func TestRefusedTokenServers(t *testing.T) {
 	t.Parallel()
 	for _, realm := range []string{"http://169.254.169.254/token", "http://[fe80::1]/token"} {
@@ -75,7 +76,7 @@ func TestRefusedTokenServers(t *testing.T) {
 	}
 }
 
-// realmed is the place of a registry that names a token server.
+// realmed returns the location of a registry that names a token server.
 func realmed(t *testing.T, realm string) v1alpha1.RegistryLocation {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

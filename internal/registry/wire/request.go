@@ -26,8 +26,8 @@ type Request struct {
 	About        Subject
 }
 
-// Send sends a request with authentication and returns an answer with a status of 2xx, which
-// the caller closes.
+// Send sends a request with authentication and returns the answer
+// if its status is 2xx. The caller closes the answer's body.
 func (c *Client) Send(ctx context.Context, r Request) (*http.Response, error) {
 	resp, err := c.Do(ctx, r)
 	if err == nil && !Succeeded(resp) {
@@ -40,12 +40,13 @@ func (c *Client) Send(ctx context.Context, r Request) (*http.Response, error) {
 // Succeeded reports whether the status of an answer is 2xx.
 func Succeeded(resp *http.Response) bool { return resp.StatusCode >= 200 && resp.StatusCode <= 299 }
 
-// Do sends a request with authentication and returns the answer, whatever its status. Its body is an answerBody.
+// Do sends a request with authentication and returns the answer,
+// whatever its status. The answer's body is an answerBody.
 func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	return c.DoBy(ctx, c.Auth, r)
 }
 
-// DoBy is Do by one of the two: Auth, or Blobs.
+// DoBy is Do with one of the client's two auth clients, Auth or Blobs.
 func (c *Client) DoBy(ctx context.Context, by *auth.Client, r Request) (*http.Response, error) {
 	scheme := "https"
 	if c.Location.PlainHTTP {
@@ -90,7 +91,7 @@ func (c *Client) ManifestRequest(method, repository, reference string, actions .
 	return Request{Method: method, Path: "/v2/" + repository + "/manifests/" + reference, Repository: ref, Actions: actions, About: AManifest}, nil
 }
 
-// Repository checks a repository's name and that it is ours (I9): below the prefix.
+// Repository checks that a repository's name is valid and below the client's prefix (I9).
 func (c *Client) Repository(name string) (oras.Reference, error) {
 	ref := oras.Reference{Registry: c.Location.Host, Repository: name}
 	if err := ref.ValidateRepository(); err != nil || len(name) > v1alpha1.MaxRepositoryName {
@@ -102,7 +103,7 @@ func (c *Client) Repository(name string) (oras.Reference, error) {
 	return ref, nil
 }
 
-// Name writes host/repository:tag or host/repository@digest, for people.
+// Name returns host/repository:tag or host/repository@digest, for messages.
 func (c *Client) Name(repository, reference string) string {
 	separator := ":"
 	if IsDigest(reference) {
@@ -111,5 +112,5 @@ func (c *Client) Name(repository, reference string) string {
 	return c.Location.Host + "/" + repository + separator + reference
 }
 
-// IsDigest tells a digest from a tag, which has no colon.
+// IsDigest reports whether a reference is a digest. A tag contains no colon.
 func IsDigest(reference string) bool { return digest.Digest(reference).Validate() == nil }

@@ -12,43 +12,43 @@ import (
 )
 
 const (
-	// A request is sent at most so often.
+	// maxTries is how often a request is sent at most, the first time included.
 	maxTries = 4
-	// The first wait between tries; it doubles, plus up to a half at random.
+	// firstWait is before the second try. Each further wait is twice as long, plus up to a half at random.
 	firstWait = 100 * time.Millisecond
-	// A registry that asks for a longer wait gets it from the caller's queue, not from here.
+	// maxWait: if a registry asks for a longer wait, the request fails and the caller retries later.
 	maxWait = 30 * time.Second
-	// What a registry asks for beyond this is cut: it may be wrong, or hostile.
+	// maxAsked is the longest wait that is taken from a Retry-After header. A longer one may be wrong, or hostile.
 	maxAsked = 5 * time.Minute
-	// From the first try of a read to the last.
+	// readWindow is from the first try of a read to the last.
 	readWindow = time.Minute
-	// From the first try of a write to the last (I3).
+	// writeWindow is from the first try of a write to the last (I3).
 	writeWindow = 5 * time.Second
 )
 
-// ErrNotSent is wrapped when the time until which a request could be sent was over; see BeginBefore.
+// ErrNotSent is wrapped if the time until which a request could be sent has passed; see BeginBefore.
 var ErrNotSent = errors.New("not sent in time")
 
 type beginBefore struct{}
 
-// BeginBefore returns a context under which no request is sent, for the first time or again, after
-// t. Its answer is waited for as long as ctx lasts: who stops waiting does not stop the registry.
+// BeginBefore returns a context under which no request is sent or repeated after t. The client waits for an answer
+// until ctx ends, even after t, because the registry carries out a request even if the client stops waiting.
 func BeginBefore(ctx context.Context, t time.Time) context.Context {
 	return context.WithValue(ctx, beginBefore{}, t)
 }
 
-// tooLate reports whether a request may not be sent any more after a wait.
+// tooLate reports whether a request may no longer be sent after a wait.
 func tooLate(ctx context.Context, wait time.Duration) bool {
 	t, ok := ctx.Value(beginBefore{}).(time.Time)
 	return ok && time.Until(t) < wait
 }
 
-// retrier sends again what may be sent again.
+// retrier repeats a request where that is safe.
 //
-// A read is repeated after 408, 429, 5xx and a broken connection. A write is repeated only
-// after 429, which says that it was not done, and only within writeWindow. Every other
-// failure of a write may come after it was done: a DELETE of a tag that is sent again blindly
-// could remove the tag that somebody has pushed since. Its caller reads again first.
+// It repeats a read after 408, 429, 500, 502, 503, 504 and a broken connection. It repeats a write
+// only after 429, which says that the write was not done, and only within writeWindow. After any
+// other failure the write may have been done: a repeated DELETE of a tag could remove a tag that
+// has been pushed since. The caller must read the state again before it repeats such a write.
 type retrier struct{ base http.RoundTripper }
 
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -80,7 +80,8 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// rewound returns req with its body from the start.
+// rewound returns a copy of req whose body starts from the
+// beginning. It returns false if the body cannot be read again.
 func rewound(req *http.Request) (*http.Request, bool) {
 	repeat := req.Clone(req.Context())
 	if req.Body == nil || req.Body == http.NoBody {
@@ -94,8 +95,8 @@ func rewound(req *http.Request) (*http.Request, bool) {
 	return repeat, err == nil
 }
 
-// next says whether to send req again and after what wait. A wait that would end after the
-// window or the caller's deadline is not begun: the answer at hand says more than a timeout.
+// next reports whether to send req again, and after which wait. It returns false if the wait would end after
+// the window or after the caller's deadline, because the present answer says more than a timeout would.
 func next(req *http.Request, resp *http.Response, err error, try int, started time.Time) (time.Duration, bool) {
 	if try >= maxTries || req.Context().Err() != nil || !repeatable(req.Method, resp, err) {
 		return 0, false
@@ -138,11 +139,12 @@ func repeatable(method string, resp *http.Response, err error) bool {
 	return false
 }
 
-// retryAfter reads the header in both its forms (RFC 9110, 10.2.3); 0 when none exists.
+// retryAfter reads both forms of the header (RFC 9110, 10.2.3). It
+// returns 0 if the header is missing or invalid, and at most maxAsked.
 func retryAfter(value string) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.Atoi(value); err == nil {
-		// Cut before the product, which could overflow.
+		// The bound comes before the multiplication, which could overflow.
 		wait = time.Duration(min(max(seconds, 0), int(maxAsked/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = time.Until(at)
@@ -150,8 +152,8 @@ func retryAfter(value string) time.Duration {
 	return min(max(wait, 0), maxAsked)
 }
 
-// Discard closes an answer. A short rest is read first, so that the connection can be used
-// again; a long one is not worth it.
+// Discard closes the body of an answer. It first reads a short remainder, so that
+// the connection can be reused. For a long one, a new connection is cheaper.
 func Discard(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBytes)
 	_ = resp.Body.Close()

@@ -18,32 +18,32 @@ import (
 )
 
 const (
-	// How many of the tokens that were fetched last are scrubbed, more than requests run at a time.
+	// maxTokens is how many of the latest tokens are scrubbed. It exceeds the number of concurrent requests.
 	maxTokens = 64
-	// A shorter token is not a secret, and would be found in any text.
+	// minToken: a shorter token is not a secret, and would match parts of ordinary text.
 	minToken = 8
-	// A longer one fits into no error: an error answer of more bytes is not quoted.
+	// maxToken: a longer token fits into no error, because at most maxErrorBytes of an error answer are quoted.
 	maxToken = maxErrorBytes
-	// What oras-go reads of a token server's answer.
+	// maxTokenAnswer is how much oras-go reads of a token server's answer.
 	maxTokenAnswer = 128 << 10
 	redacted       = "[redacted]"
 )
 
 var (
 	urlPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
-	// What follows the scheme in an Authorization header, whose ever it is.
+	// authorizationPattern matches the scheme and the value of an Authorization header, whoever sent it.
 	authorizationPattern = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/-]{16,}=*`)
-	// net/http quotes what a service that speaks no HTTP says of itself.
+	// bannerPattern matches the banner of a service that speaks no HTTP, which net/http quotes.
 	bannerPattern = regexp.MustCompile(`(malformed (HTTP|MIME)[A-Za-z ]*)[:"].*`)
 )
 
-// secrets are the texts that no error of a client may repeat: its credential in every form in which it is
-// sent, and the tokens that it has fetched with it. It is safe for concurrent use.
+// secrets are the texts that no error of a client may contain: its credential in every form in
+// which it is sent, and the tokens that it has sent or fetched. It is safe for concurrent use.
 type secrets struct {
 	credential []string
 
 	mu     sync.Mutex
-	tokens []string // the last ones, the newest at the end
+	tokens []string // the latest ones, the newest last
 }
 
 func newSecrets(cred credential.Credential) *secrets {
@@ -57,7 +57,7 @@ func newSecrets(cred credential.Credential) *secrets {
 	return &secrets{credential: slices.DeleteFunc(forms, func(s string) bool { return s == "" })}
 }
 
-// learn adds a token that was fetched, or sent.
+// learn adds a token that was fetched or sent.
 func (s *secrets) learn(token string) {
 	if len(token) < minToken || len(token) > maxToken || slices.Contains(s.credential, token) {
 		return
@@ -87,9 +87,8 @@ func (s *secrets) redact(text string) string {
 	return authorizationPattern.ReplaceAllString(text, "${1} "+redacted)
 }
 
-// Scrub removes from a text what a registry may have echoed (our secrets), put in a redirect (user info, signed
-// queries) or sent to the reader's terminal (control characters), and the banner of what is not a registry. It
-// bounds the text's length.
+// Scrub removes from a text the secrets that a registry may have echoed, the user info and signed queries of
+// URLs, control characters, and the banner of a service that is not a registry. It bounds the length of the text.
 func (c *Client) Scrub(text string) string {
 	text = urlPattern.ReplaceAllStringFunc(c.secrets.redact(text), func(raw string) string {
 		u, err := url.Parse(raw)
@@ -101,13 +100,13 @@ func (c *Client) Scrub(text string) string {
 	return v1alpha1.Clip(bannerPattern.ReplaceAllString(text, "$1"), failure.MaxText)
 }
 
-// learner learns the secrets of the requests and of the token servers' answers that go through it.
+// learner adds to the secrets the Authorization headers of requests and the tokens in the answers of token servers.
 type learner struct {
 	base    http.RoundTripper
 	secrets *secrets
 }
 
-// RoundTrip sends a request, and leaves it and its answer as they are.
+// RoundTrip sends a request. It changes neither the request nor the bytes of the answer.
 func (l *learner) RoundTrip(req *http.Request) (*http.Response, error) {
 	if _, sent, ok := strings.Cut(req.Header.Get("Authorization"), " "); ok {
 		l.secrets.learn(strings.TrimSpace(sent))
@@ -119,13 +118,13 @@ func (l *learner) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// asksForToken reports whether a request is for a token server: what is asked of a registry is below /v2/, or
-// is a redirect's.
+// asksForToken reports whether a request goes to a token server. Every
+// other request to a registry has a path below /v2/, or is a redirect.
 func asksForToken(req *http.Request) bool {
 	return req.Response == nil && !strings.HasPrefix(req.URL.Path, "/v2/") && (req.Method == http.MethodGet || req.Method == http.MethodPost)
 }
 
-// learnFrom learns the tokens of an answer. An answer that cannot be read, or has none, is for oras-go to report.
+// learnFrom learns the tokens of an answer. oras-go reports an answer that is incomplete or has no token.
 func (l *learner) learnFrom(resp *http.Response) {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenAnswer))
 	rest := io.Reader(resp.Body)
@@ -148,7 +147,7 @@ func (l *learner) learnFrom(resp *http.Response) {
 	}
 }
 
-// failing is what is left of an answer that broke off.
+// failing is the rest of an answer that broke off.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

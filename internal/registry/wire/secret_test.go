@@ -14,7 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// tokenRegistry answers with bearer tokens, and then as answer does.
+// tokenRegistry returns a client of a registry that requires a bearer token, and then answers with answer.
 func tokenRegistry(t *testing.T, cred registry.Credential, token string, answer http.HandlerFunc) *registry.Client {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -65,7 +65,7 @@ func TestNoTokenInErrors(t *testing.T) {
 	}
 }
 
-// A token that could stand in any text is not one, and the text stays readable.
+// A very short token must not be redacted, because the text of errors would become unreadable.
 func TestShortTokens(t *testing.T) {
 	t.Parallel()
 	c := tokenRegistry(t, registry.Credential{}, `{"token": "e"}`, func(w http.ResponseWriter, _ *http.Request) {
@@ -123,7 +123,7 @@ func TestOnlyTheRegistrysOwnText(t *testing.T) {
 	}
 }
 
-// What listens on a port that is not a registry's says what it is. That is for nobody to read through us.
+// A service that is not a registry may announce its name and version. Errors must not show them.
 func TestNoBanners(t *testing.T) {
 	t.Parallel()
 	for name, banner := range map[string]string{

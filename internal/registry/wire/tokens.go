@@ -7,12 +7,12 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// maxCachedTokens bounds, in bytes, the bearer tokens that one client keeps. A token is for one repository and has
-// some kilobytes, but a token server may answer with 128 KiB for each.
+// maxCachedTokens bounds, in bytes, the bearer tokens that one client caches. Each token is for
+// one repository and usually has a few kilobytes, but a token server may answer with 128 KiB each.
 const maxCachedTokens = 1 << 20
 
-// tokenCache is the cache of oras-go, which has no bound of its own. It begins anew when its tokens are too many
-// bytes. It is safe for concurrent use.
+// tokenCache bounds the cache of oras-go, which has no bound. It drops all
+// tokens when they have too many bytes together. It is safe for concurrent use.
 type tokenCache struct {
 	mu    sync.Mutex
 	cache auth.Cache
@@ -32,12 +32,12 @@ func (c *tokenCache) GetScheme(ctx context.Context, registry string) (auth.Schem
 	return c.now().GetScheme(ctx, registry)
 }
 
-// GetToken returns a token that was set.
+// GetToken returns a cached token.
 func (c *tokenCache) GetToken(ctx context.Context, registry string, scheme auth.Scheme, key string) (string, error) {
 	return c.now().GetToken(ctx, registry, scheme, key)
 }
 
-// Set fetches a token and keeps it.
+// Set fetches a token and caches it.
 func (c *tokenCache) Set(ctx context.Context, registry string, scheme auth.Scheme, key string, fetch func(context.Context) (string, error)) (string, error) {
 	token, err := c.now().Set(ctx, registry, scheme, key, fetch)
 	c.mu.Lock()

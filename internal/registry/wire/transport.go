@@ -14,12 +14,13 @@ import (
 const (
 	dialTimeout = 10 * time.Second
 	keepAlive   = 30 * time.Second
-	// A registry that has not begun to answer by then is down.
+	// headerTimeout is how long a registry may take until its answer begins.
 	headerTimeout = 30 * time.Second
-	// From a call's first byte to its last, retries and redirects included. The caller's
-	// context may be shorter: 5 s at most for writes.
+	// callTimeout is from the first byte of a call to the last, retries and redirects
+	// included. The caller's context may end earlier: after at most 5 s for writes.
 	callTimeout = 2 * time.Minute
-	// A registry that has taken a blob of gigabytes can need minutes to move it to where it stays.
+	// After the upload of a blob of gigabytes, a registry can need
+	// minutes to move the blob into its storage before it answers.
 	blobHeaderTimeout = 10 * time.Minute
 	maxIdleConns      = 32
 	maxRedirects      = 5
@@ -27,11 +28,10 @@ const (
 
 var errRedirect = errors.New("redirect not followed")
 
-// transports are those of one store: for calls, and for blobs, which take as long as they take.
+// transports are those of one store: one for calls, and one for blobs, whose transfer has no time limit.
 type transports struct{ calls, blobs *route }
 
-// newTransports builds the transports of one store. caBundle, when not empty, replaces the system's
-// roots.
+// newTransports builds the transports of one store. A caBundle that is not empty replaces the system's roots.
 func newTransports(caBundle []byte, a Addresses) (transports, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(caBundle) > 0 {
@@ -47,7 +47,7 @@ func newTransports(caBundle []byte, a Addresses) (transports, error) {
 		ResponseHeaderTimeout: headerTimeout,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   maxIdleConns,
-		// Lengths and digests are of the bytes as they are stored.
+		// Without compression, the lengths and digests are those of the bytes as the registry stores them.
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
@@ -64,9 +64,9 @@ func newHTTPClient(transport http.RoundTripper, wrap func(http.RoundTripper) htt
 	return &http.Client{Transport: &learner{base: &retrier{base: base}, secrets: s}, Timeout: timeout, CheckRedirect: checkRedirect}
 }
 
-// checkRedirect lets reads follow, as registries send them to object storage, but never from
-// https to http. The auth client has dropped the credentials already if the origin changed.
-// A write goes where it was sent or nowhere (I9).
+// checkRedirect lets reads follow redirects, because registries redirect to object
+// storage, but never from https to http. The auth client has already dropped the
+// credentials if the origin changed. A redirect of a write is not followed (I9).
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {

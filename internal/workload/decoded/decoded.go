@@ -1,7 +1,7 @@
-// Package decoded remembers what release records have in them, so that each is decoded once.
+// Package decoded remembers the results of decoding release records, so that each record is decoded once.
 //
-// Contract: a record never changes, so that what is remembered of one is right for ever. What all remember is bounded, and
-// the namespace that has most pays for that: what has no room is decoded at every reading.
+// Contract: a record never changes, so its result never expires. The memory of all results is bounded. If it is full,
+// results of the namespace with the most are dropped, and dropped records are decoded at every reading.
 package decoded
 
 import (
@@ -18,24 +18,25 @@ import (
 const (
 	// most bounds the memory of all results, in bytes. A release with 20 images takes 4 KiB.
 	most = 16 << 20
-	// resultBytes and imageBytes are what a result and an image take beside their texts, in bytes, rounded up.
+	// resultBytes and imageBytes are the memory of a result and of
+	// an image in addition to their strings, in bytes, rounded up.
 	resultBytes, imageBytes = 256, 48
-	// unusedFor is how long a result stays after its last use. A reading every 10 minutes uses it.
+	// unusedFor is how long an unused result may be kept. A reading every 10 minutes uses its results.
 	unusedFor = time.Hour
 )
 
-// Records are results of release records, those that cannot be decoded among them. It is safe for concurrent use.
+// Records has the results of release records, including those that cannot be decoded. It is safe for concurrent use.
 type Records struct {
 	clock clock.PassiveClock
 
 	mu      sync.Mutex
 	results map[string]map[ID]*result // by namespace
 	bytes   weight.Weights[string]
-	// swept is when results that were not used were dropped last.
+	// swept is the time when unused results were last dropped.
 	swept time.Time
 }
 
-// ID is one version of one Secret. Another one of the same name has another identity.
+// ID identifies one version of one Secret. A new Secret with the same name has another ID.
 type ID struct {
 	UID     types.UID
 	Version string
@@ -47,12 +48,12 @@ type result struct {
 	used  time.Time
 }
 
-// New makes Records of nothing.
+// New returns empty Records.
 func New(c clock.PassiveClock) *Records {
 	return &Records{clock: c, results: map[string]map[ID]*result{}}
 }
 
-// Get returns the result of a record in a Secret of a namespace.
+// Get returns the result of a record in a Secret of a namespace, and reports whether there is one.
 func (d *Records) Get(namespace string, id ID) (record.Result, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,8 +65,8 @@ func (d *Records) Get(namespace string, id ID) (record.Result, bool) {
 	return r.Result, true
 }
 
-// Put remembers the result of a record. Where that is too much in all, results of the namespace that has most go, or this
-// one if it is of that namespace.
+// Put remembers the result of a record. If the memory is full, it drops results of the
+// namespace with the most, or the new result if that is of this namespace.
 func (d *Records) Put(namespace string, id ID, of record.Result) {
 	r := &result{Result: of, bytes: resultBytes + len(id.UID) + len(id.Version) + len(of.Release.Name) + len(of.Release.Status)}
 	for _, i := range of.Release.Images {
@@ -107,7 +108,7 @@ func (d *Records) drop(namespace string, id ID) {
 	}
 }
 
-// sweep drops what has not been used for a while, at most once a minute.
+// sweep drops results that were not used for unusedFor, at most once a minute.
 func (d *Records) sweep(now time.Time) {
 	if now.Sub(d.swept) < time.Minute {
 		return

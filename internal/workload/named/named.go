@@ -1,6 +1,7 @@
-// Package named says what image references name of what a reading of workloads is about.
+// Package named resolves image references to repositories, tags and digests of a reading's subject, such as a store.
 //
-// Contract: references are read as container runtimes read them. What may be a copy in a mirror of something counts as that.
+// Contract: references are parsed as container runtimes parse them.
+// An image that may be a copy in a mirror counts as the original.
 package named
 
 import (
@@ -12,28 +13,29 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Name is what something in a registry is called, in the repository of a store.
+// Name is the repository, tag and digest of an artifact of a store.
 type Name struct {
-	// Repository is the whole one in the store's registry.
+	// Repository is the full path in the store's registry.
 	Repository string
-	// Tag is "" where a digest is pulled.
+	// Tag is "" if a digest is pulled.
 	Tag    string
 	Digest string
 }
 
-// Find finds by which name a Reading has the repository at a host and path; ok is false for one that the Reading is not
-// about.
+// Find returns the name that a Reading uses for the repository at a host
+// and path. ok is false if the Reading does not cover that repository.
 type Find func(host, path string) (repository string, ok bool)
 
-// Names finds what image references name, of what a reading is about.
+// Names resolves image references for a reading.
 type Names struct {
 	Inside Find
-	// Images: the reading is of images and not of a store, so that a tag counts beside a digest as well.
+	// Images is true for a reading of images instead of a store:
+	// the tag of a reference then counts in addition to its digest.
 	Images bool
 }
 
-// Find reads an image reference as container runtimes do, and finds what it names. One that no runtime can read names
-// nothing: no pod was ever started with it.
+// Find parses an image reference as container runtimes do, and returns its Name. A reference that no runtime can parse
+// has none, because no pod can have been started with it.
 func (n Names) Find(image string) (Name, bool) {
 	ref, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
@@ -48,7 +50,7 @@ func (n Names) Find(image string) (Name, bool) {
 	if pinned {
 		at.Digest = d.Digest().String()
 	}
-	if t, tagged := ref.(reference.Tagged); tagged && (!pinned || n.Images) { // beside a digest it is for people only
+	if t, tagged := ref.(reference.Tagged); tagged && (!pinned || n.Images) { // runtimes ignore a tag beside a digest
 		at.Tag = t.Tag()
 	}
 	if !pinned && at.Tag == "" {
@@ -57,23 +59,24 @@ func (n Names) Find(image string) (Name, bool) {
 	return at, true
 }
 
-// Places are the locations by which images of a store are named. The first one is the store's own.
+// Places are the locations by which images of a store are referenced. The first one is the store's own.
 type Places []v1alpha1.RegistryLocation
 
-// Inside finds the store's repository behind a host and path. Where these are not a place of the store, they may name
-// the copy of one in a mirror or a cache, as MIRROR/HOST/REPOSITORY. Any MIRROR counts: the address of nfo's own can
-// change, or the mirror be disabled, while pods still run what they pulled there.
+// Inside returns the store's repository at a host and path. A path outside of the store's places may be the copy in a
+// mirror or a cache, as MIRROR/HOST/REPOSITORY. Any MIRROR counts, because pods still run what they pulled from nfo's
+// mirror after its address has changed or it was disabled.
 func (p Places) Inside(host, path string) (repository string, ok bool) {
 	repository, ok = p.behind(host, path)
 	for found := true; !ok && found; {
-		if host, path, found = strings.Cut(path, "/"); found && (host == "localhost" || strings.ContainsAny(host, "._")) { // others are no hosts
-			repository, ok = p.behind(strings.Replace(host, "_", ":", 1), path) // a path has no colon; see rewrite.Image.Path
+		if host, path, found = strings.Cut(path, "/"); found && (host == "localhost" || strings.ContainsAny(host, "._")) { // other segments are not hosts
+			repository, ok = p.behind(strings.Replace(host, "_", ":", 1), path) // a path cannot contain a colon; see rewrite.Image.Path
 		}
 	}
 	return repository, ok
 }
 
-// behind finds the store's repository at a host and path that are its own, or an alias. The longest prefix counts.
+// behind returns the store's repository at a host and path of the
+// store itself or of an alias. The longest matching prefix decides.
 func (p Places) behind(host, path string) (repository string, ok bool) {
 	best := -1
 	for _, l := range p {
@@ -87,12 +90,12 @@ func (p Places) behind(host, path string) (repository string, ok bool) {
 	return repository, best >= 0
 }
 
-// Pulled finds what a node says that it has pulled for an image. Nodes may call it by another name under which they
-// have the same digest, so that the repository of the image counts too.
+// Pulled returns the names of the image that a node reports to have pulled. A node may report another repository in
+// which it has the same digest, so the repository of the image reference counts too.
 func (n Names) Pulled(image, id string) []Name {
 	id = strings.TrimPrefix(strings.TrimPrefix(id, "docker-pullable://"), "docker://")
 	at, d, ok := strings.Cut(id, "@")
-	if !ok || digest.Digest(d).Validate() != nil { // the digest of a configuration, of an image that was loaded by hand
+	if !ok || digest.Digest(d).Validate() != nil { // the digest of an image configuration: the image was loaded by hand
 		return nil
 	}
 	var all []Name

@@ -15,7 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Lists serves the lists of namespaces that a client has, until the test ends, and says how they are reached.
+// Lists serves the lists of a client's objects in a namespace until the test
+// ends. It returns the configuration and HTTP client to reach the server.
 func Lists(t *testing.T, of client.Client) (*rest.Config, *http.Client) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +37,7 @@ func Lists(t *testing.T, of client.Client) (*rest.Config, *http.Client) {
 	return &rest.Config{Host: server.URL}, server.Client()
 }
 
-// listOf is what a client says to a request such as /apis/apps/v1/namespaces/ran/deployments.
+// listOf returns the client's list for a request such as /apis/apps/v1/namespaces/ran/deployments.
 func listOf(of client.Client, r *http.Request) (client.ObjectList, error) {
 	version, rest, _ := strings.Cut(strings.TrimLeft(r.URL.Path, "/"), "/namespaces/")
 	namespace, resource, _ := strings.Cut(rest, "/")

@@ -1,4 +1,4 @@
-// Package workloadtest has an API server for tests of what workloads run.
+// Package workloadtest has an API server for tests that read workloads.
 package workloadtest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// lists are the kinds of the lists that are served, by resource.
+// lists has the kinds of the lists that are served, by resource.
 var lists = map[string]string{
 	"pods": "PodList", "replicationcontrollers": "ReplicationControllerList", "podtemplates": "PodTemplateList",
 	"deployments": "DeploymentList", "replicasets": "ReplicaSetList", "statefulsets": "StatefulSetList", "daemonsets": "DaemonSetList",
@@ -25,11 +25,11 @@ var lists = map[string]string{
 type Server struct {
 	// Objects has JSON objects by the path of their list, such as /api/v1/pods.
 	Objects map[string][]string
-	// Denied are the resources that nobody may list.
+	// Denied are the resources whose lists are forbidden.
 	Denied []string
 }
 
-// ServeHTTP serves a list, of nothing where there are no objects.
+// ServeHTTP serves a list, which is empty if it has no Objects.
 func (s Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
 	w.Header().Set("Content-Type", "application/json")
@@ -48,7 +48,7 @@ func refuse(w http.ResponseWriter, code int, reason metav1.StatusReason, message
 	_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message})
 }
 
-// Start starts the server until the test ends, and says how it is reached.
+// Start starts the server until the test ends. It returns the configuration and HTTP client to reach it.
 func (s Server) Start(t *testing.T) (*rest.Config, *http.Client) {
 	t.Helper()
 	server := httptest.NewServer(s)
@@ -56,12 +56,12 @@ func (s Server) Start(t *testing.T) (*rest.Config, *http.Client) {
 	return &rest.Config{Host: server.URL}, server.Client()
 }
 
-// Deployment is one, in the namespace ran, with a container web.
+// Deployment returns a Deployment in the namespace ran, with a container web.
 func Deployment(name, image string) string {
 	return fmt.Sprintf(`{"metadata":{"namespace":"ran","name":%q,"uid":%[1]q},"spec":{"template":{"spec":{"containers":[{"name":"web","image":%q}]}}}}`, name, image)
 }
 
-// Pod is one, in the namespace ran, with a container web.
+// Pod returns a pod in the namespace ran, with a container web.
 func Pod(name, image string) string {
 	return fmt.Sprintf(`{"metadata":{"namespace":"ran","name":%q,"uid":%[1]q},"spec":{"containers":[{"name":"web","image":%q}]}}`, name, image)
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// lifetime is long enough for a cluster that someone forgot over a holiday.
+// lifetime is the validity of every certificate. It is long enough for a cluster that is left running by mistake.
 const lifetime = 365 * 24 * time.Hour
 
 // A Pair is a certificate and its private key, both PEM.
@@ -23,7 +23,7 @@ type Pair struct {
 	Cert, Key []byte
 }
 
-// An Authority issues every certificate of one cluster and is known to no other.
+// An Authority issues all certificates of one cluster. No other cluster trusts it.
 type Authority struct {
 	PEM  []byte
 	cert *x509.Certificate
@@ -56,8 +56,8 @@ func New(now time.Time) (*Authority, error) {
 	return &Authority{PEM: encode("CERTIFICATE", der), cert: cert, key: key}, nil
 }
 
-// Server issues a certificate for the names that clients and webhooks use for the API server,
-// and for the address where it listens.
+// Server issues the API server's certificate, for the names that
+// clients and webhooks use and for the address at which it listens.
 func (a *Authority) Server(now time.Time, address string) (Pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
@@ -69,7 +69,7 @@ func (a *Authority) Server(now time.Time, address string) (Pair, error) {
 	}, now)
 }
 
-// Kubelet issues a certificate that the API server finds a kubelet by, for logs and the like.
+// Kubelet issues the certificate that a kubelet presents to the API server, for example when that reads logs.
 func (a *Authority) Kubelet(now time.Time, name, address string) (Pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "system:node:" + name, Organization: []string{"system:nodes"}},
@@ -79,7 +79,7 @@ func (a *Authority) Kubelet(now time.Time, name, address string) (Pair, error) {
 	}, now)
 }
 
-// Client issues a certificate that the API server reads as user name in the given groups.
+// Client issues a certificate that authenticates as the user name in the given groups.
 func (a *Authority) Client(now time.Time, name string, groups ...string) (Pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: name, Organization: groups},
@@ -108,7 +108,7 @@ func (a *Authority) issue(template *x509.Certificate, now time.Time) (Pair, erro
 	return Pair{Cert: encode("CERTIFICATE", der), Key: keyPEM}, nil
 }
 
-// NewKey makes a private key; elliptic curves, because RSA keys cost up to a second each.
+// NewKey makes a private key on an elliptic curve. RSA keys would take up to a second each.
 func NewKey() (crypto.Signer, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// leaf parses the pair, which also proves that the key belongs to the certificate.
+// leaf parses the pair, which fails unless the key belongs to the certificate.
 func leaf(t *testing.T, p Pair) *x509.Certificate {
 	t.Helper()
 	both, err := tls.X509KeyPair(p.Cert, p.Key)

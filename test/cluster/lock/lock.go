@@ -1,8 +1,7 @@
-// Package lock says which process has a file.
+// Package lock locks files, and finds the process that holds a lock.
 //
-// Locks are record locks of the kernel on a file. The kernel drops them with the process
-// and names the process that holds one, so a file that a crash left behind, or a number
-// that another process has by now, can never mislead.
+// The locks are POSIX record locks. The kernel releases a lock when its process ends, and reports the
+// process that holds it. So neither a file that a crash left behind nor a reused process number can mislead.
 package lock
 
 import (
@@ -18,8 +17,8 @@ import (
 // ErrHeld means that another process has the lock.
 var ErrHeld = errors.New("held by another process")
 
-// Take locks path, creating it, and writes the own process number into it for people.
-// Closing the file ends the lock. The error is ErrHeld if another process has it.
+// Take locks path, which it creates if necessary, and writes this process's number into it for people
+// to read. Closing the file releases the lock. The error is ErrHeld if another process holds the lock.
 func Take(path string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -37,13 +36,14 @@ func Take(path string) (*os.File, error) {
 		if isAt(f, path) {
 			return f, writePID(f)
 		}
-		if err := f.Close(); err != nil { // its last holder removed it between our open and our lock
+		if err := f.Close(); err != nil { // the last holder removed the file between our open and our lock
 			return nil, fmt.Errorf("closing the lock: %w", err)
 		}
 	}
 }
 
-// Wait is Take, but waits; onWait is called once, with the holder, if it has to.
+// Wait is like Take, but waits for the lock. If it has to wait, it
+// calls onWait once with the number of the process that holds the lock.
 func Wait(ctx context.Context, path string, onWait func(pid int)) (*os.File, error) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -65,7 +65,7 @@ func Wait(ctx context.Context, path string, onWait func(pid int)) (*os.File, err
 	}
 }
 
-// Holder asks the kernel which other process holds the lock at path; 0 if none does.
+// Holder returns the number of the other process that holds the lock at path, or 0 if none does.
 func Holder(path string) (int, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -88,8 +88,8 @@ func Holder(path string) (int, error) {
 	return int(record.Pid), nil
 }
 
-// Process is the process that holds the lock at path, nil if none does. It stands for
-// that very process: os.FindProcess pins it, and only then is the holder asked for again.
+// Process returns the process that holds the lock at path, or nil if none does. The process cannot be confused with
+// a later one of the same number: os.FindProcess pins it, and Process then checks the lock's holder a second time.
 func Process(path string) (*os.Process, error) {
 	pid, err := Holder(path)
 	if err != nil || pid == 0 {

@@ -11,7 +11,7 @@ import (
 
 const asHolder = "NFO_LOCK_TEST_HOLDER"
 
-// TestMain lets the test binary hold a lock as a process of its own.
+// TestMain lets the test binary hold a lock in a separate process.
 func TestMain(m *testing.M) {
 	path := os.Getenv(asHolder)
 	if path == "" {
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	fmt.Println("held")
-	<-time.After(time.Hour) // a timer: without one the runtime takes waiting for a deadlock
+	<-time.After(time.Hour) // waiting without a timer would end in the runtime's deadlock detection
 }
 
 // hold starts a process that holds the lock at path until it is killed.

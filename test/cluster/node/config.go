@@ -13,22 +13,23 @@ import (
 //go:embed config
 var configs embed.FS
 
-// Where the configuration files are, in the node's folder, by template.
+// configPaths are the paths of the configuration files in the node's folder, by template.
 var configPaths = map[string]string{
-	"containerd.toml": "etc/containerd/config.toml", // where its folder is expected, with the registries in certs.d
+	// containerd's default path, next to which certs.d has the configuration of registries.
+	"containerd.toml": "etc/containerd/config.toml",
 	"kubelet.yaml":    "config/kubelet.yaml",
 	"resolv.conf":     "config/resolv.conf",
 	"cni.conflist":    "config/cni/10-node.conflist",
 }
 
-// Files are paths of the secrets that the kubelet serves with, all PEM.
+// Files are the paths of the files with which the kubelet serves, all PEM.
 type Files struct {
 	CA, Certificate, Key string
 }
 
 // WriteConfig writes the configuration of containerd, its network plugins and the kubelet.
 func (n *Node) WriteConfig(f Files) error {
-	if err := os.MkdirAll(n.Path("manifests"), 0o700); err != nil { // of static pods: the kubelet watches what is there
+	if err := os.MkdirAll(n.Path("manifests"), 0o700); err != nil { // the kubelet watches this folder for static pods
 		return fmt.Errorf("making the folder of static pods: %w", err)
 	}
 	for name, path := range configPaths {
@@ -48,7 +49,7 @@ func (n *Node) WriteConfig(f Files) error {
 }
 
 func (n *Node) render(name string, f Files) ([]byte, error) {
-	// TOML, YAML and JSON all read a quoted string of Go.
+	// TOML, YAML and JSON all accept a quoted Go string.
 	path := func(name string) string { return strconv.Quote(n.Path(name)) }
 	t, err := template.New(name).Funcs(template.FuncMap{"path": path}).ParseFS(configs, "config/"+name)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// odd is a directory whose name would break a file that did not quote it.
+// odd is a directory whose name breaks every file that does not quote it.
 const odd = `/srv/my "tests": #1`
 
 func render(t *testing.T, name string) string {
@@ -26,7 +26,7 @@ func render(t *testing.T, name string) string {
 	return string(text)
 }
 
-// A strict reading refuses a setting that this version of the kubelet does not know.
+// Strict parsing refuses a setting that this version of the kubelet does not know.
 func TestKubeletConfig(t *testing.T) {
 	t.Parallel()
 	var c kubelet.KubeletConfiguration
@@ -81,7 +81,7 @@ func required(program string) bool {
 	return slices.ContainsFunc(requirements, func(r requirement) bool { return slices.Contains(r.programs, program) })
 }
 
-// Where containerd's own folders are is read off the file: it has no parser here.
+// containerd's configuration is checked as text, because this module has no parser for it.
 func TestRuntimeConfig(t *testing.T) {
 	t.Parallel()
 	text := render(t, "containerd.toml")

@@ -1,14 +1,12 @@
-// Package node gives a directory what a Kubernetes node takes from its machine (a network
-// namespace, a control group, configuration files) and takes all of it back.
+// Package node changes this machine so that a Kubernetes node can run in a directory (a
+// network namespace, a control group, configuration files), and undoes all these changes.
 //
-// Contract: a machine has one node at a time, and the link /run/nfo-node names its directory.
-// Everything else is in the directory's folder node, or ends with the namespace. Down undoes
-// whatever Up did, however far that came and however its process ended, and touches nothing
-// that Up found there; a second Down does nothing.
+// Contract: a machine has one node at a time, and the link /run/nfo-node points to its directory. Everything else is
+// in the folder node of that directory, or ends with the namespace. Down undoes everything that Up did, even if Up
+// did not finish or its process was killed, and changes nothing that existed before Up. A second Down does nothing.
 //
-// Decision: processes are found by the control group that they were born in, mounts by the
-// folder that they are in. Both are the kernel's own books: no number that another process has
-// by now can mislead, and no container that nobody wrote down is overlooked.
-// Rejected: `ip netns`, whose exec hides the control groups from what it starts, and whose
-// namespaces are in a folder that would have to be taken back as well.
+// Decision: Down finds processes by the control group in which they were started, and mounts by the folder in
+// which they are. The kernel maintains both, so a reused process number cannot mislead, and no container is
+// overlooked because it was not recorded. Rejected: `ip netns`, because its exec hides the control groups from the
+// processes that it starts, and because its namespaces are in another folder, which would need a clean-up too.
 package node

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmount unmounts all that is mounted in the node's folder, and fails unless nothing is then:
-// what a volume shows of somebody else's files must not be removed with the folder.
+// unmount unmounts everything in the node's folder. It returns an error if anything is still mounted
+// afterwards, because removing the folder would then delete the files that a volume mounts from elsewhere.
 func (n *Node) unmount() error {
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(n.dir))
 	if err != nil {
 		return fmt.Errorf("finding the node's mounts: %w", err)
 	}
-	for _, m := range slices.Backward(mounts) { // the last one is on top
-		// Detached, for a file that somebody still reads is not a reason to keep the rest.
+	for _, m := range slices.Backward(mounts) { // later mounts are on top
+		// Detached, so that an open file does not prevent the unmounting.
 		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
 			return fmt.Errorf("unmounting %s: %w", m.Mountpoint, err)
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// networkUp makes a network namespace that is one wire away from the host's.
+// networkUp makes a network namespace and connects it to the host's with a veth pair.
 func (n *Node) networkUp(ctx context.Context) error {
 	namespace := n.Path("netns")
 	if err := os.WriteFile(namespace, nil, 0o600); err != nil {
@@ -36,7 +36,7 @@ func (n *Node) networkUp(ctx context.Context) error {
 	)
 }
 
-// networkDown cuts the wire. The namespace ends with its processes and its mount.
+// networkDown removes the veth pair. The namespace ends with its processes and its mount.
 func networkDown(ctx context.Context) error {
 	if _, err := os.Stat("/sys/class/net/" + linkName); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -47,7 +47,7 @@ func networkDown(ctx context.Context) error {
 	return nil
 }
 
-// ip runs commands of iproute2, inside of the namespace or outside.
+// ip runs commands of iproute2, inside or outside of the namespace.
 func (n *Node) ip(ctx context.Context, inside bool, commands ...string) error {
 	path, args := "ip", []string{"-batch", "-"}
 	if inside {
@@ -59,8 +59,8 @@ func (n *Node) ip(ctx context.Context, inside bool, commands ...string) error {
 	return nil
 }
 
-// Inside gives the command that runs path in the node's network namespace. It has the same
-// process, and so the same number, throughout.
+// Inside returns the command that runs path in the node's network namespace.
+// nsenter replaces itself with path, so that the process keeps its number.
 func (n *Node) Inside(path string, args []string) (string, []string) {
 	return "nsenter", append([]string{"--net=" + n.Path("netns"), path}, args...)
 }

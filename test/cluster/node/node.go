@@ -9,15 +9,15 @@ import (
 	"path/filepath"
 )
 
-// What a node is called and where it is reached. The host and the pods reach each other, the
-// API server and every Service; pods do not reach beyond the host.
+// Names and addresses of a node. The host and the pods can reach each other,
+// the API server and every Service. Pods cannot reach anything beyond the host.
 const (
-	Host     = "node"       // its name in the cluster
+	Host     = "node"       // the node's name in the cluster
 	Address  = "172.30.0.1" // of the node and its API server
 	Pods     = "172.30.1.0/24"
 	Services = "10.96.0.0/16"
 
-	// PauseImage is what every pod starts with. It has to be imported before the first one.
+	// PauseImage is the image that every pod needs. Import it before the first pod starts.
 	PauseImage = "localhost/nfo-pause:1"
 
 	hostAddress = "172.30.0.2"
@@ -26,20 +26,20 @@ const (
 	ownerLink   = "/run/nfo-node"
 	folder      = "node" // in the cluster's directory
 
-	// maxDir is how long a directory's path may be: Linux allows 107 bytes for a socket's, and
-	// this is the longest below it.
+	// maxDir is the maximum length of a directory's path, in bytes: Linux allows
+	// 107 bytes for the path of a socket, and this is the node's longest one.
 	maxDir = 107 - len("/"+folder+"/kubelet/pod-resources/kubelet.sock")
 )
 
-// A Node belongs to one directory.
+// A Node is the node of one directory.
 type Node struct {
-	link   string   // names the directory whose node the machine has
-	shared []string // patterns of files that are not the node's alone
+	link   string   // points to the directory that has this machine's node
+	shared []string // patterns of files in folders that other programs may use
 	owner  string   // the cluster's directory, without symbolic links
-	dir    string   // the node's folder in it
+	dir    string   // the node's folder in owner
 }
 
-// Open names the node of a directory, which need not exist. It changes nothing.
+// Open returns the node of a directory, which need not exist. It changes nothing.
 func Open(dir string) (*Node, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func Open(dir string) (*Node, error) {
 	return &Node{link: ownerLink, shared: sharedFiles, owner: dir, dir: filepath.Join(dir, folder)}, nil
 }
 
-// resolve follows symbolic links, which the kernel's books have none of, as far as dir exists.
+// resolve follows the symbolic links in the part of dir that exists, because the kernel lists mounts without symbolic links.
 func resolve(dir string) (string, error) {
 	resolved, err := filepath.EvalSymlinks(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -61,15 +61,15 @@ func resolve(dir string) (string, error) {
 	return filepath.Join(parent, filepath.Base(dir)), err
 }
 
-// Exists says whether the directory has a node, or remains of one.
+// Exists reports whether the directory has a node, or remains of one.
 func (n *Node) Exists() bool {
 	_, err := os.Lstat(n.recordPath())
 	owner, _ := os.Readlink(n.link)
 	return err == nil || owner == n.owner
 }
 
-// Up prepares the machine. It fails without a change if another directory has a node, or this
-// one the remains of one: call Down before.
+// Up prepares the machine. It fails without changing anything if another directory
+// has a node, or if this directory has the remains of one: call Down first.
 func (n *Node) Up(ctx context.Context) error {
 	if _, err := os.Lstat(n.dir); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already, and would be removed with the node: choose another directory", n.dir)
@@ -86,7 +86,7 @@ func (n *Node) Up(ctx context.Context) error {
 	return n.networkUp(ctx)
 }
 
-// checkOwner fails if another directory has a node.
+// checkOwner returns an error if another directory has a node.
 func (n *Node) checkOwner() error {
 	owner, err := os.Readlink(n.link)
 	if errors.Is(err, fs.ErrNotExist) || owner == n.owner {
@@ -98,8 +98,8 @@ func (n *Node) checkOwner() error {
 	return fmt.Errorf("this machine has a node already, or its remains: end it with 'cluster down --dir %s', then try again", owner)
 }
 
-// Down ends all processes of the node and gives back what it took. It stops at what fails, and
-// can then be tried again.
+// Down ends all processes of the node and undoes all changes of
+// Up. It stops at the first error, and can then be called again.
 func (n *Node) Down(ctx context.Context) error {
 	owner, err := os.Readlink(n.link)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -117,8 +117,8 @@ func (n *Node) Down(ctx context.Context) error {
 	return nil
 }
 
-// steps are what Down does, in order, if the machine has a node of owner. Without a record Up has
-// made nothing, and the folder is somebody else's.
+// steps returns the steps of Down, in order, if this machine's node belongs to owner. Without a
+// record Up has changed nothing in the directory, and the folder node in it is not the node's.
 func (n *Node) steps(ctx context.Context, owner string, r record) []func() error {
 	var steps []func() error
 	if owner == n.owner {
@@ -132,7 +132,7 @@ func (n *Node) steps(ctx context.Context, owner string, r record) []func() error
 	if owner == n.owner {
 		steps = append(steps, removeGroup, r.restoreSysctls)
 	}
-	if owner == n.owner || owner == "" { // else the paths may be that other node's by now
+	if owner == n.owner || owner == "" { // otherwise the paths may belong to the other node
 		steps = append(steps, r.removePaths)
 	}
 	if r.Boot != "" {
@@ -153,5 +153,5 @@ func (n *Node) removeFiles() error {
 
 func (n *Node) recordPath() string { return n.dir + ".json" }
 
-// Path gives the path of a file in the node's folder, which is there from Up to Down.
+// Path returns the path of a file in the node's folder, which exists from Up to Down.
 func (n *Node) Path(name string) string { return filepath.Join(n.dir, name) }

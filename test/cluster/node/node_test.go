@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// newNode opens a node that shares nothing with the machine.
+// newNode opens a node whose link and files are not the machine's.
 func newNode(t *testing.T, dir string) *Node {
 	t.Helper()
 	n, err := Open(dir)
@@ -102,7 +102,7 @@ func TestUpRefuses(t *testing.T) {
 	}
 }
 
-// What Up refused to begin, Down must not end.
+// If Up refused to start, Down must remove nothing.
 func TestDownSparesOthers(t *testing.T) {
 	t.Parallel()
 	for _, owner := range []string{"", "/srv/other"} {
@@ -125,13 +125,13 @@ func TestDownSparesOthers(t *testing.T) {
 	}
 }
 
-// After a reboot nothing is left but files: the machine's link may be gone or still there.
+// After a reboot only files are left. The machine's link is gone, or points to another directory.
 func TestDownAfterReboot(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		reason string
-		owner  string // of the machine's link
-		want   bool   // the compiled-in path is still there
+		owner  string // of the machine's link, "" without one
+		want   bool   // whether the compiled-in path still exists
 	}{
 		"no node since":   {reason: "the paths are still this node's"},
 		"another's since": {reason: "the paths are the other node's by now", owner: "/srv/other", want: true},
@@ -143,7 +143,7 @@ func TestDownAfterReboot(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "results/pod")
 			write(t, path, "10.0.0.1")
 			write(t, n.Path("kubelet/file"), "")
-			// A parameter that does not exist: setting it would fail.
+			// Setting a parameter that does not exist would fail.
 			write(t, n.recordPath(), `{"Boot":"another","Sysctls":{"no/such/parameter":"1"},"Trees":["`+filepath.Dir(path)+`"]}`)
 			if test.owner != "" {
 				if err := os.Symlink(test.owner, n.link); err != nil {

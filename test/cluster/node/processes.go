@@ -14,11 +14,10 @@ import (
 	"github.com/opencontainers/cgroups/manager"
 )
 
-// endIn is how long killed processes may take to vanish. It takes them milliseconds, unless
-// they wait for a disk.
+// endIn is how long killed processes may take to end. They need milliseconds, unless they wait for a disk.
 const endIn = 15 * time.Second
 
-// group is a control group in every hierarchy that the machine has.
+// group returns the control group at path, in all hierarchies of the machine.
 func group(path string) (cgroups.Manager, error) {
 	g, err := manager.New(&cgroups.Cgroup{Path: path, Resources: &cgroups.Resources{}})
 	if err != nil {
@@ -27,10 +26,10 @@ func group(path string) (cgroups.Manager, error) {
 	return g, nil
 }
 
-// Adopt puts a process into the node's control group. What it starts after that is born there,
-// and cannot get out.
+// Adopt moves a process into the node's control group. The processes
+// that it starts afterwards are in that group too, and cannot leave it.
 func (n *Node) Adopt(pid int) error {
-	g, err := group("/" + groupName + "/system") // beside the kubelet's group for pods
+	g, err := group("/" + groupName + "/system") // next to the kubelet's group for pods
 	if err != nil {
 		return err
 	}
@@ -40,7 +39,7 @@ func (n *Node) Adopt(pid int) error {
 	return nil
 }
 
-// endProcesses kills everything in the node's control group: containers and their shims.
+// endProcesses kills every process in the node's control group, containers and their shims included.
 func endProcesses(ctx context.Context) error {
 	g, err := group("/" + groupName)
 	if err != nil {
@@ -52,7 +51,7 @@ func endProcesses(ctx context.Context) error {
 	defer ticker.Stop()
 	for g.Exists() {
 		pids, err := g.GetAllPids()
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // a part of the group that went meanwhile
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // a subgroup was removed meanwhile
 			return fmt.Errorf("finding the node's processes: %w", err)
 		}
 		if err == nil && len(pids) == 0 {
@@ -72,8 +71,8 @@ func endProcesses(ctx context.Context) error {
 	return nil
 }
 
-// kill ends the process if it is the node's. os.FindProcess pins the process that has the
-// number, and only then is its group asked for: another one that gets the number is spared.
+// kill ends the process if it belongs to the node. os.FindProcess pins the process, and kill checks
+// its group only afterwards, so that it never ends another process that gets the same number.
 func kill(pid int) error {
 	process, err := os.FindProcess(pid)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process that is not in the node's control group is not the node's, whatever its number.
+// kill must not end a process outside of the node's control group.
 func TestKillSparesStrangers(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("cat")
@@ -29,7 +29,7 @@ func TestKillSparesStrangers(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the stranger ended with %v", err)
 	}
-	if err := kill(cmd.Process.Pid); err != nil { // gone, and perhaps another's number by now
+	if err := kill(cmd.Process.Pid); err != nil { // it has ended, and its number may belong to another process
 		t.Error(err)
 	}
 }
@@ -54,7 +54,7 @@ func TestUnmount(t *testing.T) {
 		t.Cleanup(func() { _ = unix.Unmount(target, unix.MNT_DETACH) })
 	}
 	mount("tmpfs", n.Path("with space"), "tmpfs", 0)
-	mount("tmpfs", n.Path("with space"), "tmpfs", 0) // on top of the first
+	mount("tmpfs", n.Path("with space"), "tmpfs", 0) // on top of the first mount
 	if err := os.Mkdir(n.Path("with space/inner"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// sysctls are the kernel's parameters, below /proc/sys, that a kubelet sets for the whole machine.
+// sysctls are the kernel parameters, below /proc/sys, that a kubelet changes for the whole machine.
 var sysctls = []string{
 	"vm/overcommit_memory", "vm/panic_on_oom",
 	"kernel/panic", "kernel/panic_on_oops",
 	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 }
 
-// compiledIn are paths that no setting moves, and sharedFolders those around them, which others
-// may use too.
+// compiledIn are paths that no setting can change. sharedFolders are their parent folders, which other programs may use too.
 var (
 	compiledIn = []string{
 		"/run/containerd/s", // sockets of shims
@@ -32,12 +31,12 @@ var (
 	sharedFolders = []string{"/run/containerd", "/run/mount", "/var/lib/cni", "/var/lib/kubelet"}
 )
 
-// A record is what Down has to give back. Up writes it before it changes anything.
+// A record has the state to which Down restores the machine. Up writes it before it changes anything.
 type record struct {
-	Boot    string            // the kernel's mark of this boot: parameters do not outlive it
-	Sysctls map[string]string // as they were
-	Trees   []string          // those of the compiled-in paths that were not there
-	Folders []string          // those of the shared folders that were not there
+	Boot    string            // the kernel's ID of this boot: parameters are reset by a reboot
+	Sysctls map[string]string // their values before Up
+	Trees   []string          // the compiledIn paths that did not exist before Up
+	Folders []string          // the sharedFolders that did not exist before Up
 }
 
 func (n *Node) writeRecord() error {
@@ -64,7 +63,7 @@ func (n *Node) writeRecord() error {
 	return os.Rename(temp, n.recordPath())
 }
 
-// readRecord returns an empty record if none exists: then Up has changed nothing.
+// readRecord returns an empty record if none exists, because Up has then changed nothing.
 func (n *Node) readRecord() (record, error) {
 	var r record
 	text, err := os.ReadFile(n.recordPath())
@@ -105,8 +104,8 @@ func absent(paths []string) []string {
 	})
 }
 
-// removePaths removes the compiled-in paths that Up did not find, and the folders around them
-// unless there is something else in them by now.
+// removePaths removes the compiledIn paths that did not exist before Up, and
+// those of their parent folders that did not exist either and are empty.
 func (r record) removePaths() error {
 	var errs []error
 	for _, path := range r.Trees {
@@ -115,7 +114,7 @@ func (r record) removePaths() error {
 		}
 	}
 	for _, path := range r.Folders {
-		_ = os.Remove(path) // fails, as it should, if anything is left in it
+		_ = os.Remove(path) // fails, as it should, if the folder is not empty
 	}
 	return errors.Join(errs...)
 }

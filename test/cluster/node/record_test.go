@@ -29,7 +29,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%s is %q, and recorded as %q", key, value, r.Sysctls[key])
 		}
 	}
-	if err := r.restoreSysctls(); err != nil { // nothing has changed, so it needs no right
+	if err := r.restoreSysctls(); err != nil { // nothing has changed, so that no rights are needed
 		t.Error(err)
 	}
 	r.Sysctls = map[string]string{"no/such/parameter": "1"}
@@ -62,9 +62,9 @@ func TestRemovePaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{
-		"cni":        false, // ours, and empty now
+		"cni":        false, // the node's, and empty now
 		"run/s":      false,
-		"run/others": true, // somebody's, in a folder that was made for us
+		"run/others": true, // another program's, in a folder that was made for the node
 		"found/c":    true, // not in the record
 	} {
 		if got := exists(at(path)); got != want {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// cniPlugins is where Debian puts them.
+// cniPlugins is the folder in which Debian installs the network plugins.
 const cniPlugins = "/usr/lib/cni"
 
-// A requirement is a package of Debian, and what of it a node runs.
+// A requirement is a Debian package and the programs of it that a node runs.
 type requirement struct {
 	pkg      string
 	programs []string
@@ -28,7 +28,7 @@ var requirements = []requirement{
 	{"mount", []string{"mount", "umount"}},
 }
 
-// Check says what keeps this machine, or this user, from running a node.
+// Check returns an error that says why this machine or this user cannot run a node.
 func (n *Node) Check() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a node needs root, for it makes namespaces and mounts: try again as root")
@@ -36,7 +36,7 @@ func (n *Node) Check() error {
 	if len(n.owner) > maxDir {
 		return fmt.Errorf("%s has %d characters, and the sockets in it leave room for %d: choose another directory", n.owner, len(n.owner), maxDir)
 	}
-	// A root that was become with su may lack the folders that root's programs are in.
+	// After `su`, root's PATH may lack the folders with root's programs.
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
 		return fmt.Errorf("looking for programs: %w", err)
 	}
@@ -46,7 +46,7 @@ func (n *Node) Check() error {
 	return n.checkOwner()
 }
 
-// missing fails unless find finds all programs.
+// missing returns an error unless find finds all required programs.
 func missing(find func(string) (string, error)) error {
 	var packages, lines []string
 	for _, r := range requirements {

@@ -12,7 +12,7 @@ func TestMissing(t *testing.T) {
 	tests := map[string]struct {
 		reason  string
 		lacking []string
-		want    []string // in the message, in this order; none: no error
+		want    []string // parts of the message, in this order; none: no error
 		not     string
 	}{
 		"nothing": {reason: "a machine that has it all is left alone"},

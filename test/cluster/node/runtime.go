@@ -10,12 +10,12 @@ import (
 
 const socket = "containerd.sock"
 
-// RuntimeArguments are those of containerd.
+// RuntimeArguments returns the arguments of containerd.
 func (n *Node) RuntimeArguments() []string {
 	return []string{"--config", n.Path(configPaths["containerd.toml"])}
 }
 
-// KubeletArguments are those of the kubelet that tell where its files are.
+// KubeletArguments returns the arguments of the kubelet that set the paths of its files.
 func (n *Node) KubeletArguments() []string {
 	return []string{
 		"--config=" + n.Path(configPaths["kubelet.yaml"]),
@@ -24,7 +24,7 @@ func (n *Node) KubeletArguments() []string {
 	}
 }
 
-// AwaitRuntime returns once containerd takes calls.
+// AwaitRuntime returns once containerd accepts connections.
 func (n *Node) AwaitRuntime(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -41,8 +41,8 @@ func (n *Node) AwaitRuntime(ctx context.Context) error {
 	}
 }
 
-// Import gives the node the images of an archive, which is an OCI layout in a tar file or what
-// `docker save` writes. Of an image for several platforms the node takes its own.
+// Import imports the images of an archive, which is an OCI image layout in a tar file or a file
+// of `docker save`. Of an image for several platforms it imports the one for this machine.
 func (n *Node) Import(ctx context.Context, archive string) error {
 	if _, err := os.Stat(archive); err != nil {
 		return fmt.Errorf("reading the image: %w", err)

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// sharedFiles are what programs leave, by name, in compiled-in folders that others may use too.
+// sharedFiles are patterns of files that the node's programs leave in compiled-in folders that other programs may use too.
 var sharedFiles = []string{"/var/lib/cni/results/*", "/var/log/containers/*"}
 
-// removeTraces removes those of the shared files that name the node's folder.
+// removeTraces removes the shared files that contain the path of the node's folder.
 func (n *Node) removeTraces() error {
 	var errs []error
 	for _, pattern := range n.shared {
@@ -32,15 +32,15 @@ func (n *Node) removeTraces() error {
 
 func (n *Node) isNamedIn(path string) bool {
 	text, err := os.Readlink(path)
-	if err != nil { // no link, so it is what the file says that counts
-		content, _ := os.ReadFile(path) // a folder, perhaps: not one of ours
+	if err != nil { // not a link, so its content decides
+		content, _ := os.ReadFile(path) // fails for a folder, which is never the node's
 		text = string(content)
 	}
 	return strings.Contains(text, n.dir+"/")
 }
 
-// removeSockets removes the sockets of the node's shims, whose folder may be shared with another
-// containerd. Each shim has left a file that says where its socket is.
+// removeSockets removes the sockets of the node's shims. Another containerd may have sockets
+// in the same folder, so it reads the path of each socket from the file that the shim left.
 func (n *Node) removeSockets() error {
 	files, err := filepath.Glob(n.Path("containerd/state/io.containerd.runtime.v2.task/*/*/address"))
 	if err != nil {

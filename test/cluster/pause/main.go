@@ -1,5 +1,5 @@
-// Command pause is the first process of a pod: it holds the pod's namespaces while containers
-// come and go, and collects the children of containers that share a process namespace with it.
+// Command pause is the first process of a pod. It holds the pod's namespaces while containers
+// start and end, and reaps the children of containers that share a process namespace with it.
 package main
 
 import (

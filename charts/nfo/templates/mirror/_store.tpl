@@ -1,4 +1,4 @@
-{{/* What stands before an image's name in pods that pull from the mirror: spec.mirror.pullAddress of its store. */}}
+{{/* The prefix of image names in pods that pull from the mirror: spec.mirror.pullAddress of its store. */}}
 {{- define "nfo.mirrorPullAddress" -}}
 {{- $service := .Values.registry.service }}
 {{- $access := .Values.mirror.nodeAccess }}
@@ -9,8 +9,8 @@
 {{- end }}
 
 {{/*
-The settings of the mirror, of which the manager makes the ArtifactStore `mirror`; empty without a mirror. Helm cannot
-make the store itself: on a first installation its kind and the webhooks do not answer yet.
+The settings of the mirror, from which the manager makes the ArtifactStore `mirror`; empty without a mirror. Helm cannot
+make the store itself, because its kind and the webhooks do not answer yet during a first installation.
 */}}
 {{- define "nfo.mirrorSettings" -}}
 {{- if .Values.mirror.enabled }}

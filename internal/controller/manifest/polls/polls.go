@@ -1,4 +1,4 @@
-// Package polls says when the entries of each manifest are asked for in its registry.
+// Package polls schedules when the entries of each manifest are asked for in its registry.
 package polls
 
 import (
@@ -16,25 +16,25 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// turnGap is the least between two turns of one poll: others have theirs.
+// turnGap is the shortest time between two turns of one poll, in which other manifests have theirs.
 const turnGap = 50 * time.Millisecond
 
-// pollBurst is the most requests that a store's budget saves up: those of the largest
-// manifest, which can so be polled at once.
+// pollBurst is the most requests that a store's budget saves up: as many
+// as the largest manifest has entries, so that it can be polled at once.
 const pollBurst = 512
 
 // pollTurn is the most entries that are asked for before other manifests have their turn.
 const pollTurn = 64
 
-// Polls remembers when each manifest is to be polled next, and keeps each store's budget of
-// requests. It is forgotten with the process: a new leader polls everything once, within budget.
+// Polls remembers when each manifest is polled next, and keeps each store's budget of requests.
+// It lasts as long as the process: a new leader polls everything once, within the budget.
 //
-// A poll of a manifest is a round of turns. Each turn asks for some entries, from where the last one stopped,
-// when the budget has come to it: first come, first served, so that many small manifests keep no large one
-// from being asked for.
+// A poll of a manifest is a round of turns. Each turn asks for some entries,
+// beginning where the last one stopped. The budget serves turns in the order in which
+// they ask, so that many small manifests cannot keep a large one waiting for ever.
 type Polls struct {
 	rate rate.Limit
-	// Clock is for ages.
+	// Clock measures ages.
 	Clock clock.PassiveClock
 
 	mu      sync.Mutex
@@ -45,19 +45,19 @@ type Polls struct {
 type poll struct {
 	at         time.Time
 	generation int64
-	trouble    error // why the round, or the one before it, did not see everything
+	trouble    error // why the round, or the one before it, was incomplete
 	from, left int   // where the next turn begins, and how many entries the round has left; 0 before its begin
-	fresh      bool  // whether the round has had no turn yet
+	fresh      bool  // the round has had no turn yet
 	granted    int   // how many entries the budget has granted for the next turn; 0 if it was not asked
-	// asked are the entries that were asked for, until all were.
+	// asked are the entries that were asked for, until whole is set: all were, in this generation.
 	asked map[inventory.Entry]bool
 	whole bool
 }
 
-// Turn is a part of a poll: so many entries, from one on, and round to the first one.
+// Turn is a part of a poll: count entries, beginning at from, and continuing with the first after the last.
 type Turn struct{ from, count int }
 
-// Of are the entries of a turn, in its order.
+// Of returns the entries of a turn, in its order.
 func (t Turn) Of(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	var mine []v1alpha1.ArtifactStatus
 	for i := range t.count {
@@ -71,7 +71,8 @@ func New(perSecond float64, c clock.PassiveClock) *Polls {
 	return &Polls{rate: rate.Limit(perSecond), Clock: c, next: map[types.UID]poll{}, budgets: map[types.UID]*rate.Limiter{}}
 }
 
-// Due returns which of a manifest's n entries are to be asked for now, or how long until; then ok is false.
+// Due returns which of a manifest's n entries to ask for now. If
+// none is due, ok is false and wait is how long until one is.
 func (p *Polls) Due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n int) (mine Turn, wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +98,7 @@ func (p *Polls) Due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n i
 	return Turn{of.from % max(n, 1), of.granted}, 0, true
 }
 
-// budget is a store's. Those that are full again are no other than new ones.
+// budget returns a store's budget. It drops budgets that are full again, which equal new ones.
 func (p *Polls) budget(store types.UID, now time.Time) *rate.Limiter {
 	if p.budgets[store] == nil {
 		maps.DeleteFunc(p.budgets, func(_ types.UID, l *rate.Limiter) bool { return l.TokensAt(now) >= pollBurst })
@@ -106,8 +107,8 @@ func (p *Polls) budget(store types.UID, now time.Time) *rate.Limiter {
 	return p.budgets[store]
 }
 
-// Took notes a turn in which some entries were asked for, and what trouble it had; trouble that meets all
-// entries ends the round here. It returns the trouble of the whole round so far.
+// Took records a turn: the entries that were asked for, and its error. An error that
+// concerns all entries ends the round here. It returns the error of the whole round so far.
 func (p *Polls) Took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus, trouble error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,8 +140,8 @@ func (p *Polls) Took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactSt
 	return of.trouble
 }
 
-// Unasked counts the entries of a manifest that were never asked for, as far as this process knows. partial says
-// that not all entries were asked for in this generation.
+// Unasked counts the entries of a manifest that have never been asked for, as far as this
+// process knows. partial is true if not all entries have been asked for in this generation.
 func (p *Polls) Unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) (n int, partial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +157,8 @@ func (p *Polls) Unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.Artifac
 	return n, true
 }
 
-// Plan sets when a manifest's next round begins and returns how long until. The present one goes on first.
+// Plan sets when a manifest's next round begins and returns how long until
+// then. A round that is not finished continues first, after turnGap.
 func (p *Polls) Plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,7 +172,7 @@ func (p *Polls) Plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Dur
 	return after
 }
 
-// Trouble is why the present round of this generation of a manifest, or the last one, did not see everything.
+// Trouble returns why the current or last round of this generation of a manifest was incomplete.
 func (p *Polls) Trouble(m *v1alpha1.ArtifactManifest) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,15 +182,15 @@ func (p *Polls) Trouble(m *v1alpha1.ArtifactManifest) error {
 	return nil
 }
 
-// Again makes a manifest due at once: all of it, from where the last turn stopped.
+// Again makes all entries of a manifest due at once, beginning where the last turn stopped.
 func (p *Polls) Again(m *v1alpha1.ArtifactManifest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next[m.UID] = p.next[m.UID].anew(m.Generation)
 }
 
-// anew is a poll of which nothing is asked for yet. What the budget has granted, for a moment to come, is kept: to
-// ask for it again would put the manifest off for ever.
+// anew returns a poll of which no entry has been asked for yet. It keeps the turn that the budget has
+// already granted for a later time, because asking again each time could put the manifest off for ever.
 func (of poll) anew(generation int64) poll {
 	fresh := poll{generation: generation, from: of.from, granted: of.granted}
 	if of.granted > 0 {
@@ -197,7 +199,7 @@ func (of poll) anew(generation int64) poll {
 	return fresh
 }
 
-// Forget drops a manifest that has gone.
+// Forget drops a manifest that no longer exists.
 func (p *Polls) Forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,14 +12,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// How long until a next poll.
+// Times until the next poll.
 const (
 	aMoment = 5 * time.Second
 	aWhile  = 15 * time.Second
 	aDay    = 24 * time.Hour
 )
 
-// ofEntries is a manifest and what is wanted of its n artifacts.
+// ofEntries returns a manifest and the entries for its n artifacts.
 func ofEntries(name string, n int) (*v1alpha1.ArtifactManifest, []v1alpha1.ArtifactStatus) {
 	m := &v1alpha1.ArtifactManifest{}
 	m.UID = types.UID(name)
@@ -78,7 +78,8 @@ func TestPollsStayWithinTheBudget(t *testing.T) {
 	}
 }
 
-// A round that meets trouble goes on behind it the next time.
+// A round that stops at an error must continue behind it the
+// next time, or the entries after it would never be asked for.
 func TestPollsGoOnWhereTheyStopped(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
@@ -104,7 +105,7 @@ func TestPollsGoOnWhereTheyStopped(t *testing.T) {
 	}
 }
 
-// Six manifests that wait for uploads use up a store's budget, and starve no large one beside them.
+// Six manifests that wait for uploads use up a store's budget. A large manifest next to them must still be polled.
 func TestPollsStarveNobody(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
@@ -128,7 +129,7 @@ func TestPollsStarveNobody(t *testing.T) {
 				p.Plan(a.m, aMoment)
 			}
 		}
-		// The large one comes late, when no budget is left.
+		// The large manifest is added when no budget is left.
 		if clock.Since(began) > 10*time.Minute {
 			if mine, _, due := p.Due(large, s, len(entries)); due {
 				_ = p.Took(large, mine.Of(entries), nil)

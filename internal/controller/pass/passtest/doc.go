@@ -1,3 +1,3 @@
-// Package passtest has what the tests of reconcilers share: what passes say, compared, and a world whose writes can end
-// at any point.
+// Package passtest has what the tests of reconcilers share: comparisons
+// of conditions, and a world whose writes can fail at any point.
 package passtest

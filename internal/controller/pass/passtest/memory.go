@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Remembered are the places at which a reconciler, or what it is made of, has something in a map under the UID of an object,
-// such as "Reconciler.Polls.next". It looks at fields of nfo's own types alone.
+// Remembered returns the maps in which a reconciler, or a part of it, has an entry under the UID
+// of an object, such as "Reconciler.Polls.next". It searches only fields of nfo's own types.
 func Remembered(uid types.UID, reconciler any) []string {
 	f := finding{uid: reflect.ValueOf(uid), seen: map[uintptr]bool{}}
 	f.in(reflect.ValueOf(reconciler), "Reconciler")

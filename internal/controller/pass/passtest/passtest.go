@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// Holders are one definition that holds nginx:~1.0.0.
+// Holders returns one definition that holds nginx:~1.0.0.
 func Holders() []reference.Holder {
 	return []reference.Holder{{
 		Object:     reference.Object{Kind: v1alpha1.KindDefinition, Namespace: "ns", Name: "nfdv"},
@@ -21,8 +21,8 @@ func Holders() []reference.Holder {
 	}}
 }
 
-// Outline is what conditions say without their messages, as Type=Status/Reason, sorted. Migrated and Complete, which
-// have tests of their own, are left out.
+// Outline returns conditions without their messages, as Type=Status/Reason,
+// sorted. It leaves out Migrated and Complete, which have their own tests.
 func Outline(cs pass.Conditions) string {
 	var all []metav1.Condition
 	cs.Apply(&all, 1)
@@ -35,7 +35,8 @@ func Outline(cs pass.Conditions) string {
 	return strings.Join(out, " ")
 }
 
-// Migrated fails the test unless a verdict's Migrated is as wanted, status/reason, and says all.
+// Migrated fails the test unless the condition Migrated is as wanted
+// (status/reason) and its message has all texts in this order.
 func Migrated(t *testing.T, reason string, cs pass.Conditions, want string, says ...string) {
 	t.Helper()
 	var all []metav1.Condition
@@ -58,8 +59,8 @@ func Migrated(t *testing.T, reason string, cs pass.Conditions, want string, says
 	}
 }
 
-// CutBetweenCharacters fails the test unless what is shown of texts that are too long ends between two characters,
-// within most bytes.
+// CutBetweenCharacters fails the test unless shown cuts texts that
+// are too long between two characters, to at most most bytes.
 func CutBetweenCharacters(t *testing.T, reason string, most int, shown func(text string) string) {
 	t.Helper()
 	for shift := range 4 { // one of them would cut the character of 3 bytes

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 )
 
-// Texts of charts and registries can be long and in any language.
+// Texts of charts and registries can be long and in any language. A cut within a character would make them invalid.
 func TestTextsAreCutBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

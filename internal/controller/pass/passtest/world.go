@@ -22,11 +22,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// Created is when what a World begins with was made.
+// Created is the creation time of the objects that a World begins with.
 var Created = metav1.Unix(1_000_000, 0)
 
-// World is a real registry and a fake API server, whose writes end with a crash. The namespace ns is in it, with the
-// store acme, which is Ready.
+// World is a real registry and a fake API server whose writes fail from a
+// crash on. It has the namespace ns with the store acme, which is Ready.
 type World struct {
 	*registrytest.Registry
 	Crash  *crashtest.Crash
@@ -36,7 +36,7 @@ type World struct {
 	Store  *v1alpha1.ArtifactStore
 }
 
-// NewWorld makes a World, whose store is changed before it is made.
+// NewWorld makes a World. It applies change to the store before it creates the store.
 func NewWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *World {
 	t.Helper()
 	w := &World{
@@ -57,12 +57,12 @@ func NewWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *World {
 	return w
 }
 
-// Meta is the metadata of an object of the namespace ns that exists as long as the world.
+// Meta returns the metadata of an object of the namespace ns that was created at Created.
 func Meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "ns", Name: name, Generation: 1, CreationTimestamp: Created}
 }
 
-// cluster is a fake API server whose writes end with the crash.
+// cluster makes a fake API server whose writes fail from the crash on.
 func (w *World) cluster(t *testing.T, objects []client.Object) client.Client {
 	t.Helper()
 	scheme, err := reference.NewScheme()
@@ -82,21 +82,21 @@ func (w *World) cluster(t *testing.T, objects []client.Object) client.Client {
 	return b.WithInterceptorFuncs(w.Crash.Funcs()).Build()
 }
 
-// Finder finds holders, in a process that has just started.
+// Finder makes the Finder of a process that has just started.
 func (w *World) Finder() *reference.Finder { return reference.NewFinder(w.API, w.API, time.Now) }
 
-// Registries opens stores, in a process that has just started.
+// Registries makes the Registries of a process that has just started.
 func (w *World) Registries() *backend.Registries {
 	return backend.NewRegistries(w.API, nil, w.Speeds(), time.Nanosecond, registry.AddressesOf(true), registry.ClusterRegistry{})
 }
 
-// Speeds knows of no registry that is slow.
+// Speeds makes a record in which no registry is slow.
 func (w *World) Speeds() *lane.Speeds { return lane.NewSpeeds(w.Clock) }
 
-// Later moves the clock so far that everything is due.
+// Later moves the clock until everything is due.
 func (w *World) Later() { w.Clock.SetTime(w.Clock.Now().Add(25 * time.Hour)) }
 
-// Tombstones are those of the namespace.
+// Tombstones returns all tombstones.
 func (w *World) Tombstones(t *testing.T) []v1alpha1.Tombstone {
 	t.Helper()
 	var all v1alpha1.TombstoneList
@@ -106,7 +106,7 @@ func (w *World) Tombstones(t *testing.T) []v1alpha1.Tombstone {
 	return all.Items
 }
 
-// At is the digest that a tag or digest is at; "" if it is not there.
+// At returns the digest of a tag or digest; "" if it is missing.
 func (w *World) At(t *testing.T, repository, reference string) string {
 	t.Helper()
 	d, err := registrytest.TagDigest(t.Context(), w.Host, repository, reference)
