@@ -266,7 +266,8 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	if err != nil {
 		return purge.Config{}, err
 	}
-	if api, err = livelist.NewClient(api, kube, nil); err != nil {
+	lists, err := livelist.NewClient(api, kube, nil)
+	if err != nil {
 		return purge.Config{}, err
 	}
 	leases, err := coordinationv1client.NewForConfig(kube)
@@ -284,7 +285,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, RegistryToken: flags.registryToken, AllowLoopback: flags.allowLoopback,
 		WaitForCollection: flags.wait,
-		Client:            api, Leases: leases, Workloads: workloads.Read, Images: workloads.ReadImages, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+		Client:            livelist.NewMemory(lists), Leases: leases, Workloads: workloads.Read, Images: workloads.ReadImages, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }
 

@@ -75,10 +75,10 @@ func (c *contest) dryRun(ns string) (purge.Report, time.Duration) {
 	kube.QPS = -1 // as in nfo purge
 	plain, err := client.New(kube, client.Options{Scheme: env.Client.Scheme()})
 	must(c.b, err)
-	api, err := livelist.NewClient(plain, kube, nil) // as in nfo purge
+	lists, err := livelist.NewClient(plain, kube, nil)
 	must(c.b, err)
 	start := time.Now()
-	report, err := purge.Run(c.ctx, purge.Config{Namespace: ns, Store: "acme", Client: api, Identity: ns, DryRun: true, Open: c.open})
+	report, err := purge.Run(c.ctx, purge.Config{Namespace: ns, Store: "acme", Client: livelist.NewMemory(lists), Identity: ns, DryRun: true, Open: c.open})
 	took := time.Since(start)
 	must(c.b, err)
 	if report.Deleted != c.load.deletes() {

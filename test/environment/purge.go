@@ -30,9 +30,11 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 	if err != nil {
 		return cfg, err
 	}
-	if cfg.Client, err = livelist.NewClient(api, kube, nil); err != nil {
+	lists, err := livelist.NewClient(api, kube, nil)
+	if err != nil {
 		return cfg, err
 	}
+	cfg.Client = livelist.NewMemory(lists)
 	httpClient, err := rest.HTTPClientFor(kube)
 	if err != nil {
 		return cfg, err

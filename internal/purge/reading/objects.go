@@ -15,9 +15,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// pageSize is the most tombstones that one answer of a list has.
-const pageSize = 500
-
 // ErrContradiction is returned when two answers of the API server cannot both be true.
 var ErrContradiction = errors.New("the answers of the API server contradict each other")
 
@@ -81,18 +78,16 @@ func ReadObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, n
 	return r, contradiction(ctx, api, r)
 }
 
+// readTombstones reads the tombstones of a namespace. They are copies, because a sweep changes them.
 func readTombstones(ctx context.Context, api client.Reader, namespace string) ([]v1alpha1.Tombstone, error) {
-	var all []v1alpha1.Tombstone
-	for token := ""; ; {
-		var page v1alpha1.TombstoneList
-		if err := api.List(ctx, &page, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(token)); err != nil {
-			return nil, fmt.Errorf("listing tombstones: %w", err)
-		}
-		all = append(all, page.Items...)
-		if token = page.Continue; token == "" {
-			return all, nil
-		}
+	var list v1alpha1.TombstoneList
+	if err := api.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("listing tombstones: %w", err)
 	}
+	for i := range list.Items {
+		list.Items[i] = *list.Items[i].DeepCopy()
+	}
+	return list.Items, nil
 }
 
 // contradiction returns an error if no definition and no design is
