@@ -130,27 +130,28 @@ func (m *mux) accept(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		c, err := l.Accept()
-		if err != nil {
-			<-m.open
-			if ctx.Err() != nil {
-				return nil
-			}
-			if !exhausted(err) {
-				return fmt.Errorf("accepting connections on %s: %w", l.Addr(), err)
-			}
-			if pause == 0 {
-				m.log.Warn("Cannot accept connections of the container runtime, and will retry. Raise the limits of open files of the agent and of the node",
-					"address", l.Addr().String(), "error", err.Error())
-			}
-			pause = min(max(2*pause, minPause), maxPause)
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-			}
+		if err == nil {
+			pause = 0
+			go m.sort(ctx, &counted{Conn: c, left: sync.OnceFunc(func() { <-m.open })})
 			continue
 		}
-		pause = 0
-		go m.sort(ctx, &counted{Conn: c, left: sync.OnceFunc(func() { <-m.open })})
+		<-m.open
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !exhausted(err) {
+			return fmt.Errorf("accepting connections on %s: %w", l.Addr(), err)
+		}
+		if pause == 0 {
+			m.log.Warn("Cannot accept connections of the container runtime, and will retry. Raise the limits of open files of the agent and of the node",
+				"address", l.Addr().String(), "error", err.Error())
+		}
+		pause = min(max(2*pause, minPause), maxPause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }
 
