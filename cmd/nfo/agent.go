@@ -169,7 +169,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		}
 		g.Go(func() error { return files.Run(ctx, cfg.cleanUp) })
 	}
-	g.Go(func() error { return agent.Serve(ctx, listeners, a) })
+	g.Go(func() error { return agent.Serve(ctx, listeners, a, cfg.Log) })
 	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(ready...)) })
 	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.HandlerFor(all, promhttp.HandlerOpts{})) })
 	return g.Wait()

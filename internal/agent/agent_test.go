@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -540,5 +541,52 @@ func TestOriginAuthorities(t *testing.T) {
 	}
 	if got := s.get(t, s.path("acme/upf", "manifests/1")); got.status != 404 {
 		t.Errorf("%d %s %v", got.status, got.body, got.err)
+	}
+}
+
+// While the replicas cannot be looked up, the known ones are asked without another lookup for each request.
+func TestLookupFails(t *testing.T) {
+	t.Parallel()
+	var looked atomic.Int32
+	s := aScene(t, func(_ *scene, o *Options) {
+		hosts := o.Replicas
+		o.Replicas = func(ctx context.Context) ([]string, error) {
+			if looked.Add(1) > 1 {
+				return nil, errors.New("no answer of the DNS")
+			}
+			return hosts(ctx)
+		}
+	})
+	s.mirror(t, "acme/upf", "a")
+	get := func() {
+		t.Helper()
+		if got := s.get(t, s.path("acme/upf", "manifests/1")); got.status != 200 {
+			t.Fatalf("%d %s %v", got.status, got.body, got.err)
+		}
+	}
+	get()
+	s.agent.replicas.looked = time.Now().Add(-lookup)
+	for range 5 {
+		get()
+	}
+	if n := looked.Load(); n != 2 {
+		t.Errorf("the replicas were looked up %d times", n)
+	}
+	if s.counted(sourceRegistry) != 6 {
+		t.Errorf("%d from the registry", s.counted(sourceRegistry))
+	}
+	s.agent.replicas.looked = time.Now().Add(-lookup)
+	if get(); looked.Load() != 3 {
+		t.Errorf("the replicas were looked up %d times", looked.Load())
+	}
+}
+
+// A lookup that takes all of the time is not a registry without replicas.
+func TestLookupTakesTheTime(t *testing.T) {
+	t.Parallel()
+	s := aScene(t, nil)
+	_, err := s.agent.replicas.ask(t.Context(), ask{}, nil, time.Now())
+	if err == nil || errors.Is(err, errNoReplica) || !errors.Is(err, registry.ErrUnavailable) {
+		t.Error(err)
 	}
 }

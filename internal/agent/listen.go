@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -28,6 +29,10 @@ const (
 	firstByteTimeout = 10 * time.Second
 	// maxConnections bounds the open connections. Others wait to be accepted.
 	maxConnections = 1024
+	// minPause and maxPause bound the pause after a connection could not be accepted for lack of resources. Each
+	// pause is twice as long as the one before.
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
 	// shutdownTimeout is how long responses may continue after the agent was told to stop.
 	shutdownTimeout = 20 * time.Second
 	// recordHandshake is the first byte of every TLS connection. No HTTP request begins with it.
@@ -66,12 +71,12 @@ func Listen(ctx context.Context, port int) ([]net.Listener, error) {
 
 // Serve speaks plain HTTP and TLS on the listeners until ctx ends.
 // It then waits for responses that have begun, at most 20 seconds.
-func Serve(ctx context.Context, listeners []net.Listener, h http.Handler) error {
+func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, l *slog.Logger) error {
 	certificate, err := selfSigned(time.Now())
 	if err != nil {
 		return err
 	}
-	m := &mux{plain: newBranch(listeners[0].Addr()), tls: newBranch(listeners[0].Addr()), open: make(chan struct{}, maxConnections)}
+	m := &mux{plain: newBranch(listeners[0].Addr()), tls: newBranch(listeners[0].Addr()), open: make(chan struct{}, maxConnections), log: l}
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
@@ -111,10 +116,13 @@ func served(err error) error {
 type mux struct {
 	plain, tls *branch
 	open       chan struct{}
+	log        *slog.Logger
 }
 
-// accept accepts connections until the listener is closed.
+// accept accepts connections until the listener is closed. While the process or the node has too few
+// resources for another connection, accept pauses and tries again, so that running pulls continue.
 func (m *mux) accept(ctx context.Context, l net.Listener) error {
+	pause := time.Duration(0)
 	for {
 		select {
 		case m.open <- struct{}{}:
@@ -122,15 +130,35 @@ func (m *mux) accept(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		c, err := l.Accept()
-		if err != nil {
-			<-m.open
-			if ctx.Err() != nil {
-				return nil
-			}
+		if err == nil {
+			pause = 0
+			go m.sort(ctx, &counted{Conn: c, left: sync.OnceFunc(func() { <-m.open })})
+			continue
+		}
+		<-m.open
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !exhausted(err) {
 			return fmt.Errorf("accepting connections on %s: %w", l.Addr(), err)
 		}
-		go m.sort(ctx, &counted{Conn: c, left: sync.OnceFunc(func() { <-m.open })})
+		if pause == 0 {
+			m.log.Warn("Cannot accept connections of the container runtime, and will retry. Raise the limits of open files of the agent and of the node",
+				"address", l.Addr().String(), "error", err.Error())
+		}
+		pause = min(max(2*pause, minPause), maxPause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
+}
+
+// exhausted reports whether a connection could not be accepted because
+// the process or the node had too many open files or too little memory.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 // sort passes a connection to the branch of its protocol.

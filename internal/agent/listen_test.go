@@ -3,10 +3,16 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Both loopback addresses speak plain HTTP and TLS on one port.
@@ -20,7 +26,7 @@ func TestServe(t *testing.T) {
 	ended := make(chan error, 1)
 	s := aScene(t, nil)
 	s.mirror(t, "acme/upf", "a")
-	go func() { ended <- Serve(ctx, listeners, s.agent) }()
+	go func() { ended <- Serve(ctx, listeners, s.agent, slog.New(slog.DiscardHandler)) }()
 	unverified := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // as a runtime does at loopback addresses
 	defer unverified.CloseIdleConnections()
 	if len(listeners) < 2 {
@@ -71,4 +77,96 @@ func TestTakenPort(t *testing.T) {
 			}
 		})
 	}
+}
+
+// exhaustedListener is a listener that first returns errors instead of connections.
+type exhaustedListener struct {
+	net.Listener
+	errs []error
+}
+
+func (l *exhaustedListener) Accept() (net.Conn, error) {
+	if len(l.errs) == 0 {
+		return l.Listener.Accept()
+	}
+	err := l.errs[0]
+	l.errs = l.errs[1:]
+	return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
+}
+
+// The agent goes on after the process or the node had too few resources for a connection. Other errors end it.
+func TestExhausted(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		reason string
+		errs   []error
+		ends   bool
+	}{
+		{"too few resources", []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}, false},
+		{"the listener is broken", []error{syscall.EMFILE, syscall.EINVAL}, true},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			t.Parallel()
+			listeners, err := Listen(t.Context(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			listeners[0] = &exhaustedListener{listeners[0], tt.errs}
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			ended := make(chan error, 1)
+			s := aScene(t, nil)
+			s.mirror(t, "acme/upf", "a")
+			go func() { ended <- Serve(ctx, listeners, s.agent, slog.New(slog.DiscardHandler)) }()
+			if !tt.ends {
+				client := &http.Client{Transport: &http.Transport{}}
+				if got := request(t, client, "http://"+listeners[0].Addr().String()+s.path("acme/upf", "manifests/1")); got.status != 200 {
+					t.Errorf("%d %s %v", got.status, got.body, got.err)
+				}
+				client.CloseIdleConnections()
+				end()
+			}
+			if err := <-ended; (err != nil) != tt.ends || tt.ends && !errors.Is(err, syscall.EINVAL) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// While the agent waits for resources, it can still be ended.
+func TestExhaustedEnds(t *testing.T) {
+	t.Parallel()
+	listeners, err := Listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		var errs []error
+		for range 1000 {
+			errs = append(errs, syscall.EMFILE)
+		}
+		l := &exhaustedListener{listeners[0], errs}
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		began := time.Now()
+		m := &mux{open: make(chan struct{}, 1), log: slog.New(slog.NewTextHandler(&said, nil))}
+		go func() { ended <- m.accept(ctx, l) }()
+		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
+		end()
+		if err := <-ended; err != nil || time.Since(began) > time.Minute {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		if n := 1000 - len(l.errs); n < 60 || n > 70 {
+			t.Errorf("it tried %d times in a minute, which is not about once a second", n)
+		}
+		if n := strings.Count(said.String(), "too many open files"); n != 1 {
+			t.Errorf("it is logged %d times:\n%s", n, &said)
+		}
+	})
 }

@@ -29,7 +29,10 @@ const (
 	avoidFor = 10 * time.Second
 )
 
-var errNoReplica = errors.New("it has no replica that is ready")
+var (
+	errNoReplica = errors.New("it has no replica that is ready")
+	errNoTime    = fmt.Errorf("%w: no time was left to ask a replica", registry.ErrUnavailable)
+)
 
 // replicas sends requests to the replicas of the registry that nfo ships.
 type replicas struct {
@@ -67,11 +70,16 @@ func (s *replicas) ask(ctx context.Context, asked ask, header http.Header, until
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := s.addresses(ctx)
+	looking, cancel := half(ctx, until)
+	defer cancel()
+	addresses, err := s.addresses(looking)
+	if err == nil && len(addresses) == 0 {
+		err = errNoReplica
+	}
 	if err != nil {
 		return nil, err
 	}
-	err = errNoReplica
+	err = errNoTime
 	for _, address := range s.order(addresses) {
 		left := time.Until(until)
 		if left <= 0 || ctx.Err() != nil {
@@ -128,8 +136,8 @@ func (s *replicas) one(ctx context.Context, transport http.RoundTripper, address
 	return nil, fmt.Errorf("%w: the replica %s answers %d %s", registry.ErrUnavailable, address, got.status, http.StatusText(got.status))
 }
 
-// addresses returns the addresses of the replicas. It looks them up if the
-// last lookup is too old. If the lookup fails, it returns the old ones.
+// addresses returns the addresses of the replicas. It looks them up if the last lookup is too
+// old. If the lookup fails, it returns the old ones, and no request waits for another lookup soon.
 func (s *replicas) addresses(ctx context.Context) ([]string, error) {
 	s.mu.Lock()
 	known, fresh := s.known, time.Since(s.looked) < lookup
@@ -142,6 +150,11 @@ func (s *replicas) addresses(ctx context.Context) ([]string, error) {
 	found, err := s.lookUp(ctx)
 	if err != nil && len(found) == 0 {
 		if len(known) > 0 {
+			if !errors.Is(ctx.Err(), context.Canceled) { // otherwise the node has given up, and the lookup might have succeeded
+				s.mu.Lock()
+				s.looked = time.Now()
+				s.mu.Unlock()
+			}
 			return known, nil
 		}
 		return nil, fmt.Errorf("looking up the replicas: %w", err)

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -48,7 +50,8 @@ type Answer struct {
 // of their ServiceAccounts (without such pods, those of templates), those of the namespace's stores, those
 // of the mirror, and no login. It tries the next login if the source denies access or says that the image
 // does not exist, because registries also say this about images that a login may not read. If all logins
-// are refused, errors wrap ErrDenied or ErrNotFound of package registry.
+// are refused, errors wrap ErrDenied or ErrNotFound of package registry. If a Secret cannot be read because
+// the API server fails, Ask ends with that error.
 func (m *Mirror) Ask(ctx context.Context, q Question) (Answer, error) {
 	at, err := m.reach(ctx, q.Image)
 	if err != nil {
@@ -113,9 +116,12 @@ func (t *trial) secret(ctx context.Context, name types.NamespacedName) (a Answer
 	}
 	t.done[name.String()] = true
 	logins, err := t.mirror.logins(ctx, t.question, name, t.at)
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnusable):
 		t.note(name, err)
 		return Answer{}, false, nil
+	case err != nil: // the source may accept a login that cannot be read now
+		return Answer{}, true, t.withoutName(ctx, name, err)
 	}
 	for _, l := range logins {
 		if t.logins++; t.logins > maxLogins {
@@ -139,6 +145,16 @@ func (t *trial) secret(ctx context.Context, name types.NamespacedName) (a Answer
 	return Answer{}, false, nil
 }
 
+// withoutName replaces an error of the API server that has
+// the name of a Secret which the namespace must not learn.
+func (t *trial) withoutName(ctx context.Context, name types.NamespacedName, err error) error {
+	if name.Namespace == t.question.Namespace {
+		return err
+	}
+	log.FromContext(ctx).Error(err, "Reading a Secret of the mirror", "secret", name)
+	return fmt.Errorf("reading %s: %w", ofMirror, cmp.Or(ctx.Err(), errUnread))
+}
+
 func (t *trial) answer(d ocispec.Descriptor, name types.NamespacedName, from *registry.Client) Answer {
 	a := Answer{Descriptor: d, from: from}
 	if name.Namespace == t.question.Namespace {
@@ -154,7 +170,7 @@ func (t *trial) note(name types.NamespacedName, err error) {
 	case name.Namespace == t.question.Namespace:
 		who = "Secret " + name.Name
 	case name.Name != "":
-		who = "a Secret of the mirror" // the namespace must not learn its name
+		who = ofMirror
 	}
 	if errors.Is(err, errUnusable) {
 		who += " (unusable)"
@@ -171,8 +187,15 @@ func (t *trial) refused() error {
 	return fmt.Errorf("%w (tried: %s)", t.worst, v1alpha1.FirstOf(t.tried, 5))
 }
 
-// errUnusable means that a Secret cannot be used at all.
-var errUnusable = errors.New("the Secret does not exist, or has no login that can be read")
+// ofMirror stands for a Secret of the administrator, because a namespace must not learn its name.
+const ofMirror = "a Secret of the mirror"
+
+var (
+	// errUnusable means that a Secret cannot be used at all.
+	errUnusable = errors.New("the Secret does not exist, may not be read by the manager, or has no valid login")
+	// errUnread stands for an error of the API server that has the name of a Secret.
+	errUnread = errors.New("the API server does not return it; the log of the manager says why")
+)
 
 // reached says how to connect to a source.
 type reached struct {

@@ -225,6 +225,76 @@ func TestALoginThatIsGone(t *testing.T) {
 	}
 }
 
+// If the API server fails, it is unknown whether a login works: that the source refuses the others proves nothing.
+func TestASecretThatCannotBeReadNow(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		namespace string
+		says      string
+	}{
+		"of the namespace":     {"ran", "Secret ran/right"},
+		"of the administrator": {"nfo-system", "a Secret of the mirror"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := private(t)
+			s.pushed("upf", "unread")
+			i := s.image("upf:1")
+			s.create(s.login("ran", "wrong", "guessed"), s.login(tt.namespace, "right", thePassword))
+			if tt.namespace == "ran" {
+				s.create(pod("ran", i.String(), "wrong", "right"))
+			} else {
+				s.create(pod("ran", i.String(), "wrong"))
+				s.store.Spec.Mirror.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "right"}}
+			}
+			var fault error
+			s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				if _, secret := o.(*corev1.Secret); secret && key.Name == "right" && fault != nil {
+					return fault
+				}
+				return c.Get(ctx, key, o, opts...)
+			}})
+			for _, remembered := range []bool{false, true} {
+				if !remembered {
+					s.open(Options{})
+				}
+				fault = apierrors.NewInternalError(errors.New("etcd has no leader for right"))
+				_, err := s.mirror.Ask(t.Context(), s.question("ran", i))
+				if err == nil || errors.Is(err, registry.ErrDenied) || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("remembered %t: %v", remembered, err)
+				} else if tt.namespace != "ran" && strings.Contains(err.Error(), "right") {
+					t.Errorf("the namespace learns the name of the Secret: %v", err)
+				}
+				fault = nil
+				s.source.Forget()
+				s.ask(i)
+				if n := s.source.Count(withLogin("guessed")); remembered && n != 0 {
+					t.Errorf("what worked is forgotten, and another login was sent %d times", n)
+				}
+			}
+		})
+	}
+}
+
+// A Secret that the manager may not read counts as one without a login.
+func TestASecretThatMayNotBeRead(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	s.pushed("upf", "forbidden")
+	i := s.image("upf:1")
+	s.create(s.login("ran", "right", thePassword), s.login("ran", "secret", thePassword), pod("ran", i.String(), "secret", "right"))
+	s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		if _, secret := o.(*corev1.Secret); secret && key.Name == "secret" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, key.Name, errors.New("no"))
+		}
+		return c.Get(ctx, key, o, opts...)
+	}})
+	s.open(Options{})
+	if a := s.ask(i); a.Secret != "right" {
+		t.Errorf("%q worked", a.Secret)
+	}
+}
+
 // Registries say that an image does not exist if the login may not read it.
 func TestASourceThatHides(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func (m *Mirror) logins(ctx context.Context, q Question, name types.NamespacedNa
 	secret := &corev1.Secret{}
 	err := m.o.API.Get(ctx, name, secret)
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
 		return nil, fmt.Errorf("reading Secret %s: %w", name, errUnusable)
 	case err != nil:
 		return nil, fmt.Errorf("reading Secret %s: %w", name, err)

@@ -93,5 +93,9 @@ func summed(errs []error) error {
 			least = err
 		}
 	}
-	return fmt.Errorf("%w, and %d more repositories could not be read", least, len(errs)-1)
+	more, noun := len(errs)-1, "errors"
+	if more == 1 {
+		noun = "error"
+	}
+	return fmt.Errorf("%w; reading the registry had %d more %s", least, more, noun)
 }

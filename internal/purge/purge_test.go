@@ -167,7 +167,10 @@ func TestSummed(t *testing.T) {
 	if summed(nil) != nil {
 		t.Error("no errors are an error")
 	}
-	if err := summed([]error{b, a}); !errors.Is(err, a) || err.Error() != "a, and 1 more repositories could not be read" {
+	if err := summed([]error{b, a}); !errors.Is(err, a) || err.Error() != "a; reading the registry had 1 more error" {
 		t.Errorf("two errors are %v", err)
+	}
+	if err := summed([]error{b, a, b}); err.Error() != "a; reading the registry had 2 more errors" {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
@@ -144,4 +146,55 @@ func TestI2WhatCannotBeReadIsNotPurged(t *testing.T) {
 		t.Error("the purge succeeded")
 	}
 	w.shows(append(gone, stayed...), nil)
+}
+
+// What runs has no grace period that ends: it gets no tombstone, in whatever purge it is found without a tag.
+func TestI14WhatRunsIsNotFound(t *testing.T) {
+	t.Parallel()
+	const app = "acme/other/app"
+	for title, test := range map[string]struct {
+		use   func(w *world) workload.Use
+		found []string
+	}{
+		"nothing":          {func(*world) workload.Use { return workload.Use{Repository: "acme/elsewhere", Any: true} }, []string{"pushed", "index"}},
+		"digest":           {func(w *world) workload.Use { return workload.Use{Repository: app, Digest: w.digest["pushed"].String()} }, []string{"index"}},
+		"part of an index": {func(w *world) workload.Use { return workload.Use{Repository: app, Digest: w.digest["arm64"].String()} }, []string{"pushed"}},
+		"digest of a chart": {func(w *world) workload.Use {
+			return workload.Use{Digest: w.digest["pushed"].String(), Chart: "x", Whole: true}
+		}, []string{"index"}},
+		"all of a repository":          {func(*world) workload.Use { return workload.Use{Repository: app, Any: true} }, nil},
+		"all repositories of a chart":  {func(*world) workload.Use { return workload.Use{Chart: "app", Whole: true, Any: true} }, nil},
+		"all repositories":             {func(*world) workload.Use { return workload.Use{Whole: true, Any: true} }, nil},
+		"all repositories of no chart": {func(*world) workload.Use { return workload.Use{Chart: "smf", Whole: true, Any: true} }, []string{"pushed", "index"}},
+		"digest that is not there": {func(*world) workload.Use {
+			return workload.Use{Repository: app, Digest: digest.FromString("no").String()}
+		}, []string{"pushed", "index"}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			w := acr(t, selects)
+			index, err := registrytest.PushIndex(t.Context(), w.Host, app, "", []string{"linux/amd64", "linux/arm64"}, "app")
+			w.must(err)
+			m, err := w.client.Manifest(t.Context(), app, index.Digest)
+			w.must(err)
+			w.digest["index"], w.digest["arm64"] = index.Digest, m.Children[1].Digest
+			for n := range 3 {
+				_, err := w.runWith(func(int) (*workload.Reading, error) { return w.ran(test.use(w)), nil })
+				w.must(err)
+				got := map[string]bool{}
+				for _, found := range w.foundTombstones() {
+					for _, a := range found.Spec.Artifacts {
+						got[a.Digests[len(a.Digests)-1]] = true
+					}
+				}
+				want := map[string]bool{}
+				for _, name := range test.found {
+					want[w.digest[name].String()] = true
+				}
+				if !maps.Equal(got, want) {
+					t.Errorf("after purge %d tombstones list %v, want those of %v", n+1, got, test.found)
+				}
+			}
+		})
+	}
 }

@@ -31,17 +31,20 @@ type Keeper struct {
 	unread  *prometheus.GaugeVec
 	// said is the last warning that was logged, so that it is not repeated every minute.
 	said string
-	// failed is true if the last pass failed. written is true once a pass has written all files.
-	failed  bool
-	written atomic.Bool
+	// failed is true if the last pass failed.
+	failed bool
+	// unready says why no pass has written all files yet; nil once a pass has.
+	unready atomic.Pointer[error]
 }
 
 // NewKeeper returns a Keeper. It calls options before each pass.
 func NewKeeper(options func() (Options, error), log *slog.Logger) *Keeper {
-	return &Keeper{options: options, log: log, unread: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	k := &Keeper{options: options, log: log, unread: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "nfo_agent_node_files_wrong",
 		Help: "What keeps the node's container runtime from the files of the agent: unread (its configuration does not name them), foreign (somebody else's files are there), failed (they could not be written); 1 if so.",
 	}, []string{"reason"})}
+	k.unready.Store(&errUnwritten)
+	return k
 }
 
 // Describe is of prometheus.Collector.
@@ -50,11 +53,12 @@ func (k *Keeper) Describe(to chan<- *prometheus.Desc) { k.unread.Describe(to) }
 // Collect is of prometheus.Collector.
 func (k *Keeper) Collect(to chan<- prometheus.Metric) { k.unread.Collect(to) }
 
-// Ready returns an error until all files have been written once. After a later
-// failure it still returns nil, because the existing files remain in use.
+// Ready returns an error until all files have been written once, and so as long as somebody else's files prevent it: the
+// runtime may not reach the registry then. After a later failure Ready still returns nil, because the existing files remain
+// in use.
 func (k *Keeper) Ready(*http.Request) error {
-	if !k.written.Load() {
-		return errUnwritten
+	if why := k.unready.Load(); why != nil {
+		return *why
 	}
 	return nil
 }
@@ -92,8 +96,9 @@ func (k *Keeper) Pass() {
 	if err == nil {
 		report, err = Apply(o)
 	}
-	if k.failed = err != nil; err == nil && len(report.Foreign) == 0 {
-		k.written.Store(true)
+	k.failed = err != nil
+	if k.unready.Load() != nil {
+		k.unready.Store(incomplete(report, err))
 	}
 	var wrong []string
 	unread := ""
@@ -125,6 +130,19 @@ func (k *Keeper) Pass() {
 			k.log.Warn("The container runtime of this node may not use the mirror", "why", text)
 		}
 	}
+}
+
+// incomplete returns why a pass has not written all files; nil if it has.
+func incomplete(report Report, err error) *error {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: %w", errUnwritten, err)
+	case len(report.Foreign) > 0:
+		err = fmt.Errorf("%w: remove what somebody else has written: %s", errUnwritten, strings.Join(report.Foreign, ", "))
+	default:
+		return nil
+	}
+	return &err
 }
 
 // ReadFiles reads the three PEM files into Options. A missing

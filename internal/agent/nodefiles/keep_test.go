@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,8 +61,8 @@ func TestKeeperWithoutCertificates(t *testing.T) {
 	if all := tree(t, o.Containerd); len(all) != 1 || testutil.ToFloat64(k.unread.WithLabelValues("failed")) != 1 {
 		t.Errorf("%v", all)
 	}
-	if k.Ready(nil) == nil {
-		t.Error("the agent is ready, and the runtime cannot reach the registry")
+	if err := k.Ready(nil); !errors.Is(err, missing) {
+		t.Errorf("the runtime cannot reach the registry, and the agent says: %v", err)
 	}
 	o.Authorities, o.Certificate, o.Key = []byte("a"), []byte("c"), []byte("k")
 	for _, missing = range []error{nil, errors.New("no certificates any more")} {
@@ -71,6 +72,30 @@ func TestKeeperWithoutCertificates(t *testing.T) {
 	}
 	if err := o.ReadFiles(filepath.Join(o.Containerd, "missing"), "", ""); err == nil {
 		t.Error("it reads a file that is missing")
+	}
+}
+
+// A node with somebody else's files for the registry's address cannot pull from there: its
+// agent is not ready, and says which files these are, until they are removed.
+func TestKeeperWithForeignFiles(t *testing.T) {
+	t.Parallel()
+	o := Options{Containerd: t.TempDir(), Service: "10.96.0.50", Authorities: []byte("a"), Certificate: []byte("c"), Key: []byte("k")}
+	const theirs = "certs.d/10.96.0.50/hosts.toml"
+	write(t, o.Containerd, map[string]string{theirs: "theirs"})
+	k := NewKeeper(func() (Options, error) { return o, nil }, slog.New(slog.DiscardHandler))
+	k.Pass()
+	if err := k.Ready(nil); err == nil || !strings.Contains(err.Error(), theirs) {
+		t.Errorf("with their file: %v", err)
+	}
+	if err := os.Remove(filepath.Join(o.Containerd, theirs)); err != nil {
+		t.Fatal(err)
+	}
+	if k.Pass(); k.Ready(nil) != nil {
+		t.Errorf("without their file: %v", k.Ready(nil))
+	}
+	write(t, o.Containerd, map[string]string{theirs: "theirs"})
+	if k.Pass(); k.Ready(nil) != nil {
+		t.Errorf("the other files are in use, and the agent is not ready: %v", k.Ready(nil))
 	}
 }
 

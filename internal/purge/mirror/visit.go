@@ -90,6 +90,9 @@ func (s *sweeper) deleteOne(ctx context.Context, v *visited, d digest.Digest) er
 	stays, err := s.delete(ctx, v, d)
 	if stays {
 		v.gone[last] = v.gone[last][:len(v.gone[last])-1]
+		s.mu.Lock()
+		s.held -= len(m.Bytes)
+		s.mu.Unlock()
 	}
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil

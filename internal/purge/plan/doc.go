@@ -17,7 +17,8 @@
 //   - I13: an existing manifest that lists the tag of an entry holds the entry, as does a definition
 //     or design that references the entry's manifest. A restore that has claimed the entry holds it
 //     too, unless the claim is older than 15 minutes and no manifest lists the tag any more.
-//   - I14: what the workloads that the store selects run is kept, with everything that it is a part of.
+//   - I14: what the workloads that the store selects run is kept, with everything that it is a part of. If the
+//     registry lists it without a tag, it gets no tombstone.
 //
 // Decision: grace periods are counted and compared by the API server's clock. Rejected:
 // to trust the node's clock, because a clock that was 49 hours ahead has been seen.

@@ -57,7 +57,7 @@ func (c Cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 	}
 	recorded := c.recordedIn(repository, r)
 	keepWhole(entries, recorded, g)
-	kept := roots(entries, recorded, r.Locked, g)
+	kept := slices.Concat(roots(entries, recorded, r.Locked, g), c.listedInUse(repository, r))
 	byDigest, unsettled := propose(entries, g, r.Missing), c.unsettled(repository, r, kept)
 	reached := c.reach(slices.Concat(kept, c.missingRoots(entries, r)), byDigest, g, r)
 	unknown := slices.DeleteFunc(slices.Clone(r.Listed), func(d digest.Digest) bool {

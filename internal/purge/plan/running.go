@@ -61,6 +61,38 @@ func keepWhole(entries []Entry, recorded []graph.Root, g *graph.Graph) {
 	}
 }
 
+// listedInUse returns roots for the digests that the registry lists without a tag and that workloads use, or whose parts
+// they use. Most have no entry, so that addRunning adds no root for them, and nothing in use may get a tombstone.
+func (c Cluster) listedInUse(repository string, r reading.Repository) []graph.Root {
+	if r.Err != nil || len(r.Listed) == 0 {
+		return nil
+	}
+	named := c.Running.Digests("") // those of charts that may be in any repository
+	maps.Copy(named, c.Running.Digests(repository))
+	coarse := c.Running.Of(repository, "") // without a tag or digest, these are the uses of the whole repository
+	if len(named)+len(coarse) == 0 {
+		return nil
+	}
+	use := func(d digest.Digest) string {
+		if len(coarse) > 0 {
+			return coarse[0].String()
+		}
+		for _, part := range r.Graph.Parts(d) {
+			if u, used := named[part.String()]; used {
+				return u.String()
+			}
+		}
+		return ""
+	}
+	var roots []graph.Root
+	for _, d := range r.Listed {
+		if by := use(d); by != "" && !r.Missing[d] {
+			roots = append(roots, graph.Root{Digest: d, Reason: InUse, Because: by})
+		}
+	}
+	return roots
+}
+
 // runningIn returns the roots that workloads give a repository.
 func runningIn(r reading.Running, repository string) []graph.Root {
 	named := r.Digests(repository)

@@ -329,6 +329,9 @@ func (r *Reader) Without(repository string, digests []digest.Digest) *Reader {
 	for _, d := range digests {
 		delete(fresh.known[repository], d)
 	}
+	for _, s := range fresh.known[repository] {
+		fresh.parts += s.parts()
+	}
 	return fresh
 }
 

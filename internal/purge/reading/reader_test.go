@@ -247,6 +247,16 @@ func TestPartsInMemoryAreBounded(t *testing.T) {
 	if _, err := r.remember(repo, d("b"), m); !errors.Is(err, registry.ErrUnreadable) {
 		t.Errorf("%v, want ErrUnreadable, so that the repository is kept", err)
 	}
+	without := r.Without(repo, []digest.Digest{d("other")})
+	if want := r.known[repo][d("a")].parts(); without.parts != want {
+		t.Errorf("a Reader of the same manifests counts %d parts, want %d", without.parts, want)
+	}
+	if without.Forget(repo); without.parts != 0 {
+		t.Errorf("%d parts are counted of a repository that it has forgotten", without.parts)
+	}
+	if without = r.Without(repo, []digest.Digest{d("a")}); without.parts != 0 {
+		t.Errorf("%d parts are counted of a manifest that it does not know", without.parts)
+	}
 	if r.Forget(repo); r.parts != MaxParts-2 {
 		t.Errorf("%d parts are counted of a forgotten repository", r.parts-(MaxParts-2))
 	}
