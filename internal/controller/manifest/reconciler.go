@@ -130,7 +130,9 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		return 0, nil
 	}
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
-	m.Status.Dependents = reference.Dependents(v.holders)
+	if m.Status.Dependents = reference.Dependents(v.holders); v.doubted {
+		m.Status.Dependents = reference.LastDependents(before.Status.Dependents)
+	}
 	m.Status.ObservedGeneration, m.Status.LastReconcileNow = m.Generation, v.now
 	v.conditions.Apply(&m.Status.Conditions, m.Generation)
 	if c := inventory.Uploaded(m); c != nil && v.uploadedAsOf != nil {
