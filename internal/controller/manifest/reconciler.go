@@ -125,8 +125,8 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 // report writes the status if the pass changed it, unless the manifest is about to disappear, and then records
 // transitions as events. settle, when not 0, is how long a change stays unwritten; the next pass writes it.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) (settle time.Duration, err error) {
+	defer done.tell(r.Events, m) // whatever becomes of the status: the tags have changed, and the next pass will not know
 	if v.silent {
-		done.tell(r.Events, m)
 		return 0, nil
 	}
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
@@ -147,7 +147,6 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 			return settle, r.statuses.Current(before)
 		}
 	}
-	defer done.tell(r.Events, m) // even if the write fails: the tags have changed, and the next pass will not know
 	if !same && (!v.letGo || !pass.Goes(m)) {
 		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
 			return 0, err
