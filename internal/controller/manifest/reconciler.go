@@ -140,7 +140,7 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
 	if same && len(done.reseat) == 0 { // a tag may have been overwritten and restored in one pass
-		return 0, r.statuses.Current(before)
+		return 0, r.statuses.Unchanged(before)
 	}
 	if v.waiting && onlyWords(before.Status, m.Status) {
 		if settle = r.statuses.Settle(m, r.Polls.Clock.Now(), messageDelay); settle > 0 {

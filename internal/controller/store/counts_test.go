@@ -60,6 +60,39 @@ func TestCountsAreWrittenWhenTheyHaveSettled(t *testing.T) {
 	}
 }
 
+// A change that reverts before it is written ends its delay. The next change must wait as long as any.
+func TestACountThatRevertsWaitsNoLonger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	manifest := func(name string) *v1alpha1.ArtifactManifest {
+		m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta(name)}
+		m.UID = types.UID(name)
+		m.Spec.ArtifactStoreRef.Name = "acme"
+		if err := w.API.Create(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	manifest("first")
+	w.passes(3)
+	pass := func(reason string, waits bool) {
+		t.Helper()
+		got, err := w.r.Reconcile(t.Context(), w.store())
+		if err != nil || (got.RequeueAfter == countsSettle) != waits || *w.store().Status.Manifests != 1 {
+			t.Errorf("%s: %v, %v, want it to wait for %s: %t", reason, got, err, countsSettle, waits)
+		}
+	}
+	second := manifest("second")
+	pass("a second manifest", true)
+	if err := w.API.Delete(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	pass("the second manifest is gone", false)
+	w.Clock.SetTime(w.Clock.Now().Add(countsSettle))
+	manifest("third")
+	pass("a third manifest", true)
+}
+
 // While it is unknown which manifests a store has, its status must not say that it has none.
 func TestI2TheLastCountStaysWhileTheHoldersAreUnknown(t *testing.T) {
 	t.Parallel()
