@@ -130,9 +130,7 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		return 0, nil
 	}
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
-	if m.Status.Dependents = reference.Dependents(v.holders); v.doubted {
-		m.Status.Dependents = reference.LastDependents(before.Status.Dependents)
-	}
+	m.Status.Dependents = v.dependents(before.Status.Dependents)
 	m.Status.ObservedGeneration, m.Status.LastReconcileNow = m.Generation, v.now
 	v.conditions.Apply(&m.Status.Conditions, m.Generation)
 	if c := inventory.Uploaded(m); c != nil && v.uploadedAsOf != nil {
@@ -158,6 +156,14 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		pass.TagMoved(r.Events, m, note)
 	}
 	return 0, nil
+}
+
+// dependents returns what the status reports of the holders.
+func (v manifestVerdict) dependents(recorded v1alpha1.Dependents) v1alpha1.Dependents {
+	if v.doubted {
+		return reference.LastDependents(recorded)
+	}
+	return reference.Dependents(v.holders)
 }
 
 // onlyWords reports whether two statuses of a manifest differ at most in the messages about the same holders.
