@@ -253,6 +253,26 @@ type ArtifactManifestStatus struct {
 	Dependents `json:",inline"`
 }
 
+// Unreleased returns the artifacts in the status whose entries left the spec and have not been
+// released: an object may hold the manifest, so that their tags must stay as if they were listed.
+func (m *ArtifactManifest) Unreleased() []ArtifactStatus {
+	if len(m.Status.Artifacts) == 0 {
+		return nil
+	}
+	type entry struct{ name, version string }
+	listed := make(map[entry]bool, len(m.Spec.Artifacts))
+	for _, a := range m.Spec.Artifacts {
+		listed[entry{a.ArtifactName, a.ArtifactVersion}] = true
+	}
+	var left []ArtifactStatus
+	for _, a := range m.Status.Artifacts {
+		if !listed[entry{a.ArtifactName, a.ArtifactVersion}] {
+			left = append(left, a)
+		}
+	}
+	return left
+}
+
 // ArtifactManifestList is a list of ArtifactManifests.
 // +kubebuilder:object:root=true
 type ArtifactManifestList struct {

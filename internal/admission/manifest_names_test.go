@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -29,6 +30,12 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+// left adds an entry to a manifest's status that is not in its spec any more.
+func left(m *v1alpha1.ArtifactManifest, repository, tag string) *v1alpha1.ArtifactManifest {
+	m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{ArtifactName: inventory.LastSegment(repository), ArtifactVersion: tag, Repository: repository})
+	return m
+}
+
 func TestI1ListedBeside(t *testing.T) {
 	t.Parallel()
 	store := func(ns, url string) *v1alpha1.ArtifactStore {
@@ -50,6 +57,7 @@ func TestI1ListedBeside(t *testing.T) {
 		"Same":     {"two tags are listed by both", "https://registry.example.com/acme", manifest("m", "a:1", "b:1", "c:1"), 2},
 		"Version":  {"another tag", "https://registry.example.com/acme", manifest("m", "a:2"), 0},
 		"Manifest": {"another path", "https://registry.example.com/acme", manifest("m2", "a:1"), 0},
+		"Left":     {"a tag that has not been released yet", "https://registry.example.com/acme", left(manifest("m", "b:1"), "acme/m/a", "1"), 2},
 		"Above":    {"the other store's prefix is shorter", "https://registry.example.com", storeScoped(manifest("x", "acme/m/a:1")), 1},
 		"Invalid":  {"a URL that leads nowhere", "nowhere", manifest("m", "a:1"), 0},
 	} {

@@ -29,7 +29,9 @@ type Clock struct {
 	low, high time.Duration
 	began     time.Time
 	known     bool
-	worst     time.Duration // the largest skew since began
+	// worst is the largest skew since since, and before the largest skew in the window before that.
+	worst, before time.Duration
+	since         time.Time
 }
 
 // Wrap returns a transport that reads the time from every answer.
@@ -59,10 +61,18 @@ func (c *Clock) observe(sent, arrived, date time.Time) {
 	if c.known && arrived.Sub(c.began) < window && max(low, c.low) <= min(high, c.high) {
 		c.low, c.high = max(low, c.low), min(high, c.high)
 	} else { // the first answer, or the clocks have changed
-		if arrived.Sub(c.began) >= window {
-			c.worst = 0
-		}
 		c.low, c.high, c.began, c.known = low, high, arrived, true
+	}
+	c.remember(arrived)
+}
+
+// remember adds the present skew to those of its window, and drops what is older than the window before.
+func (c *Clock) remember(now time.Time) {
+	switch passed := now.Sub(c.since); {
+	case passed >= 2*window:
+		c.worst, c.before, c.since = 0, 0, now
+	case passed >= window:
+		c.worst, c.before, c.since = 0, c.worst, c.since.Add(window)
 	}
 	c.worst = max(c.worst, c.offset().Abs())
 }
@@ -93,5 +103,5 @@ func (c *Clock) At(t time.Time) time.Time {
 func (c *Clock) Skew() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.worst
+	return max(c.worst, c.before)
 }

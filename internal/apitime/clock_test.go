@@ -70,3 +70,24 @@ func TestClockIgnoresWhatIsNoDate(t *testing.T) {
 		t.Error("an answer without a date was taken into account")
 	}
 }
+
+// Answers that keep disagreeing, as those of API servers whose clocks differ
+// by seconds, must not keep a large skew that was set right long ago.
+func TestASkewIsForgottenAlthoughAnswersDisagree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &Clock{}
+		answer := func(ahead time.Duration) {
+			now := time.Now()
+			c.observe(now, now, now.Add(ahead).Truncate(time.Second))
+		}
+		answer(2 * time.Hour)
+		for passed := time.Minute; passed <= 40*time.Minute; passed += time.Minute {
+			<-time.After(time.Minute)
+			answer(time.Duration(passed/time.Minute%2) * 5 * time.Second)
+			if skew := c.Skew(); passed < window && skew < time.Hour || passed > 2*window && skew > time.Minute {
+				t.Errorf("the skew is %s after %s", skew, passed)
+			}
+		}
+	})
+}

@@ -158,7 +158,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics, journal: o.journal}),
-		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(released, in.memory), Events: recorder}),
+		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(released, in.memory, in.watched), Events: recorder}),
 		setupStore(mgr, in, &store.Reconciler{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder, Released: released, Journal: o.journal,
 			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock).Observe(o.journal.Waits("pings")),

@@ -29,14 +29,8 @@ func Entries(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alph
 			e = was
 		}
 		all = append(all, e)
-		delete(recorded, KeyOf(e))
 	}
-	for _, a := range m.Status.Artifacts {
-		if was, left := recorded[KeyOf(a)]; left {
-			all = append(all, was)
-		}
-	}
-	return all
+	return append(all, m.Unreleased()...)
 }
 
 // Missing returns the artifacts whose tags are missing, as repository:tag, with the digests at which they were last seen.

@@ -4,10 +4,11 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Listed has, by repository:tag, the manifest that lists the tag.
+// Listed has, by repository:tag, the manifest that lists the tag, or whose
+// entry with that tag left the list and has not been released yet.
 type Listed map[string]Object
 
-// Add adds the tags that the manifests of a store list. If the store's URL is invalid, nothing is listed.
+// Add adds the tags that the manifests of a store list or have not released yet. If the store's URL is invalid, nothing is listed.
 func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactManifest) {
 	at, err := s.Location()
 	if err != nil {
@@ -20,6 +21,9 @@ func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactMani
 		}
 		for _, a := range m.Spec.Artifacts {
 			l[at.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)+":"+a.ArtifactVersion] = Self(m)
+		}
+		for _, a := range m.Unreleased() {
+			l[a.Repository+":"+a.ArtifactVersion] = Self(m)
 		}
 	}
 }

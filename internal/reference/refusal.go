@@ -88,3 +88,12 @@ func Dependents(holders []Holder) v1alpha1.Dependents {
 	}
 	return d
 }
+
+// LastDependents returns what a status reports while the holders are unknown: those that it
+// recorded last or, if it recorded none, no count, because 0 would say that nothing holds the object.
+func LastDependents(recorded v1alpha1.Dependents) v1alpha1.Dependents {
+	if len(recorded.Dependents) == 0 {
+		return v1alpha1.Dependents{}
+	}
+	return recorded
+}

@@ -8,8 +8,8 @@
 //
 //   - I1, I3: it releases only on evidence that was read live after the deletion was observed and that is at most 5 s
 //     old at each write. It reads the holders again after the last untag.
-//   - I1: a tag that another manifest lists stays, whether that manifest is StoreScoped or belongs to a store in the same
-//     place.
+//   - I1: a tag that another manifest lists, or has not released yet, stays, whether that manifest is StoreScoped or belongs
+//     to a store in the same place.
 //   - I2: a list that lacks an object which the cache or the status knows is not evidence until that object is read by
 //     name.
 //   - I4: record.go stores every digest before the first untag.

@@ -28,8 +28,8 @@ type evidence struct {
 	holders   []reference.Holder
 	store     *v1alpha1.ArtifactStore
 	untouched string
-	// listed has the tags that other manifests list: StoreScoped manifests of the store, and
-	// manifests of stores in the same place, as when a publisher moves to another namespace.
+	// listed has the tags that other manifests list or have not released yet: StoreScoped manifests of
+	// the store, and manifests of stores in the same place, as when a publisher moves to another namespace.
 	listed reference.Listed
 }
 
@@ -261,19 +261,20 @@ func (r *Releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []
 	})
 }
 
-// manifestsOf reads, live, the manifests of a scope, without their status. Callers share them and must not change them.
+// manifestsOf reads, live, the manifests of a scope. Of their status it keeps only the artifacts that
+// left the spec and have not been released. Callers share the manifests and must not change them.
 func (r *Releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.ArtifactManifest, error) {
 	found, err := r.manifests.Do(ctx, in, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
-		fields := client.MatchingFields{}
+		opts := []client.ListOption{client.InNamespace(in.namespace), livelist.Keep(func(o client.Object) {
+			if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
+				m.Status = v1alpha1.ArtifactManifestStatus{Artifacts: m.Unreleased()}
+			}
+		})}
 		if in.path != "" {
-			fields["spec.uploadPath"] = string(in.path)
+			opts = append(opts, client.MatchingFields{"spec.uploadPath": string(in.path)})
 		}
 		var list v1alpha1.ArtifactManifestList
-		err := r.Live.List(ctx, &list, client.InNamespace(in.namespace), fields, livelist.Keep(func(o client.Object) {
-			if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
-				m.Status = v1alpha1.ArtifactManifestStatus{}
-			}
-		}))
+		err := r.Live.List(ctx, &list, opts...)
 		return list.Items, err
 	})
 	if err != nil {

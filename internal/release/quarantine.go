@@ -95,8 +95,8 @@ func (r *Releaser) store(ctx context.Context, seen *v1alpha1.ArtifactStore) (*v1
 	return &s, nil
 }
 
-// undoTagRemover removes the undo tags of restored tags. It reads its
-// evidence when it finds the first undo tag, because most restores find none.
+// undoTagRemover removes the undo tags of restored tags. It reads its evidence when it finds the first undo tag, because
+// most restores find none, and again whenever the evidence is too old: a restore may remove many undo tags (I3).
 type undoTagRemover struct {
 	releaser *Releaser
 	reg      *registry.Client
@@ -104,10 +104,17 @@ type undoTagRemover struct {
 	// tombstone is the tombstone that is being restored, kept up to date in memory.
 	tombstone *v1alpha1.Tombstone
 
-	read      bool
+	// evidence has the age of what observe has read, which is in the fields below.
+	evidence  standing
 	removable bool                 // the registry removes a tag alone
 	others    []v1alpha1.Tombstone // of the same manifest
 	listed    reference.Listed
+}
+
+func newUndoTagRemover(r *Releaser, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone) *undoTagRemover {
+	l := &undoTagRemover{releaser: r, reg: reg, store: s, tombstone: t}
+	l.evidence.check, l.evidence.clock = l.observe, r.Clock
+	return l
 }
 
 // permanentErrors are the errors that a retry cannot resolve.
@@ -149,20 +156,16 @@ func (l *undoTagRemover) try(ctx context.Context, a v1alpha1.TombstoneArtifact) 
 	case err != nil:
 		return err
 	}
-	if err := l.observe(ctx); err != nil {
-		return err
-	}
-	if _, listed := l.listed[a.Repository+":"+tag]; !l.removable || listed || l.needed(a, d.String()) {
-		return nil
-	}
-	return l.reg.Untag(ctx, a.Repository, tag)
+	return l.evidence.act(ctx, func(ctx context.Context) error {
+		if _, listed := l.listed[a.Repository+":"+tag]; !l.removable || listed || l.needed(a, d.String()) {
+			return nil
+		}
+		return l.reg.Untag(ctx, a.Repository, tag)
+	})
 }
 
 // observe reads, live, what decides whether an undo tag may be removed.
 func (l *undoTagRemover) observe(ctx context.Context) error {
-	if l.read {
-		return nil
-	}
 	s, err := l.releaser.store(ctx, l.store)
 	if err != nil {
 		return err
@@ -188,7 +191,6 @@ func (l *undoTagRemover) observe(ctx context.Context) error {
 	for _, e := range inventory.Entries(&m, l.reg.Location()) {
 		l.listed[e.Repository+":"+e.ArtifactVersion] = reference.Self(&m)
 	}
-	l.read = true
 	return nil
 }
 

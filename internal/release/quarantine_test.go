@@ -1,9 +1,13 @@
 package release
 
 import (
+	"net/http"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
@@ -79,4 +83,48 @@ func TestIsUndoTag(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A restore of many tags may take longer than evidence counts. A tombstone that
+// appears meanwhile may need the undo tag of a digest, which then must stay.
+func TestI3UndoTagsAreRemovedOnFreshEvidence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	w.keep(v1alpha1.UndoQuarantineTag)
+	if _, err := w.releaser().Release(t.Context(), w.task()); err != nil {
+		t.Fatal(err)
+	}
+	clock := testingclock.NewFakePassiveClock(time.Now())
+	late := tombstoneOf("uid-of-late", "2", v1alpha1.TombstoneUntagged, w.digests["b"])
+	late.Namespace, late.Name = "ns", "late"
+	late.Spec.Manifest.Name, late.Spec.Artifacts[0].Repository = "m", "acme/m/b"
+	removed := 0
+	w.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodDelete {
+			return false
+		}
+		if removed++; removed == 1 {
+			clock.SetTime(clock.Now().Add(MaxEvidence))
+			if err := w.api.Create(req.Context(), &late); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	})
+	r := w.releaser()
+	r.Clock = clock
+	var s v1alpha1.ArtifactStore
+	if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &s); err != nil {
+		t.Fatal(err)
+	}
+	reg, err := r.Open(t.Context(), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.Restore(t.Context(), reg, &s, &w.tombstones()[0], func(v1alpha1.TombstoneArtifact) bool { return true }, nil)
+	if err != nil || len(out.Back) != 2 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	w.quarantined("after the restore", "a", false)
+	w.quarantined("after the restore", "b", true)
 }

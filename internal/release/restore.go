@@ -46,7 +46,7 @@ func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha
 ) (Undone, error) {
 	run := &restoring{
 		Releaser: r, reg: reg, tombstone: t, evidence: &standing{check: still, clock: r.Clock},
-		undoTags: &undoTagRemover{releaser: r, reg: reg, store: s, tombstone: t},
+		undoTags: newUndoTagRemover(r, reg, s, t),
 	}
 	todo, err := run.open(ctx, wanted)
 	if err != nil || len(todo) == 0 {

@@ -132,7 +132,8 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 		v.conditions.Blocked(self, v.holders)
 	case err != nil:
 		if len(v.holders) == 0 && errors.Is(err, reference.ErrHoldersUnknown) {
-			v.conditions.Set(v1alpha1.ConditionReferenced, metav1.ConditionUnknown, v1alpha1.ReasonHoldersUnknown, "nfo cannot find out which objects reference it; DeletionBlocked says why.")
+			v.doubted = true
+			v.conditions.ReferencedUnknown()
 		}
 		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, pass.ReasonOf(err), seen.stuck(err, held))
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")

@@ -16,6 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/release"
 )
@@ -244,6 +245,35 @@ func TestI2WhatIsSaidBeforeAReleaseKeepsWhoTheStatusKnows(t *testing.T) {
 	w.says("DeletionBlocked=True/Unavailable")
 	if known := w.manifest().Status.Dependents; len(known.Dependents) == 0 {
 		t.Error("the status no longer says who held the manifest")
+	}
+}
+
+// The API server does not have a kind whose objects may hold the manifest. The status must not say that
+// nothing holds it. It keeps the recorded holders, which the next release reads by name, too.
+func TestI2AManifestDoesNotSayThatNothingHoldsItWhileThatIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name, recorded := range map[string][]reference.Holder{"NothingRecorded": nil, "Recorded": holders} {
+		w := newWorld(t)
+		w.ready()
+		m := w.manifest()
+		m.Status.Dependents = reference.Dependents(recorded)
+		if err := w.API.Status().Update(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.API.Delete(t.Context(), referencetest.Definition(v1alpha1.KindDesign, time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		w.remove()
+		w.passes(1)
+		w.says("DeletionBlocked=True/HoldersUnknown", "Referenced=Unknown/HoldersUnknown")
+		m = w.manifest()
+		if n := m.Status.DependentCount; len(m.Status.Dependents.Dependents) != len(recorded) || n != nil && *n == 0 {
+			t.Errorf("%s: the dependents are %+v", name, m.Status.Dependents)
+		}
+		w.passes(2)
+		if now := w.manifest(); now.ResourceVersion != m.ResourceVersion {
+			t.Errorf("%s: a pass that has nothing new wrote the status", name)
+		}
 	}
 }
 

@@ -40,6 +40,8 @@ type manifestVerdict struct {
 	letGo bool
 	// waiting is true if the manifest is being deleted and the pass only waits for its holders.
 	waiting bool
+	// doubted is true if the manifest is being deleted and its holders are unknown.
+	doubted bool
 	// silent is true if the pass is repeated within a second and has nothing to report.
 	silent bool
 	// uploadedAsOf is the generation that the condition Uploaded refers to, if it is an earlier one.

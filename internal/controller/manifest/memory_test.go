@@ -20,7 +20,7 @@ func TestNothingIsRememberedOfAManifestThatLosesItsFinalizer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = "http://127.0.0.1:1/acme" })
 	var memory pass.Memory
-	r, vanished := pass.Remember(w.API, &memory, w.r), NewVanished(nil, &memory)
+	r, vanished := pass.Remember(w.API, &memory, w.r), NewVanished(nil, &memory, nil)
 	passes := func(n int) {
 		t.Helper()
 		for range n {

@@ -125,12 +125,12 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 // report writes the status if the pass changed it, unless the manifest is about to disappear, and then records
 // transitions as events. settle, when not 0, is how long a change stays unwritten; the next pass writes it.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) (settle time.Duration, err error) {
+	defer done.tell(r.Events, m) // whatever becomes of the status: the tags have changed, and the next pass will not know
 	if v.silent {
-		done.tell(r.Events, m)
 		return 0, nil
 	}
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
-	m.Status.Dependents = reference.Dependents(v.holders)
+	m.Status.Dependents = v.dependents(before.Status.Dependents)
 	m.Status.ObservedGeneration, m.Status.LastReconcileNow = m.Generation, v.now
 	v.conditions.Apply(&m.Status.Conditions, m.Generation)
 	if c := inventory.Uploaded(m); c != nil && v.uploadedAsOf != nil {
@@ -138,14 +138,13 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
 	if same && len(done.reseat) == 0 { // a tag may have been overwritten and restored in one pass
-		return 0, r.statuses.Current(before)
+		return 0, r.statuses.Unchanged(before)
 	}
 	if v.waiting && onlyWords(before.Status, m.Status) {
 		if settle = r.statuses.Settle(m, r.Polls.Clock.Now(), messageDelay); settle > 0 {
 			return settle, r.statuses.Current(before)
 		}
 	}
-	defer done.tell(r.Events, m) // even if the write fails: the tags have changed, and the next pass will not know
 	if !same && (!v.letGo || !pass.Goes(m)) {
 		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
 			return 0, err
@@ -157,6 +156,14 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		pass.TagMoved(r.Events, m, note)
 	}
 	return 0, nil
+}
+
+// dependents returns what the status reports of the holders.
+func (v manifestVerdict) dependents(recorded v1alpha1.Dependents) v1alpha1.Dependents {
+	if v.doubted {
+		return reference.LastDependents(recorded)
+	}
+	return reference.Dependents(v.holders)
 }
 
 // onlyWords reports whether two statuses of a manifest differ at most in the messages about the same holders.

@@ -24,6 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
@@ -36,14 +37,15 @@ const maxVanished = 10_000
 type Vanished struct {
 	released *pass.Released
 	memory   *pass.Memory
+	watched  reference.Watched
 	mu       sync.Mutex
 	all      map[reconcile.Request]client.Object
 }
 
-// NewVanished makes an empty queue. Objects in released are not
-// queued. Whatever memory has of a deleted object is dropped.
-func NewVanished(released *pass.Released, memory *pass.Memory) *Vanished {
-	return &Vanished{released: released, memory: memory, all: map[reconcile.Request]client.Object{}}
+// NewVanished makes an empty queue. Objects in released, and those of namespaces that
+// are not watched, are not queued. Whatever memory has of a deleted object is dropped.
+func NewVanished(released *pass.Released, memory *pass.Memory, watched reference.Watched) *Vanished {
+	return &Vanished{released: released, memory: memory, watched: watched, all: map[reconcile.Request]client.Object{}}
 }
 
 // unprotected reports whether an object was deleted without being released by nfo. The status
@@ -65,7 +67,7 @@ func (v *Vanished) Handler() handler.EventHandler {
 		}
 	}, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
 		v.memory.Forget(e.Object)
-		if e.DeleteStateUnknown || !v.unprotected(e.Object) {
+		if e.DeleteStateUnknown || !v.watched.Has(e.Object.GetNamespace()) || !v.unprotected(e.Object) {
 			return
 		}
 		key := wake.Request(e.Object.GetNamespace(), string(e.Object.GetUID()))

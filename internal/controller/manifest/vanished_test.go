@@ -13,12 +13,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 )
 
-// gone lets a reconciler see the deletion of a manifest, and returns how many objects it had to record.
-func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released) int {
+// gone lets a reconciler that acts in the watched namespaces see the deletion
+// of a manifest, and returns how many objects it had to record.
+func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released, watched ...string) int {
 	w.t.Helper()
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
-	r := &VanishedReconciler{Releaser: w.r.Releaser, Vanished: NewVanished(released, nil), Events: w.Events}
+	r := &VanishedReconciler{Releaser: w.r.Releaser, Vanished: NewVanished(released, nil, watched), Events: w.Events}
 	r.Vanished.Handler().Delete(w.t.Context(), event.DeleteEvent{Object: m}, queue)
 	n := queue.Len()
 	for range n {
@@ -104,5 +105,20 @@ func TestAnUndoneReleaseIsNone(t *testing.T) {
 	w.unprotected()
 	if n := w.gone(last, nil); n != 1 || !w.unprotected() {
 		t.Errorf("%d objects to record, or nothing was said", n)
+	}
+}
+
+// The operator's passes skip objects of namespaces that it does not act
+// in, so such objects must not wait: the queue would fill with them.
+func TestAnObjectOfAnotherNamespaceIsNotQueued(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	last := w.manifest()
+	if n := w.gone(last, nil, "other"); n != 0 || len(w.Tombstones(t)) > 0 {
+		t.Errorf("%d objects to record, %d tombstones", n, len(w.Tombstones(t)))
+	}
+	if n := w.gone(last, nil, "other", last.Namespace); n != 1 || len(w.Tombstones(t)) != 1 {
+		t.Errorf("in a watched namespace: %d objects to record, %d tombstones", n, len(w.Tombstones(t)))
 	}
 }

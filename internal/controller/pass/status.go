@@ -42,15 +42,25 @@ func (cs *Conditions) Blocked(subject reference.Object, holders []reference.Hold
 	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted and waits for what holds it.")
 }
 
-// Doubted adds the conditions of an object that is being deleted while its holders are unknown.
+// ReferencedUnknown adds the condition of an object that is being deleted while its holders are unknown.
+func (cs *Conditions) ReferencedUnknown() {
+	cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionUnknown, v1alpha1.ReasonHoldersUnknown, "nfo cannot find out which objects reference it; DeletionBlocked says why.")
+}
+
+// Doubted adds the conditions of a store or version that is being deleted while its holders are unknown.
 func (cs *Conditions) Doubted(why error) {
+	cs.ReferencedUnknown()
 	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonHoldersUnknown, "This object may be in use: "+Explain(why))
 	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 }
 
-// Apply merges the pass's conditions into an object's, each with the object's generation.
+// Apply merges the pass's conditions into an object's, each with the object's generation. It ignores a condition that a later
+// one of its type replaces: if it applied both, each pass would set the time of the transition and so write the status.
 func (cs Conditions) Apply(to *[]metav1.Condition, generation int64) {
-	for _, c := range cs {
+	for i, c := range cs {
+		if slices.ContainsFunc(cs[i+1:], func(later metav1.Condition) bool { return later.Type == c.Type }) {
+			continue
+		}
 		c.ObservedGeneration = generation
 		apimeta.SetStatusCondition(to, c)
 	}

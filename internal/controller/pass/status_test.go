@@ -193,6 +193,7 @@ func TestConditions(t *testing.T) {
 		}},
 		"Doubted": {func(cs *Conditions) { cs.Doubted(registry.ErrDenied) }, map[string]is{
 			v1alpha1.ConditionDeletionBlocked: {"True", v1alpha1.ReasonHoldersUnknown, "may read, push and delete there."}, v1alpha1.ConditionReady: {"False", v1alpha1.ReasonDeleting, "DeletionBlocked says"},
+			v1alpha1.ConditionReferenced: {"Unknown", v1alpha1.ReasonHoldersUnknown, "DeletionBlocked says why"},
 		}},
 		"EntryInUse": {func(cs *Conditions) {
 			cs.EntryInUse(m, []v1alpha1.ArtifactStatus{{ArtifactName: "upf", ArtifactVersion: "1"}}, held)

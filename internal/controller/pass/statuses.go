@@ -91,6 +91,17 @@ func (w *Statuses) Current(o client.Object) error {
 	return nil
 }
 
+// Unchanged is Current for an object whose status stays as it was read: a change that was put off has reverted.
+func (w *Statuses) Unchanged(o client.Object) error {
+	if err := w.Current(o); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waits, o.GetUID())
+	return nil
+}
+
 // Forget drops an object that no longer exists.
 func (w *Statuses) Forget(uid types.UID) {
 	w.mu.Lock()

@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
 // If manifests come one after another, their store's status must be written at most every two seconds,
@@ -55,5 +57,60 @@ func TestCountsAreWrittenWhenTheyHaveSettled(t *testing.T) {
 		if says := *w.store().Status.Manifests; says != tc.says {
 			t.Errorf("%s: it says %d manifests, want %d", tc.reason, says, tc.says)
 		}
+	}
+}
+
+// A change that reverts before it is written ends its delay. The next change must wait as long as any.
+func TestACountThatRevertsWaitsNoLonger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	manifest := func(name string) *v1alpha1.ArtifactManifest {
+		m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta(name)}
+		m.UID = types.UID(name)
+		m.Spec.ArtifactStoreRef.Name = "acme"
+		if err := w.API.Create(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	manifest("first")
+	w.passes(3)
+	pass := func(reason string, waits bool) {
+		t.Helper()
+		got, err := w.r.Reconcile(t.Context(), w.store())
+		if err != nil || (got.RequeueAfter == countsSettle) != waits || *w.store().Status.Manifests != 1 {
+			t.Errorf("%s: %v, %v, want it to wait for %s: %t", reason, got, err, countsSettle, waits)
+		}
+	}
+	second := manifest("second")
+	pass("a second manifest", true)
+	if err := w.API.Delete(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	pass("the second manifest is gone", false)
+	w.Clock.SetTime(w.Clock.Now().Add(countsSettle))
+	manifest("third")
+	pass("a third manifest", true)
+}
+
+// While it is unknown which manifests a store has, its status must not say that it has none.
+func TestI2TheLastCountStaysWhileTheHoldersAreUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta("m")}
+	m.Spec.ArtifactStoreRef.Name = "acme"
+	if err := w.API.Create(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	w.passes(3)
+	for _, o := range []client.Object{m, referencetest.Definition(v1alpha1.KindArtifactManifest, time.Time{}), w.store()} {
+		if err := w.API.Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.passes(3)
+	w.says(v1alpha1.ConditionReferenced, "Unknown/"+v1alpha1.ReasonHoldersUnknown)
+	if n := *w.store().Status.Manifests; n != 1 {
+		t.Errorf("it says %d manifests, want the last known count", n)
 	}
 }

@@ -49,7 +49,9 @@ func decideStore(seen storeSeen) storeVerdict {
 	case deleting && len(v.holders) > 0:
 		v.conditions.Blocked(self, v.holders)
 	case deleting && seen.doubt != nil:
-		v.again = pass.StuckRetry
+		if v.again = pass.StuckRetry; seen.store.Status.Manifests != nil {
+			v.manifests = *seen.store.Status.Manifests // the last known count
+		}
 		v.conditions.Doubted(seen.doubt)
 	case deleting:
 		v.letGo = true

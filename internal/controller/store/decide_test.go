@@ -71,7 +71,7 @@ func TestDecideStore(t *testing.T) {
 		},
 		"I2Doubt": {
 			"it is unknown what holds it", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.doubt = &gone, reference.ErrHoldersUnknown }), false, false, pass.StuckRetry,
-			"DeletionBlocked=True/HoldersUnknown Ready=False/Deleting Referenced=False/Unreferenced",
+			"DeletionBlocked=True/HoldersUnknown Ready=False/Deleting Referenced=Unknown/HoldersUnknown",
 		},
 		"I9Refused": {
 			"the place is for other namespaces: nothing is asked and nothing is scheduled", aStore(func(s *storeSeen) { s.refused = errors.New("reserved for namespace x") }), false, false, 0,

@@ -115,7 +115,7 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 	}
 	v.conditions.Apply(&s.Status.Conditions, s.Generation)
 	if equality.Semantic.DeepEqual(before.Status, s.Status) {
-		return 0, r.statuses.Current(before)
+		return 0, r.statuses.Unchanged(before)
 	}
 	if actErr == nil && onlyCounts(before.Status, s.Status) { // after an error, the pass may be repeated much later
 		if settle = r.statuses.Settle(s, r.Clock.Now(), countsSettle); settle > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/crashtest"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
 // world has a definition d that references the manifest m, and
@@ -196,5 +197,39 @@ func TestACacheThatIsBehindIsReadAgain(t *testing.T) {
 	result, err := w.definitions.Reconcile(t.Context(), behind)
 	if err != nil || result.RequeueAfter == 0 || result.RequeueAfter > time.Second {
 		t.Errorf("a pass over what is not a more comes again after %s, %v", result.RequeueAfter, err)
+	}
+}
+
+// The API server does not have a kind whose objects may hold the definition. Its status
+// must not say that nothing holds it, and is not written again while nothing changes.
+func TestI2AVersionDoesNotSayThatNothingHoldsItWhileThatIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name, recorded := range map[string][]v1alpha1.Dependent{
+		"NothingRecorded": nil,
+		"DesignRecorded":  {{Kind: v1alpha1.KindDesign, Namespace: "ns", Name: "s"}},
+	} {
+		w := newWorld(t)
+		d := &v1alpha1.NetworkFunctionDefinitionVersion{}
+		w.passes(1)
+		w.get(d, "d")
+		d.Status.Dependents = v1alpha1.Dependents{Dependents: recorded, DependentCount: new(int32(len(recorded)))}
+		if err := w.API.Status().Update(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.API.Delete(t.Context(), referencetest.Definition(v1alpha1.KindDesign, time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		w.remove(d, "d")
+		w.passes(1)
+		w.says(d, "d", v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonHoldersUnknown)
+		w.says(d, "d", v1alpha1.ConditionReferenced, "Unknown/"+v1alpha1.ReasonHoldersUnknown)
+		if n := d.Status.DependentCount; len(d.Status.Dependents.Dependents) != len(recorded) || n != nil && *n == 0 {
+			t.Errorf("%s: the dependents are %+v", name, d.Status.Dependents)
+		}
+		before := d.ResourceVersion
+		w.passes(2)
+		if w.get(d, "d"); d.ResourceVersion != before {
+			t.Errorf("%s: a pass that has nothing new wrote the status", name)
+		}
 	}
 }

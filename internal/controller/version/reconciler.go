@@ -67,6 +67,7 @@ type versionVerdict struct {
 	conditions   pass.Conditions
 	applications []v1alpha1.ApplicationStatus
 	letGo        bool
+	doubted      bool // the holders are unknown
 	again        time.Duration
 }
 
@@ -164,7 +165,7 @@ func decideVersion(seen versionSeen) versionVerdict {
 	case seen.deleting && len(v.holders) > 0:
 		v.conditions.Blocked(seen.self, v.holders)
 	case seen.deleting && seen.doubt != nil:
-		v.again = pass.StuckRetry
+		v.doubted, v.again = true, pass.StuckRetry
 		v.conditions.Doubted(seen.doubt)
 	case seen.deleting:
 		v.letGo = true
@@ -230,6 +231,9 @@ func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict)
 	status, was := v.VersionStatus(), pass.Clone(v)
 	before := was.VersionStatus()
 	status.Dependents, status.ObservedGeneration = reference.Dependents(verdict.holders), v.GetGeneration()
+	if verdict.doubted {
+		status.Dependents = reference.LastDependents(before.Dependents)
+	}
 	verdict.conditions.Apply(&status.Conditions, v.GetGeneration())
 	if d, ok := any(v).(*v1alpha1.NetworkFunctionDefinitionVersion); ok {
 		d.Status.Applications = verdict.applications

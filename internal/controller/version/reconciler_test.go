@@ -59,7 +59,7 @@ func TestDecideVersion(t *testing.T) {
 		"Worst":       {"what is missing says more than the old form", names(map[reference.Object]target{store: there, manifest: {}}), false, 0, "Ready=False/NotFound Referenced=False/Unreferenced Resolved=False/NotFound"},
 		"Held":        {"a version that is held stays", deleted(passtest.Holders(), nil), false, 0, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
 		"I3HeldLive":  {"the cache knows no holder and the API server does", deleted(nil, passtest.Holders()), false, 0, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
-		"I2Doubt":     {"it is unknown what holds it", versionSeen{deleting: true, doubt: reference.ErrHoldersUnknown}, false, pass.StuckRetry, "DeletionBlocked=True/HoldersUnknown Ready=False/Deleting Referenced=False/Unreferenced"},
+		"I2Doubt":     {"it is unknown what holds it", versionSeen{deleting: true, doubt: reference.ErrHoldersUnknown}, false, pass.StuckRetry, "DeletionBlocked=True/HoldersUnknown Ready=False/Deleting Referenced=Unknown/HoldersUnknown"},
 		"Free":        {"a version that nothing holds goes", deleted(nil, nil), true, 0, "DeletionBlocked=False/Released Ready=False/Deleting Referenced=False/Unreferenced"},
 	}
 	for name, tc := range tests {
