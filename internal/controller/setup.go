@@ -40,6 +40,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/controller/store"
+	"github.com/nfo-operator/nfo/internal/controller/vanished"
 	"github.com/nfo-operator/nfo/internal/controller/version"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
@@ -158,7 +159,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics, journal: o.journal}),
-		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(released, in.memory, in.watched), Events: recorder}),
+		setupVanished(mgr, in, &vanished.Reconciler{Releaser: letGo, Queue: vanished.New(released, in.memory, in.watched), Events: recorder}),
 		setupStore(mgr, in, &store.Reconciler{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder, Released: released, Journal: o.journal,
 			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock).Observe(o.journal.Waits("pings")),
@@ -317,13 +318,13 @@ func setupSite(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.Si
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
-func setupVanished(mgr manager.Manager, in entry, r *manifest.VanishedReconciler) error {
+func setupVanished(mgr manager.Manager, in entry, r *vanished.Reconciler) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named("vanished").
-		Watches(&v1alpha1.ArtifactStore{}, r.Vanished.Handler()).
-		Watches(&v1alpha1.ArtifactManifest{}, r.Vanished.Handler()).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.Vanished.Handler()).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.Vanished.Handler()).
-		Watches(&v1alpha1.SiteNetworkService{}, r.Vanished.Handler())
+		Watches(&v1alpha1.ArtifactStore{}, r.Queue.Handler()).
+		Watches(&v1alpha1.ArtifactManifest{}, r.Queue.Handler()).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.Queue.Handler()).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.Queue.Handler()).
+		Watches(&v1alpha1.SiteNetworkService{}, r.Queue.Handler())
 	return complete(b, in, r, 1)
 }
 

@@ -2,7 +2,7 @@
 //
 // Contract: [Reconciler] keeps a manifest's status in line with the registry, records overwritten
 // digests in tombstones, and hands deleted manifests, and entries that left a manifest, to package
-// release. [VanishedReconciler] records objects that were deleted without their finalizer.
+// release.
 //
 // Invariants held here:
 //

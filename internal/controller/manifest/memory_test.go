@@ -12,6 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/controller/vanished"
 )
 
 // A tenant can make manifests, and remove the finalizer when their deletion is blocked, any
@@ -20,7 +21,7 @@ func TestNothingIsRememberedOfAManifestThatLosesItsFinalizer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = "http://127.0.0.1:1/acme" })
 	var memory pass.Memory
-	r, vanished := pass.Remember(w.API, &memory, w.r), NewVanished(nil, &memory, nil)
+	r, queue := pass.Remember(w.API, &memory, w.r), vanished.New(nil, &memory, nil)
 	passes := func(n int) {
 		t.Helper()
 		for range n {
@@ -53,11 +54,11 @@ func TestNothingIsRememberedOfAManifestThatLosesItsFinalizer(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone("first", func(last *v1alpha1.ArtifactManifest) {
-		vanished.Handler().Delete(t.Context(), event.DeleteEvent{Object: last, DeleteStateUnknown: true}, nil)
+		queue.Handler().Delete(t.Context(), event.DeleteEvent{Object: last, DeleteStateUnknown: true}, nil)
 	})
 	w.apply(func(*v1alpha1.ArtifactManifest) {})
 	gone("second", func(last *v1alpha1.ArtifactManifest) {
 		w.apply(func(m *v1alpha1.ArtifactManifest) { m.UID = "third" })
-		vanished.Handler().Update(t.Context(), event.UpdateEvent{ObjectOld: last, ObjectNew: w.manifest()}, nil)
+		queue.Handler().Update(t.Context(), event.UpdateEvent{ObjectOld: last, ObjectNew: w.manifest()}, nil)
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/controller/vanished"
 )
 
 // gone lets a reconciler that acts in the watched namespaces see the deletion
@@ -19,8 +20,8 @@ func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released, watc
 	w.t.Helper()
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
-	r := &VanishedReconciler{Releaser: w.r.Releaser, Vanished: NewVanished(released, nil, watched), Events: w.Events}
-	r.Vanished.Handler().Delete(w.t.Context(), event.DeleteEvent{Object: m}, queue)
+	r := &vanished.Reconciler{Releaser: w.r.Releaser, Queue: vanished.New(released, nil, watched), Events: w.Events}
+	r.Queue.Handler().Delete(w.t.Context(), event.DeleteEvent{Object: m}, queue)
 	n := queue.Len()
 	for range n {
 		key, _ := queue.Get()
@@ -28,8 +29,8 @@ func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released, watc
 			w.t.Fatal(err)
 		}
 	}
-	if len(r.Vanished.all) > 0 {
-		w.t.Errorf("%d objects still wait", len(r.Vanished.all))
+	if n := r.Queue.Len(); n > 0 {
+		w.t.Errorf("%d objects still wait", n)
 	}
 	return n
 }

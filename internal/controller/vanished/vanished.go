@@ -1,4 +1,10 @@
-package manifest
+// Package vanished records objects that were deleted without being released, because somebody removed their finalizer.
+//
+// Contract: a [Queue] takes such objects from the events of a cache, and a [Reconciler] records each of them once.
+//
+// Decision: the artifacts stay in the registry, and a manifest gets a tombstone of what was seen of it. Rejected: to remove the
+// tags, because nothing was checked, and whoever removed the finalizer may want to keep the artifacts.
+package vanished
 
 import (
 	"context"
@@ -32,9 +38,9 @@ import (
 // maxVanished is the most vanished objects that wait to be recorded.
 const maxVanished = 10_000
 
-// Vanished are objects that were deleted although nfo did not release them: their finalizer was
-// removed by somebody else. Their artifacts are still in the registry, and nothing else records that.
-type Vanished struct {
+// Queue has objects that were deleted although nfo did not release them: their finalizer was removed
+// by somebody else. Their artifacts are still in the registry, and nothing else records that.
+type Queue struct {
 	released *pass.Released
 	memory   *pass.Memory
 	watched  reference.Watched
@@ -42,15 +48,15 @@ type Vanished struct {
 	all      map[reconcile.Request]client.Object
 }
 
-// NewVanished makes an empty queue. Objects in released, and those of namespaces that
+// New returns an empty queue. Objects in released, and those of namespaces that
 // are not watched, are not queued. Whatever memory has of a deleted object is dropped.
-func NewVanished(released *pass.Released, memory *pass.Memory, watched reference.Watched) *Vanished {
-	return &Vanished{released: released, memory: memory, watched: watched, all: map[reconcile.Request]client.Object{}}
+func New(released *pass.Released, memory *pass.Memory, watched reference.Watched) *Queue {
+	return &Queue{released: released, memory: memory, watched: watched, all: map[reconcile.Request]client.Object{}}
 }
 
 // unprotected reports whether an object was deleted without being released by nfo. The status
 // of a released object that other finalizers kept in existence says that it was released.
-func (v *Vanished) unprotected(o client.Object) bool {
+func (v *Queue) unprotected(o client.Object) bool {
 	if v.released.Has(o.GetUID()) {
 		return false
 	}
@@ -59,7 +65,7 @@ func (v *Vanished) unprotected(o client.Object) bool {
 }
 
 // Handler queues vanished objects, and drops what is remembered of every deleted object.
-func (v *Vanished) Handler() handler.EventHandler {
+func (v *Queue) Handler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
 		if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() { // the deletion was missed, and another object now has the name
@@ -85,30 +91,37 @@ func (v *Vanished) Handler() handler.EventHandler {
 	}}
 }
 
-func (v *Vanished) get(key reconcile.Request) client.Object {
+// Len returns how many objects wait to be recorded.
+func (v *Queue) Len() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.all)
+}
+
+func (v *Queue) get(key reconcile.Request) client.Object {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.all[key]
 }
 
-func (v *Vanished) done(key reconcile.Request) {
+func (v *Queue) done(key reconcile.Request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.all, key)
 }
 
-// VanishedReconciler records objects that were deleted without their finalizer: with an
+// Reconciler records objects that were deleted without their finalizer: with an
 // event, and for a manifest also with a tombstone of the artifacts that were seen. It removes
 // no tag, because the person who removed the finalizer may want to keep the artifacts.
-type VanishedReconciler struct {
+type Reconciler struct {
 	Releaser *release.Releaser
-	Vanished *Vanished
+	Queue    *Queue
 	Events   events.EventRecorder
 }
 
 // Reconcile records one object. Requests identify it by its UID.
-func (r *VanishedReconciler) Reconcile(ctx context.Context, key reconcile.Request) (ctrl.Result, error) {
-	o := r.Vanished.get(key)
+func (r *Reconciler) Reconcile(ctx context.Context, key reconcile.Request) (ctrl.Result, error) {
+	o := r.Queue.get(key)
 	if o == nil {
 		return ctrl.Result{}, nil
 	}
@@ -120,12 +133,12 @@ func (r *VanishedReconciler) Reconcile(ctx context.Context, key reconcile.Reques
 		pass.Tell(r.Events, o, corev1.EventTypeWarning, v1alpha1.ReasonUnprotected, "Deleting", note)
 		log.FromContext(ctx).Info("An object was deleted without its finalizer", "object", client.ObjectKeyFromObject(o), "kind", fmt.Sprintf("%T", o))
 	}
-	r.Vanished.done(key)
+	r.Queue.done(key)
 	return ctrl.Result{}, nil
 }
 
 // note records a manifest, and returns the note of the object's event; "" if the object was released after all.
-func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string, error) {
+func (r *Reconciler) note(ctx context.Context, o client.Object) (string, error) {
 	note := "It was deleted without its finalizer " + v1alpha1.Finalizer + ", so nothing was checked."
 	m, ok := o.(*v1alpha1.ArtifactManifest)
 	if !ok || m.Spec.UploadPath == v1alpha1.StoreScoped {
@@ -148,7 +161,7 @@ func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string,
 // record writes tombstones for everything that was seen of a manifest, and begins no
 // grace period, because no tag was removed. It returns the name of the first tombstone, "" if
 // it wrote none. released is true if an earlier leader had released the manifest.
-func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactManifest) (name string, released bool, err error) {
+func (r *Reconciler) record(ctx context.Context, m *v1alpha1.ArtifactManifest) (name string, released bool, err error) {
 	var store v1alpha1.ArtifactStore
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); err != nil {
 		return "", false, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
@@ -182,7 +195,7 @@ func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactMan
 }
 
 // released reports whether the stored tombstone says for each finding that its tag was removed and not restored.
-func (r *VanishedReconciler) released(ctx context.Context, of *v1alpha1.Tombstone, found []release.Finding) (bool, error) {
+func (r *Reconciler) released(ctx context.Context, of *v1alpha1.Tombstone, found []release.Finding) (bool, error) {
 	var t v1alpha1.Tombstone
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKeyFromObject(of), &t); err != nil {
 		return false, client.IgnoreNotFound(err)
