@@ -1,9 +1,9 @@
 // Package workload reads which images and charts the workloads of a cluster run, or would run again.
 //
 // Contract: [Reader.Read] lists, live, what the workloads in the selected namespaces use of a store: the image or chart,
-// and the object, container or revision that uses it. [Reading.Holders] returns the holders of a manifest as package
-// reference describes them. [Reader.ReadImages] lists which images the workloads of all namespaces use, for the mirror.
-// Between two readings a Reader keeps only the results of immutable release records, and it watches nothing.
+// and the object, container or revision that uses it. [Reading.Holders] returns the holders of a manifest. [Reader.ReadImages]
+// lists the images that the workloads of all namespaces use. Between two readings a Reader keeps only the results of
+// immutable release records.
 //
 // Invariants:
 //
@@ -29,13 +29,12 @@
 // Decision: objects are decoded into the few fields that contain image references. Rejected: the typed objects, because a
 // tenant can create pages of hundreds of megabytes; metadata alone, because it contains no image references.
 //
-// Decision: nothing is cached and pods are not watched. Rejected: an index of images in the manager's cache, because it
-// takes gigabytes in a large cluster, and is empty for a moment whenever the manager starts.
+// Decision: pods are not watched. Rejected: an index of images in the manager's cache, because it takes gigabytes in a
+// large cluster, and is empty for a moment whenever the manager starts.
 //
 // Decision: release records are hostile input, and a [ReleaseReader] decodes them in a confined process. They are listed
 // in pages of 8 and decoded between two pages, because the API server ends a response that is not read for a minute.
-// Rejected: to decode them in this process, because neither decompression nor YAML can be bounded; larger pages, because
-// each Secret takes up to 1 MiB.
+// Rejected: to decode them in this process, because neither decompression nor YAML can be bounded.
 //
 // Decision: the result of a record is remembered by the UID and the resource version of its Secret. This includes records
 // that cannot be decoded, and the results of a reading that then fails, so that a retry after an interruption gets further.
@@ -47,11 +46,8 @@
 // Decision: a chart in Flux or Argo CD is used by its version as well as by its digest, and also by the version without
 // the part after the +, which Flux adds after the pull. A HelmRelease of Flux does not say where its chart is, so it uses
 // every chart with that name and version. Rejected: to follow its references to other objects, because these may be in
-// namespaces that are not selected, and may already refer to the next version.
+// namespaces that are not selected, and may already refer to the next version. Charts in Git, in buckets and in
+// repositories with an index are ignored, because they are in no registry.
 //
-// Decision: charts in Git, in buckets and in repositories with an index are ignored for Flux and Argo CD, because they are
-// in no registry.
-//
-// Decision: the holder is the top-level owner, because that is the object that a person can delete. A pod that is
-// not running releases nothing while its Deployment exists.
+// Decision: the holder is the top-level owner, because that is the object that a person can delete.
 package workload

@@ -21,8 +21,7 @@ type Known struct {
 	// limit bounds first the time that a reading waits for its turn, then the time that it takes.
 	limit time.Duration
 
-	// Differs, if not nil, is called when a reading was complete and the store's
-	// status says that it was not, or the reverse. Differs must not block.
+	// Differs, if not nil, is called if a reading is complete and the store's status says the opposite. It must not block.
 	Differs func(*v1alpha1.ArtifactStore)
 
 	mu   sync.Mutex

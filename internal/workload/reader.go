@@ -50,8 +50,7 @@ type Reader struct {
 	decoded  *decoded.Records
 }
 
-// NewReader returns a Reader for an API server. now returns the API server's time. releases decodes the release records
-// of Helm; if it is nil, the source HelmReleases is Failed.
+// NewReader returns a Reader for an API server. now is the API server's time. If releases is nil, HelmReleases is Failed.
 func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, c clock.PassiveClock, now func() time.Time) (*Reader, error) {
 	api, err := livelist.Streams(kube, through)
 	if err != nil {
@@ -86,8 +85,7 @@ type scope struct {
 	invalid error
 }
 
-// last returns the previous result of a source, nil if there is
-// none, and a copy of the definitions that were seen before.
+// last returns the previous result of a source, nil if there is none, and a copy of the definitions that were seen before.
 func (s scope) last(source v1alpha1.WorkloadSource) (*v1alpha1.WorkloadSourceStatus, []v1alpha1.WorkloadDefinition) {
 	if s.before != nil {
 		for i := range s.before.Sources {
