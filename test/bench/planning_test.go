@@ -32,7 +32,7 @@ func BenchmarkPlanning(b *testing.B) {
 		c := newPlanning(b, load{10, 10, 1, 0, 0})
 		defer c.stand.serve()()
 		ns := c.createTombstones()
-		c.populate(ns)
+		c.populate(ns, lively, imagesOf)
 		runtime.GC()
 		var before runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -100,23 +100,23 @@ func (c *contest) measured(ns string) {
 	must(c.b, env.Client.Status().Update(c.ctx, &s))
 }
 
-// populate creates the manifests whose artifacts are kept. The registry
-// need not have these artifacts, because no request is about them.
-func (c *contest) populate(ns string) {
+// populate creates manifests whose artifacts are kept. The registry need
+// not have these artifacts, because no request is about them.
+func (c *contest) populate(ns string, manifests, images int) {
 	c.b.Helper()
 	var g errgroup.Group
 	g.SetLimit(16)
-	for i := range lively {
-		g.Go(func() error { return live(c.ctx, ns, fmt.Sprintf("live%04d", i)) })
+	for i := range manifests {
+		g.Go(func() error { return live(c.ctx, ns, fmt.Sprintf("live%04d", i), images) })
 	}
 	must(c.b, g.Wait())
 }
 
-func live(ctx context.Context, ns, name string) error {
+func live(ctx context.Context, ns, name string, images int) error {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
 	m.Spec.ArtifactStoreRef.Name = "acme"
 	var status []v1alpha1.ArtifactStatus
-	for i := range imagesOf {
+	for i := range images {
 		a := v1alpha1.ManifestArtifact{ArtifactName: fmt.Sprint("image", i), ArtifactVersion: "1.0.0"}
 		m.Spec.Artifacts = append(m.Spec.Artifacts, a)
 		status = append(status, v1alpha1.ArtifactStatus{

@@ -74,6 +74,7 @@ type contest struct {
 	order []string // names of the measurements, in order
 	rates map[string][]float64
 
+	others        int       // manifests beside those that were released
 	registry, api *recorder // of the last purge
 	took          time.Duration
 }
@@ -185,6 +186,7 @@ func (c *contest) createTombstones() (namespace string) {
 			c.tombstone(store, name(i), some)
 		}
 	}
+	c.populate(ns.Name, c.others, imagesBeside)
 	return ns.Name
 }
 
