@@ -186,10 +186,11 @@ func (c *collector) lock() (unlock func()) {
 		c.log.Warn("could not lock the state of collections", "error", err)
 		return c.mu.Unlock
 	}
-	for end := time.Now().Add(lockTime); ; time.Sleep(lockPoll) {
-		if err = volume.Lock(f); !errors.Is(err, volume.ErrLocked) || time.Now().After(end) {
-			break
-		}
+	again := time.NewTicker(lockPoll)
+	defer again.Stop()
+	end := time.Now().Add(lockTime)
+	for err = volume.Lock(f); errors.Is(err, volume.ErrLocked) && time.Now().Before(end); err = volume.Lock(f) {
+		<-again.C
 	}
 	if err != nil {
 		c.log.Warn("could not lock the state of collections", "error", err)
