@@ -132,7 +132,7 @@ cover: ## print which part of each package the tests beside its code cover
 	@$(GO) tool cover -func=bin/coverage.out | awk 'END {printf "%6s  total\n", $$NF}'
 
 .PHONY: e2e
-e2e: build node-cluster bin/demo bin/quickstart bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (30 minutes)
+e2e: build node-cluster bin/demo bin/quickstart bin/peers $(HELM) ## test everything on a node of a real cluster, installed with the chart, as root (30 minutes)
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestNfo -count=1 -v -timeout 40m
 	NFO_E2E=1 $(GO) test ./test/e2e -run 'TestClusterRegistry$$' -count=1 -v -timeout 15m
@@ -155,7 +155,7 @@ soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (de
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h
 
 .PHONY: lies
-lies: cluster ## let registries give every wrong answer to every question, three doses of each (10 minutes)
+lies: cluster ## test the operator with every kind of wrong answer to every kind of request to a registry (10 minutes)
 	NFO_LIES=1 $(GO) test ./test/integration -run '^TestI2RegistriesThatLie$$' -count=1 -v -timeout 40m
 
 .PHONY: hostile
@@ -218,7 +218,7 @@ up: build cluster bin/demo ## start a cluster, a registry and the operator in th
 	@bin/demo up
 
 .PHONY: demo
-demo: build cluster bin/demo ## tell the story of one manifest, from upload to purge
+demo: build cluster bin/demo ## show the life of one manifest, from upload to purge
 	@bin/demo run
 
 .PHONY: down

@@ -200,7 +200,11 @@ func apiVersionOf(o *aosm.Options, given string) error {
 	case one && (name == "" || strings.Count(name, "/") > 2):
 		return plugin.Usage("--api-version is for STORE, PUBLISHER/STORE or PUBLISHER/STORE/MANIFEST, not %q", name)
 	case one:
-		o.APIVersions[strings.ToLower(name)] = date
+		name = strings.ToLower(name)
+		if other, again := o.APIVersions[name]; again && other != date {
+			return plugin.Usage("--api-version gives %s two dates, %s and %s; PUBLISHER/STORE=DATE tells stores of one name apart", name, other, date)
+		}
+		o.APIVersions[name] = date
 	case o.APIVersion != "" && o.APIVersion != date:
 		return plugin.Usage("--api-version is given twice; NAME=DATE is for one store")
 	default:

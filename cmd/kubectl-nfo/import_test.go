@@ -177,6 +177,8 @@ func TestImportFiles(t *testing.T) {
 		"Registries": {"two URLs for one store", append(at("base.json"), "--registry", "main=https://a", "--registry", "MAIN=https://b"), 2, nil, "two URLs"},
 		"Slashes":    {"no such store", append(at("base.json"), "--registry", "a/b/c=https://a"), 2, nil, "PUBLISHER/STORE=URL"},
 		"Versions":   {"two for all", append(at("base.json"), "--api-version", "2025-03-30", "--api-version", "2023-09-01"), 2, nil, "given twice"},
+		"VersionsOf": {"two for a store", append(at("base.json"), "--api-version", "main=2025-03-30", "--api-version", "MAIN=2023-09-01"), 2, nil, "gives main two dates"},
+		"SameTwice":  {"the same date twice", append(at("base.json"), "--api-version", "main=2025-03-30", "--api-version", "main=2025-03-30"), 3, nil, `called "main"`},
 		"VersionOf":  {"for a store, no date", append(at("base.json"), "--api-version", "main=new"), 2, nil, "is a date such as"},
 	} {
 		t.Run(name, func(t *testing.T) {

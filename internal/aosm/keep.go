@@ -1,8 +1,6 @@
 package aosm
 
 import (
-	"cmp"
-
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -18,7 +16,7 @@ import (
 func Keep(there, wanted client.Object, assumed bool) (unsealed bool) {
 	annotations := wanted.GetAnnotations()
 	if id := there.GetAnnotations()[AnnotationID]; id != "" && annotations != nil {
-		annotations[AnnotationID] = fuller(id, annotations[AnnotationID])
+		annotations[AnnotationID] = arm.Fuller(id, annotations[AnnotationID])
 		wanted.SetAnnotations(annotations)
 	}
 	switch w := wanted.(type) {
@@ -77,30 +75,4 @@ func SameRegistry(a, b string) bool {
 	x, errX := v1alpha1.ParseRegistryURL(a)
 	y, errY := v1alpha1.ParseRegistryURL(b)
 	return errX == nil && errY == nil && x == y
-}
-
-// fuller returns the id that has more of the scope. If both have the same parts, it returns the id that
-// sorts first, so that the order does not matter. If each has a part that the other lacks, it joins them.
-func fuller(a, b string) string {
-	x, errX := arm.ParseID(a)
-	y, errY := arm.ParseID(b)
-	switch {
-	case errX != nil || b == "":
-		return cmp.Or(b, a)
-	case errY != nil:
-		return a
-	}
-	covers := func(x, y arm.ID) bool {
-		return (x.Subscription != "" || y.Subscription == "") && (x.Group != "" || y.Group == "")
-	}
-	switch {
-	case covers(x, y) && covers(y, x):
-		return min(a, b)
-	case covers(x, y):
-		return a
-	case covers(y, x):
-		return b
-	}
-	x.Subscription, x.Group = cmp.Or(x.Subscription, y.Subscription), cmp.Or(x.Group, y.Group)
-	return x.String()
 }

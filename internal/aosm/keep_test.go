@@ -8,27 +8,6 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// TestFuller checks that the id with more of its scope is kept, in either order.
-func TestFuller(t *testing.T) {
-	t.Parallel()
-	const rest = hybrid + "p/artifactStores/s"
-	const whole, subscription, group = "/subscriptions/1/resourceGroups/g" + rest, "/subscriptions/1" + rest, "/resourceGroups/g" + rest
-	for name, tc := range map[string]struct{ a, b, want string }{
-		"Whole": {whole, rest, whole}, "Subscription": {subscription, rest, subscription}, "Group": {group, rest, group}, "More": {whole, subscription, whole}, "MoreGroup": {whole, group, whole},
-		"Both": {subscription, group, whole}, "Same": {whole, whole, whole}, "Case": {whole, "/SUBSCRIPTIONS/1/resourceGroups/g" + rest, "/SUBSCRIPTIONS/1/resourceGroups/g" + rest},
-		"None": {whole, "", whole}, "Broken": {"x", whole, whole},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, got := range []string{fuller(tc.a, tc.b), fuller(tc.b, tc.a)} {
-				if got != tc.want {
-					t.Errorf("of %q and %q stays %q, want %q", tc.a, tc.b, got, tc.want)
-				}
-			}
-		})
-	}
-}
-
 // An import knows no cluster registry: if it only assumes a URL, an existing store keeps its registry.
 func TestAStoreInTheClustersRegistryStays(t *testing.T) {
 	t.Parallel()

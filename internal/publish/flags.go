@@ -211,14 +211,11 @@ func (f *publishFlags) publish(ctx context.Context, p *publication, named []sour
 		return unpushed(&plugin.Error{Code: plugin.ExitFailed, Err: err}, named)
 	}
 	if err := p.decide(f.overwrite); err != nil {
-		if f.output == "json" {
-			err = errors.Join(err, p.write(f.streams.Out, f.output))
-		}
-		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+		return f.refused(p, err)
 	}
 	if !f.dryRun && p.sources() > 0 {
 		if err := p.hold(ctx, f.keep); err != nil {
-			return unpushed(&plugin.Error{Code: plugin.ExitFailed, Err: err}, named)
+			return f.refused(p, unpushed(err, named))
 		}
 		bars := progress.New(f.streams.ErrOut, f.quiet, progress.Words{Doing: "pushing", Done: "pushed"})
 		p.execute(ctx, bars)
@@ -232,6 +229,14 @@ func (f *publishFlags) publish(ctx context.Context, p *publication, named []sour
 	}
 	p.advise(f.streams.ErrOut)
 	return nil
+}
+
+// refused returns the error for artifacts that are not pushed because of err. With -o json it prints all of them.
+func (f *publishFlags) refused(p *publication, err error) error {
+	if f.output == "json" {
+		err = errors.Join(err, p.write(f.streams.Out, f.output))
+	}
+	return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 }
 
 // unpushed adds to an error that nothing was pushed, if the command line has sources.

@@ -138,7 +138,8 @@ func (p *publication) hold(ctx context.Context, keep bool) error {
 			a.Annotations = map[string]string{v1alpha1.AnnotationKeep: "true"}
 		}
 		if err := p.target.mirror.hold(ctx, a); err != nil {
-			return fmt.Errorf("making the Artifact of %s in namespace %s: %w", i.name(), a.Namespace, err)
+			i.result, i.err = resultFailed, fmt.Errorf("making the Artifact of %s in namespace %s: %w", i.name(), a.Namespace, err)
+			return i.err
 		}
 	}
 	return nil

@@ -407,8 +407,11 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 			if tc.refuses {
 				s.API = refusing{s.API}
 			}
-			s.change = func(f *publishFlags) { f.keep = tc.keep }
+			s.change = func(f *publishFlags) { f.keep, f.output = tc.keep, "json" }
 			err := s.load(upf + "=" + s.from.Host + "/x/upf:1")
+			if failed := strings.Contains(s.out.String(), `"result": "Failed"`) && strings.Contains(s.out.String(), tc.says); failed != (tc.says != "") {
+				t.Errorf("%s: as JSON it prints %s", tc.reason, s.out.String())
+			}
 			if (err == nil) != (tc.says == "") || err != nil && (!strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "nothing was pushed")) {
 				t.Fatalf("%s: %v, want %q", tc.reason, err, tc.says)
 			}

@@ -3,10 +3,12 @@ package chart
 import (
 	"bytes"
 	"context"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -194,8 +196,9 @@ func TestFindsItsPods(t *testing.T) {
 	}
 }
 
-// TestProgramKnowsItsArguments runs the program with the arguments of every container of the manager, the
-// registry and the hooks, and --help. The program fails if it does not have one of the commands or flags.
+// TestProgramKnowsItsArguments runs the program with the arguments of every container of the manager, the registry, the
+// agents and the hooks, and --help. The program fails if it does not have one of the commands or flags. The values
+// together must give every flag that the templates contain.
 func TestProgramKnowsItsArguments(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -203,34 +206,73 @@ func TestProgramKnowsItsArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	nfo := filepath.Join(dir, "nfo")
-	runs := 0
-	for name, o := range render(t, "certificate: {mode: certManager}\nregistry: {enabled: true, collection: {untagged: true}, anonymousPull: true, host: registry.example.com}") {
-		path := []string{"spec", "template", "spec", "containers"}
-		if o.GetKind() == "Pod" {
-			path = path[2:]
-			path[0] = "spec"
-		}
-		containers, _, err := unstructured.NestedSlice(o.Object, path...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range containers {
-			args, _, err := unstructured.NestedStringSlice(c.(map[string]any), "args")
-			if err != nil {
-				t.Fatal(err)
-			}
-			runs++
-			if out, err := help(t.Context(), nfo, args); err != nil || !strings.Contains(out, "nfo "+args[0]) {
-				t.Errorf("%s: nfo %s: %v: %s", name, strings.Join(args, " "), err, out)
+	never := flagsOfTemplates(t)
+	for _, values := range []string{
+		"certificate: {mode: certManager}\nregistry: {enabled: true, collection: {untagged: true}, anonymousPull: true, host: registry.example.com}",
+		"allowLoopbackRegistries: true\nwatchNamespaces: [default]\nwebhooks: {secretPaths: false}\nplaces: {list: [{registry: registry.example.com, namespaces: [acme]}]}\n" +
+			"registry: {enabled: true, service: {clusterIP: 10.96.0.77}}\nmirror: {enabled: true, nodeAccess: ClusterIP, platforms: [linux/amd64], agent: {metricsPort: 7441, plainHTTP: [\"10.0.0.1:5000\"], authorities: registries}}",
+		mirrored + ", nodeAccess: RuntimeMirror, agent: {hosts: [docker.io]}}",
+		"registry: {enabled: true, certificate: {secretName: mine}, storage: {s3: {bucket: b}}}",
+	} {
+		for name, o := range render(t, values) {
+			for _, args := range argumentsOf(t, o) {
+				for _, arg := range args {
+					flag, _, _ := strings.Cut(arg, "=")
+					delete(never, flag)
+				}
+				if out, err := help(t.Context(), nfo, args); err != nil || !strings.Contains(out, "nfo "+args[0]) {
+					t.Errorf("%s: nfo %s: %v: %s", name, strings.Join(args, " "), err, out)
+				}
 			}
 		}
 	}
-	if runs != 4 {
-		t.Errorf("there are %d containers, want those of the manager, of the registry and of the two hooks", runs)
+	if len(never) > 0 {
+		t.Errorf("no values give these flags of the templates: %v", slices.Sorted(maps.Keys(never)))
 	}
 	if _, err := help(t.Context(), nfo, []string{"manager", "--no-such-flag"}); err == nil {
 		t.Error("a flag that it does not have goes unnoticed")
 	}
+}
+
+// argumentsOf returns the arguments of each container of an object.
+func argumentsOf(t *testing.T, o *unstructured.Unstructured) (all [][]string) {
+	t.Helper()
+	path := []string{"spec", "template", "spec", "containers"}
+	if o.GetKind() == "Pod" {
+		path = []string{"spec", "containers"}
+	}
+	containers, _, err := unstructured.NestedSlice(o.Object, path...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range containers {
+		args, _, err := unstructured.NestedStringSlice(c.(map[string]any), "args")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, args)
+	}
+	return all
+}
+
+// flagsOfTemplates returns the flags that the chart's templates contain: those in lists and those in text of templates.
+func flagsOfTemplates(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	err := filepath.WalkDir(folder+"/templates", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, flag := range regexp.MustCompile(`(?:^|\n *- |")(--[a-z][a-z-]*)`).FindAllSubmatch(text, -1) {
+			all[string(flag[1])] = true
+		}
+		return err
+	})
+	if err != nil || len(all) < 40 {
+		t.Fatalf("the templates have only %d flags: %v", len(all), err)
+	}
+	return all
 }
 
 func help(ctx context.Context, nfo string, args []string) (string, error) {

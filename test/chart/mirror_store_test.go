@@ -11,7 +11,7 @@ var mirrorStoreRows = map[string]row{
 		{manager, container + ".volumeMounts[1]}", `{"mountPath":"/mirror","name":"mirror","readOnly":true}`},
 		{"ArtifactStore/mirror", "", ""},
 	}},
-	"NoMirror": {"then there is nothing of it", "registry: {enabled: true}", []expect{
+	"NoMirrorStore": {"then there is nothing of it", "registry: {enabled: true}", []expect{
 		{"ConfigMap/nfo-mirror", "", ""},
 		{"ConfigMap/nfo-places", "", ""},
 	}},

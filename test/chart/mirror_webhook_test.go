@@ -4,7 +4,7 @@ const podsWebhook = "MutatingWebhookConfiguration/nfo-pods"
 
 // podRows test the webhook that makes pods pull from the mirror, and the manager's rights for it.
 var podRows = map[string]row{
-	"NoMirror": {"no pod is looked at, and the manager may change none", "registry: {enabled: true}", []expect{
+	"NoMirrorWebhook": {"no pod is looked at, and the manager may change none", "registry: {enabled: true}", []expect{
 		{podsWebhook, "", ""},
 		{"ClusterRole/nfo-mirror", "", ""},
 		{"ClusterRoleBinding/nfo-mirror", "", ""},

@@ -92,7 +92,7 @@ func TestValues(t *testing.T) {
 			{"RoleBinding/nfo-workloads", "{.roleRef.kind} {.roleRef.name} {.subjects[*].name}", "ClusterRole nfo-workloads nfo-manager"},
 			{"RoleBinding/nfo-workloads-helm", "{.roleRef.name} {.subjects[*].namespace}", "nfo-workloads-helm operators"},
 		}},
-		"NoMirror": {"nobody reads what runs, or deletes Artifacts", "", []expect{
+		"NoMirrorPurger": {"nobody reads what runs, or deletes Artifacts", "", []expect{
 			{"ClusterRole/nfo-mirror-purger", "", ""},
 			{"ClusterRoleBinding/nfo-mirror-purger", "", ""},
 			{"ClusterRoleBinding/nfo-mirror-workloads", "", ""},
@@ -258,10 +258,14 @@ func TestValues(t *testing.T) {
 		}},
 		"PartOfAnother": {"the chart above gives global values to all", "global: {registry: example.com}", []expect{{manager, "{.spec.replicas}", "1"}}},
 	}
-	maps.Copy(rows, registryRows)
-	maps.Copy(rows, agentRows)
-	maps.Copy(rows, mirrorStoreRows)
-	maps.Copy(rows, podRows)
+	for _, more := range []map[string]row{registryRows, agentRows, mirrorStoreRows, podRows} {
+		for name, tc := range more {
+			if _, used := rows[name]; used {
+				t.Errorf("two rows have the name %s, and only one of them runs", name)
+			}
+			rows[name] = tc
+		}
+	}
 	for name, tc := range rows {
 		var values map[string]any
 		if err := yaml.Unmarshal([]byte(tc.values), &values); err != nil {

@@ -138,18 +138,26 @@ func (s *scene) strangerUntags(repository, tag string) {
 // put stores an image manifest or index. With tag "" it is untagged.
 func (s *scene) put(repository, tag, mediaType string, content any) ocispec.Descriptor {
 	s.t.Helper()
-	body, err := json.Marshal(content)
+	d, err := put(s.inside, repository, tag, mediaType, content)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	return d
+}
+
+func put(r *registrytest.Registry, repository, tag, mediaType string, content any) (ocispec.Descriptor, error) {
+	body, err := json.Marshal(content)
+	if err != nil {
+		return ocispec.Descriptor{}, err
 	}
 	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(body), Size: int64(len(body))}
 	if tag == "" {
 		tag = d.Digest.String()
 	}
-	if w := ask(s.inside, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, mediaType, body); w.Code != http.StatusCreated {
-		s.t.Fatalf("pushing %s %s: %d %s", repository, tag, w.Code, w.Body)
+	if w := ask(r, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, mediaType, body); w.Code != http.StatusCreated {
+		return ocispec.Descriptor{}, fmt.Errorf("pushing %s %s: %d %s", repository, tag, w.Code, w.Body)
 	}
-	return d
+	return d, nil
 }
 
 func indexOf(children ...ocispec.Descriptor) ocispec.Index {

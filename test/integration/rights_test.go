@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/onsi/gomega"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -112,6 +114,86 @@ func TestTheManagerMakesPurgesAlone(t *testing.T) {
 			t.Errorf("the manager must not %s: %v", name, err)
 		}
 	}
+}
+
+// The pods of purges keep to the Pod Security Standard "restricted", in the pod's settings and in those of
+// each container, because a container's settings override the pod's.
+func TestPurgesRunWithoutPrivileges(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	st := s.store("acme")
+	s.create(st)
+	manager, err := client.New(env.As(environment.ManagerUser), client.Options{Scheme: env.Client.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, cron := s.purgeOf(st)
+	try := func(edit func(*corev1.PodSpec)) error {
+		j := cron.DeepCopy()
+		edit(&j.Spec.JobTemplate.Spec.Template.Spec)
+		return manager.Create(t.Context(), j, client.DryRunAll)
+	}
+	refused := func(name string, edit func(*corev1.PodSpec)) {
+		t.Helper()
+		if err := try(edit); !apierrors.IsForbidden(err) {
+			t.Errorf("a purge must not run with %s: %v", name, err)
+		}
+	}
+	root, no, unconfined := new(int64(0)), new(false), &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeUnconfined}
+	apparmor, selinux := &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeUnconfined}, &corev1.SELinuxOptions{Type: "spc_t"}
+	for name, edit := range map[string]func(*corev1.PodSecurityContext){
+		"root":            func(c *corev1.PodSecurityContext) { c.RunAsUser = root },
+		"no seccomp":      func(c *corev1.PodSecurityContext) { c.SeccompProfile = nil },
+		"seccomp off":     func(c *corev1.PodSecurityContext) { c.SeccompProfile = unconfined },
+		"AppArmor off":    func(c *corev1.PodSecurityContext) { c.AppArmorProfile = apparmor },
+		"SELinux options": func(c *corev1.PodSecurityContext) { c.SELinuxOptions = selinux },
+		"sysctls":         func(c *corev1.PodSecurityContext) { c.Sysctls = []corev1.Sysctl{{Name: "kernel.msgmax", Value: "1"}} },
+	} {
+		refused(name+" for the pod", func(p *corev1.PodSpec) { edit(p.SecurityContext) })
+	}
+	probe := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Host: "192.0.2.1", Port: intstr.FromInt32(80)}}}
+	for name, edit := range map[string]func(*corev1.Container){
+		"no settings":        func(c *corev1.Container) { c.SecurityContext = nil },
+		"root":               func(c *corev1.Container) { c.SecurityContext.RunAsUser = root },
+		"root allowed":       func(c *corev1.Container) { c.SecurityContext.RunAsNonRoot = no },
+		"root, as both say":  func(c *corev1.Container) { c.SecurityContext.RunAsUser, c.SecurityContext.RunAsNonRoot = root, no },
+		"capabilities kept":  func(c *corev1.Container) { c.SecurityContext.Capabilities = nil },
+		"a capability added": func(c *corev1.Container) { c.SecurityContext.Capabilities.Add = []corev1.Capability{"SYS_ADMIN"} },
+		"seccomp off":        func(c *corev1.Container) { c.SecurityContext.SeccompProfile = unconfined },
+		"AppArmor off":       func(c *corev1.Container) { c.SecurityContext.AppArmorProfile = apparmor },
+		"SELinux options":    func(c *corev1.Container) { c.SecurityContext.SELinuxOptions = selinux },
+		"a port of the node": func(c *corev1.Container) { c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}} },
+		"a hook to other hosts": func(c *corev1.Container) {
+			c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{Host: "192.0.2.1", Port: intstr.FromInt32(80)}}}
+		},
+		"a probe of other hosts": func(c *corev1.Container) { c.LivenessProbe = probe },
+	} {
+		refused(name+" in a container", func(p *corev1.PodSpec) { edit(&p.Containers[0]) })
+		refused(name+" in a second container", func(p *corev1.PodSpec) { edit(added(p, &p.Containers)) })
+		refused(name+" in an init container", func(p *corev1.PodSpec) {
+			c := added(p, &p.InitContainers)
+			c.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+			edit(c)
+		})
+	}
+	s.Expect(try(func(p *corev1.PodSpec) { added(p, &p.Containers); added(p, &p.InitContainers) })).To(gomega.Succeed(), "containers without privileges")
+	refused("the IPC of the node", func(p *corev1.PodSpec) { p.HostIPC = true })
+	refused("all of /proc", func(p *corev1.PodSpec) {
+		p.HostUsers, p.Containers[0].SecurityContext.ProcMount = no, new(corev1.UnmaskedProcMount)
+	})
+	j := cron.DeepCopy()
+	j.Spec.JobTemplate.Spec.Template.Annotations = map[string]string{corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix + cronjob.ContainerName: "unconfined"}
+	if err := manager.Create(t.Context(), j, client.DryRunAll); !apierrors.IsForbidden(err) {
+		t.Errorf("a purge must not run with AppArmor off in an annotation: %v", err)
+	}
+}
+
+// added adds a copy of the purge's container to a list of containers.
+func added(p *corev1.PodSpec, to *[]corev1.Container) *corev1.Container {
+	c := p.Containers[0].DeepCopy()
+	c.Name = fmt.Sprint("more-", len(*to))
+	*to = append(*to, *c)
+	return &(*to)[len(*to)-1]
 }
 
 // purgeOf returns the objects that the manager makes for a store.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -40,7 +41,7 @@ func soakFor(t *testing.T) time.Duration {
 
 // tally counts what happened in a soak.
 type tally struct {
-	pushes, releases, restored, pushedAgain, retags, late, back, purges, deleted, troubled atomic.Int64
+	pushes, shared, releases, restored, pushedAgain, retags, late, back, purges, deleted, troubled atomic.Int64
 }
 
 // actor acts until over returns true. It ends in a state that matches what it believes.
@@ -54,6 +55,8 @@ type writer struct {
 	// believes has the digest that was pushed last for each artifact, name:version.
 	believes map[string]string
 	serial   int
+	// base is the child that the current version of the index shares with those that it has overwritten.
+	base ocispec.Descriptor
 }
 
 var soaked = []string{"image:1", "image:2", "index:1"}
@@ -97,10 +100,7 @@ func (w *writer) push(ctx context.Context, artifact string) error {
 		return d.Digest.String(), err
 	}
 	if n == "index" {
-		push = func() (string, error) {
-			d, err := registrytest.PushIndex(ctx, w.inside.Host, repository(w.name, n), v, []string{"linux/amd64", "linux/arm64"}, seed)
-			return d.Digest.String(), err
-		}
+		push = func() (string, error) { return w.pushIndex(ctx, repository(w.name, n), v, seed) }
 	}
 	d, err := push()
 	if err != nil {
@@ -109,6 +109,22 @@ func (w *writer) push(ctx context.Context, artifact string) error {
 	w.believes[artifact] = d
 	w.tally.pushes.Add(1)
 	return nil
+}
+
+// pushIndex pushes an index with a new child and the base, which is pushed only if there is none. While an index
+// is overwritten, the tag or the manifest keeps the base all the time: it must survive the purge of older versions.
+func (w *writer) pushIndex(ctx context.Context, repository, tag, seed string) (string, error) {
+	fresh, err := registrytest.PushImage(ctx, w.inside.Host, repository, "", seed)
+	if err != nil {
+		return "", err
+	}
+	if w.base.Digest != "" {
+		w.tally.shared.Add(1)
+	} else if w.base, err = registrytest.PushImage(ctx, w.inside.Host, repository, "", seed+" base"); err != nil {
+		return "", err
+	}
+	d, err := put(w.inside, repository, tag, ocispec.MediaTypeImageIndex, indexOf(fresh, w.base))
+	return d.Digest.String(), err
 }
 
 // apply applies the manifest and waits until it is uploaded. It
@@ -161,6 +177,9 @@ func (w *writer) fill(ctx context.Context, m *v1alpha1.ArtifactManifest, pushed 
 		}
 		if w.believes[name] != "" {
 			w.tally.pushedAgain.Add(1)
+		}
+		if a.ArtifactName == "index" {
+			w.base = ocispec.Descriptor{} // a purge may have deleted it, or be deleting it
 		}
 		if err := w.push(ctx, name); err != nil {
 			return err
@@ -299,8 +318,8 @@ func (s *scene) soak(forAbout time.Duration, sum *tally, tried []*atomic.Int64, 
 	ended := make(chan error, 1)
 	go func() { ended <- g.Wait() }()
 	err := s.purgesUntil(ctx, ended, sum)
-	s.t.Logf("%d pushes, %d releases, %d tags restored, %d pushed again after a purge; %d purges, of which %d gave way; %d digests deleted",
-		sum.pushes.Load(), sum.releases.Load(), sum.restored.Load(), sum.pushedAgain.Load(), sum.purges.Load(), sum.troubled.Load(), sum.deleted.Load())
+	s.t.Logf("%d pushes, %d of them of an index with a child of an older one, %d releases, %d tags restored, %d pushed again after a purge; %d purges, of which %d gave way; %d digests deleted",
+		sum.pushes.Load(), sum.shared.Load(), sum.releases.Load(), sum.restored.Load(), sum.pushedAgain.Load(), sum.purges.Load(), sum.troubled.Load(), sum.deleted.Load())
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	s.Expect(slices.ContainsFunc(tried, missing)).To(gomega.BeFalse(), "not everything happened that was to be tried")
 }
@@ -334,7 +353,7 @@ func (s *scene) publishersLoseNothing(forAbout time.Duration) {
 		writers = append(writers, newWriter(s, n, sum))
 		actors = append(actors, writers[n].run)
 	}
-	s.soak(forAbout, sum, []*atomic.Int64{&sum.restored, &sum.pushedAgain}, actors...)
+	s.soak(forAbout, sum, []*atomic.Int64{&sum.restored, &sum.pushedAgain, &sum.shared}, actors...)
 	lost, believed := 0, 0
 	for _, w := range writers {
 		for _, a := range soaked {

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -219,4 +220,30 @@ func Identify(parent ID, typ, name string) (ID, error) {
 		return ID{}, fmt.Errorf("its name: %w", err)
 	}
 	return id, nil
+}
+
+// Fuller returns the id that has more of the scope. If both have the same parts, it returns the id that
+// sorts first, so that the order does not matter. If each has a part that the other lacks, it joins them.
+func Fuller(a, b string) string {
+	x, errX := ParseID(a)
+	y, errY := ParseID(b)
+	switch {
+	case errX != nil || b == "":
+		return cmp.Or(b, a)
+	case errY != nil:
+		return a
+	}
+	covers := func(x, y ID) bool {
+		return (x.Subscription != "" || y.Subscription == "") && (x.Group != "" || y.Group == "")
+	}
+	switch {
+	case covers(x, y) && covers(y, x):
+		return min(a, b)
+	case covers(x, y):
+		return a
+	case covers(y, x):
+		return b
+	}
+	x.Subscription, x.Group = cmp.Or(x.Subscription, y.Subscription), cmp.Or(x.Group, y.Group)
+	return x.String()
 }

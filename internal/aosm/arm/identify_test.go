@@ -51,9 +51,9 @@ func TestUnknowns(t *testing.T) {
 		t.Errorf("shown as %q", got)
 	}
 	u := Unknowns{}
-	one, errOne := u.Of("uniqueString,a")
-	two, errTwo := u.Of("uniqueString,b")
-	again, errAgain := u.Of("uniqueString,a")
+	one, errOne := u.Of("uniqueString,a", false)
+	two, errTwo := u.Of("uniqueString,b", false)
+	again, errAgain := u.Of("uniqueString,a", false)
 	if err := errors.Join(errOne, errTwo, errAgain); err != nil || one == two || one != again {
 		t.Errorf("%q, %q, and the first again %q: %v", one, two, again, err)
 	}
@@ -63,9 +63,9 @@ func TestUnknowns(t *testing.T) {
 	if Known("a", "b") != nil || Known("a", one) == nil || !Undecidable("a"+one) || Undecidable("a") {
 		t.Error("known and unknown values are mixed up")
 	}
-	for i := range lastUnknown - firstOther + 2 {
-		if _, err := u.Of(strings.Repeat("x", i)); err != nil {
-			if i < 1000 || len(u) != lastUnknown-firstOther+1 {
+	for i := range firstFree - firstOther + 2 {
+		if _, err := u.Of(strings.Repeat("x", i), false); err != nil {
+			if i < 1000 || len(u) != firstFree-firstOther {
 				t.Errorf("after %d calls: %v", i, err)
 			}
 			return

@@ -3,6 +3,7 @@ package arm
 import (
 	"errors"
 	"strings"
+	"unicode"
 )
 
 // An expression can contain values that only a deployment knows, such as its resource group.
@@ -11,8 +12,12 @@ import (
 const (
 	firstUnknown = 0xF0000
 	// Values below firstOther have names, which messages show.
-	firstOther  = firstUnknown + 0x100
-	lastUnknown = firstUnknown + 0xFFF
+	firstOther = firstUnknown + 0x100
+	// Values from firstFree on, and VaultSecret, can be any text, or empty. The others are like
+	// names: they are not empty, and have only letters, digits and the characters of inNames.
+	firstFree   = firstUnknown + 0x1000
+	lastUnknown = firstUnknown + 0x1FFF
+	inNames     = "-_.()"
 
 	OwnSubscription = "\U000F0000"
 	OwnGroup        = "\U000F0001"
@@ -47,6 +52,46 @@ func Known(texts ...string) error {
 	return nil
 }
 
+// Apart returns an error if a value in a text that only a deployment knows can contain a character of part. Without
+// an error no occurrence of part is in such a value, or begins or ends in it.
+func Apart(text, part string) error {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return IsFree(string(r)) || isUnknown(r) && strings.ContainsFunc(part, func(c rune) bool { return isUnknown(c) || inName(c) })
+	}) {
+		return errUnknown
+	}
+	return nil
+}
+
+func inName(c rune) bool {
+	return unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune(inNames, c) || isUnknown(c) && !IsFree(string(c))
+}
+
+// IsName reports whether a text is like a name: not empty, and only of characters that names have.
+func IsName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return !inName(c) })
+}
+
+// IsFree reports whether a text consists of values that only a deployment knows and that can be any text, or empty.
+func IsFree(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return string(r) != VaultSecret && (r < firstFree || r > lastUnknown)
+	})
+}
+
+// Parts splits a text into its known parts, and the values between them that only a deployment knows.
+func Parts(s string) (known, unknown []string) {
+	rest := s
+	for {
+		i := strings.IndexFunc(rest, isUnknown)
+		if i < 0 {
+			return append(known, rest), unknown
+		}
+		known, unknown = append(known, rest[:i]), append(unknown, rest[i:i+len(OwnGroup)])
+		rest = rest[i+len(OwnGroup):]
+	}
+}
+
 // Show replaces values that only a deployment knows by their names in angle brackets, or by ? if they have none.
 func Show(s string) string {
 	if !Undecidable(s) {
@@ -63,11 +108,16 @@ func Show(s string) string {
 // Unknowns has the character for each call of a function that only a deployment can evaluate.
 type Unknowns map[string]rune
 
-// Of returns the character for the result of a call. The same call has the same result.
-func (u Unknowns) Of(call string) (string, error) {
+// Of returns the character for the result of a call. The same call has the same
+// result. free says that the result can be any text, or empty; else it is like a name.
+func (u Unknowns) Of(call string, free bool) (string, error) {
 	r, ok := u[call]
 	if !ok {
-		if r = firstOther + rune(len(u)); r > lastUnknown {
+		first, last := rune(firstOther), rune(firstFree-1)
+		if free {
+			first, last = firstFree, lastUnknown
+		}
+		if r = first + rune(len(u)); r > last {
 			return "", errors.New("the templates call too many functions that only a deployment can answer")
 		}
 		u[call] = r

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
@@ -69,7 +70,7 @@ func TestEvaluate(t *testing.T) {
 		"Length":        {reason: "of each kind", expression: "[createArray(length('äb'), length(parameters('list')), length(variables('object')))]", want: `[2,2,3]`},
 		"Loop":          {reason: "a variable made by a loop", expression: "[variables('made')]", want: `[0,1,2]`},
 		"ResourceID":    {reason: "in a scope of its own", expression: "[resourceId('sub', 'group', 'A.B/c/d', 'x', 'y')]", want: `"/subscriptions/sub/resourceGroups/group/providers/A.B/c/x/d/y"`},
-		"GroupID":       {reason: "in another group", expression: "[replace(resourceId('group', 'A.B/c', 'x'), subscription().subscriptionId, 's')]", want: `"/subscriptions/s/resourceGroups/group/providers/A.B/c/x"`},
+		"GroupID":       {reason: "in another group", expression: "[resourceId('group', 'A.B/c', 'x')]", want: `"/subscriptions/` + arm.OwnSubscription + `/resourceGroups/group/providers/A.B/c/x"`},
 		"Spaces":        {reason: "spaces mean nothing", expression: "[ concat ( 'a' , 'b' ) ]", want: `"ab"`},
 		"NoValue":       {reason: "no default, no value", expression: "[parameters('none')]", bad: true, want: "--parameters"},
 		"NoParameter":   {reason: "not declared", expression: "[parameters('other')]", bad: true, want: "declares no parameter"},

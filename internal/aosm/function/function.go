@@ -20,6 +20,9 @@ type Function struct {
 
 const many = 1000
 
+// utcNow is a function whose result has a format that the template chooses.
+const utcNow = "utcNow"
+
 // All are the functions that an import evaluates, by folded name. init fills in the tables of the other files, too.
 var All map[string]Function
 
@@ -37,7 +40,7 @@ func init() {
 		"resourceid": {2, many, idOf}, "extensionresourceid": {3, many, extensionID}, "subscriptionresourceid": {2, many, subscriptionID},
 		"tenantresourceid": {2, many, tenantID}, "subscription": {0, 0, subscription}, "resourcegroup": {0, 0, resourceGroup},
 		"deployment": {0, 0, deployment}, "tenant": {0, 0, tenant}, "deployer": {0, 0, deployer},
-		"uniquestring": {1, many, unanswered("uniqueString")}, "guid": {1, many, unanswered("guid")}, "newguid": {0, 0, unanswered("newGuid")}, "utcnow": {0, 1, unanswered("utcNow")},
+		"uniquestring": {1, many, unanswered("uniqueString")}, "guid": {1, many, unanswered("guid")}, "newguid": {0, 0, unanswered("newGuid")}, "utcnow": {0, 1, unanswered(utcNow)},
 	}
 	for _, more := range []map[string]Function{textFunctions, arrayFunctions, objectFunctions, numberFunctions} {
 		for name, f := range more {
@@ -76,7 +79,7 @@ func unanswered(name string) func(*template.Scope, *document.Node, []template.Va
 		if err := s.Spend(1, b.Len()); err != nil {
 			return template.Value{}, err
 		}
-		word, err := s.Unknowns.Of(b.String())
+		word, err := s.Unknowns.Of(b.String(), name == utcNow && len(args) > 0)
 		if err != nil {
 			return template.Value{}, err
 		}

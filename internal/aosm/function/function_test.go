@@ -4,13 +4,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 	"github.com/nfo-operator/nfo/internal/aosm/expression"
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
 const sections = `{
-	"parameters": {"name": {"type": "string", "defaultValue": "upf"}},
+	"parameters": {"name": {"type": "string", "defaultValue": "upf"}, "secret": {"type": "string", "defaultValue": "` + arm.VaultSecret + `"}},
 	"variables": {"object": {"Member": {"inner": "[concat(parameters('name'), '!')]"}, "n": 1, "nothing": null}},
 	"resources": [{"type": "Microsoft.Resources/deployments", "apiVersion": "2022-09-01", "name": "names", "properties": {
 		"mode": "Incremental", "template": {"resources": [], "outputs": {"version": {"type": "string", "value": "1.0.0"}}}
@@ -99,8 +100,30 @@ func TestFunctions(t *testing.T) {
 		"TryGet":             {`[createArray(tryGet(variables('object'), 'member', 'inner'), tryGet(variables('object'), 'none', 'inner'), tryGet(createArray(1), 3))]`, `["upf!",null,null]`, ""},
 		"FromEnd":            {`[indexFromEnd(createArray(1, 2, 3), 1)]`, `3`, ""},
 		"FormatNull":         {`[format('({0}{1})', null(), createArray(1))]`, `"([1])"`, ""},
-		"SubscriptionID":     {`[replace(subscriptionResourceId('A.B/c', 'x'), subscription().subscriptionId, 's')]`, `"/subscriptions/s/providers/A.B/c/x"`, ""},
+		"SubscriptionID":     {`[subscriptionResourceId('A.B/c', 'x')]`, `"/subscriptions/` + arm.OwnSubscription + `/providers/A.B/c/x"`, ""},
 		"TenantID":           {`[tenantResourceId('A.B/c', 'x')]`, `"/providers/A.B/c/x"`, ""},
+		"ReplaceUnknown":     {`[replace('a', resourceGroup().name, 'b')]`, "", "deployment only"},
+		"ReplaceInUnknown":   {`[equals(replace(resourceGroup().name, '-', ''), resourceGroup().name)]`, "", "deployment only"},
+		"ReplaceTheSame":     {`[equals(replace(resourceGroup().name, '-', ''), replace(resourceGroup().name, '-', ''))]`, "true", ""},
+		"ReplaceBeside":      {`[equals(replace(resourceGroup().name, '@', ''), resourceGroup().name)]`, "true", ""},
+		"ReplaceByTheSame":   {`[equals(replace(resourceGroup().name, 'a', 'a'), resourceGroup().name)]`, "true", ""},
+		"ReplaceAround":      {`[split(replace(concat(resourceGroup().name, '/x-y'), '-', '_'), '/')[1]]`, `"x_y"`, ""},
+		"ReplaceAcross":      {`[replace(concat('x-', resourceGroup().name), '-a', '')]`, "", "deployment only"},
+		"ReplaceAcrossEnd":   {`[replace(concat(resourceGroup().name, '-x'), 'a-', '')]`, "", "deployment only"},
+		"ReplaceAcrossTwo":   {`[replace(concat(resourceGroup().name, '-', resourceGroup().location), 'a-b', '')]`, "", "deployment only"},
+		"ReplaceAcrossNone":  {`[replace(concat(resourceGroup().name, resourceGroup().location), 'ab', '')]`, "", "deployment only"},
+		"ReplaceToNothing":   {`[equals(replace(resourceGroup().name, 'acme', ''), '')]`, "", "deployment only"},
+		"LowerUnknown":       {`[equals(toLower(resourceGroup().name), resourceGroup().name)]`, "", "deployment only"},
+		"LowerSame":          {`[equals(toLower(concat('A', resourceGroup().name)), concat('a', toLower(resourceGroup().name)))]`, "true", ""},
+		"TrimUnknown":        {`[equals(trim(concat(' ', resourceGroup().name)), resourceGroup().name)]`, "true", ""},
+		"TrimSecret":         {`[trim(parameters('secret'))]`, "", "deployment only"},
+		"SplitSecret":        {`[split(parameters('secret'), '/')]`, "", "deployment only"},
+		"SplitTime":          {`[split(utcNow('yyyy/MM'), '/')]`, "", "deployment only"},
+		"SplitGuid":          {`[split(concat('a/', guid('x'), '/b'), '/')[2]]`, `"b"`, ""},
+		"SplitGroupByComma":  {`[split(concat(resourceGroup().name, ',b'), ',')[1]]`, `"b"`, ""},
+		"JSONOfSecret":       {`[json(concat('{"a": "', parameters('secret'), '"}'))]`, "", "deployment only"},
+		"EmptySecret":        {`[equals(parameters('secret'), '')]`, "", "deployment only"},
+		"EmptyGroup":         {`[equals(resourceGroup().name, '')]`, "false", ""},
 		"ReplaceNothing":     {`[replace('a', '', 'b')]`, "", "what to replace"},
 		"ReferenceOutputs":   {`[reference('names').outputs.version.value]`, `"1.0.0"`, ""},
 		"ReferenceWhole":     {`[reference('names', '2022-09-01', 'Full').properties.outputs.version.value]`, `"1.0.0"`, ""},

@@ -3,6 +3,7 @@ package function
 import (
 	"errors"
 
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
 	"github.com/nfo-operator/nfo/internal/aosm/document"
 	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
@@ -21,6 +22,9 @@ func asString(s *template.Scope, at *document.Node, args []template.Value) (temp
 func asJSON(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	w, err := args[0].Word()
 	if err != nil {
+		return template.Value{}, err
+	}
+	if err := arm.Apart(w, `"`); err != nil {
 		return template.Value{}, err
 	}
 	documents, err := document.Parse([]byte(w))

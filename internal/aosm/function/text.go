@@ -17,21 +17,51 @@ import (
 
 var textFunctions = map[string]Function{
 	"concat": {1, many, concat}, "format": {1, many, format}, "replace": {3, 3, replace}, "split": {2, 2, split}, "join": {2, 2, join},
-	"tolower": {1, 1, worded(strings.ToLower)}, "toupper": {1, 1, worded(strings.ToUpper)}, "trim": {1, 1, worded(strings.TrimSpace)},
+	"tolower": {1, 1, cased("toLower", strings.ToLower)}, "toupper": {1, 1, cased("toUpper", strings.ToUpper)}, "trim": {1, 1, trim},
 	"substring": {2, 3, substring}, "padleft": {2, 3, padLeft}, "startswith": {2, 2, fits(strings.HasPrefix)}, "endswith": {2, 2, fits(strings.HasSuffix)},
 	"base64": {1, 1, encoded(encode64)}, "base64tostring": {1, 1, encoded(decode64)}, "uricomponent": {1, 1, encoded(encodeURI)}, "uricomponenttostring": {1, 1, encoded(url.PathUnescape)},
 	"base64tojson": {1, 1, base64ToJSON},
 }
 
-// worded returns a function that changes a text character by character.
-func worded(change func(string) string) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
+// cased returns a function that changes a text character by character. The
+// result for a part that depends on the deployment depends on it, too.
+func cased(name string, change func(string) string) func(*template.Scope, *document.Node, []template.Value) (template.Value, error) {
 	return func(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 		w, err := args[0].Word()
 		if err != nil {
 			return template.Value{}, err
 		}
-		return s.Make(at, document.Text, change(w))
+		known, unknown := arm.Parts(w)
+		for i, u := range unknown {
+			if unknown[i], err = s.Unknowns.Of(name+","+u, arm.IsFree(u)); err != nil {
+				return template.Value{}, err
+			}
+		}
+		return woven(s, at, known, unknown, change)
 	}
+}
+
+// woven joins known parts, changed, and the unknown parts between them.
+func woven(s *template.Scope, at *document.Node, known, unknown []string, change func(string) string) (template.Value, error) {
+	all := make([]string, 0, 2*len(known))
+	for i, k := range known {
+		all = append(all, change(k))
+		if i < len(unknown) {
+			all = append(all, unknown[i])
+		}
+	}
+	return joined(s, at, all, "")
+}
+
+func trim(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
+	w, err := args[0].Word()
+	if err != nil {
+		return template.Value{}, err
+	}
+	if err := arm.Apart(w, " "); err != nil {
+		return template.Value{}, err
+	}
+	return s.Make(at, document.Text, strings.TrimSpace(w))
 }
 
 // encoded returns a function that changes a text, and fails if the text depends on the deployment.
@@ -134,8 +164,8 @@ func join(s *template.Scope, at *document.Node, args []template.Value) (template
 	return joined(s, at, all, between)
 }
 
-// split implements split(text, delimiter) and split(text, array of delimiters). It splits
-// texts that depend on the deployment only by a slash: no unknown part of an id contains one.
+// split implements split(text, delimiter) and split(text, array of delimiters). It fails
+// if the deployment decides where a delimiter is: no part of an id contains a slash, but a secret can.
 func split(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	in, err := args[0].Word()
 	if err != nil {
@@ -172,10 +202,8 @@ func split(s *template.Scope, at *document.Node, args []template.Value) (templat
 func cut(s *template.Scope, parts []string, by string) ([]string, error) {
 	var all []string
 	for _, p := range parts {
-		if by != "/" {
-			if err := arm.Known(p, by); err != nil {
-				return nil, err
-			}
+		if err := errors.Join(arm.Known(by), arm.Apart(p, by)); err != nil {
+			return nil, err
 		}
 		n := strings.Count(p, by) + 1
 		if err := s.Spend(n, 100*n); err != nil {
@@ -280,13 +308,49 @@ func formatted(args []template.Value) ([]string, error) {
 	return all, nil
 }
 
+// replace implements replace(text, old, new). Where the deployment decides whether a part of the text contains
+// old, the result for that part depends on the deployment, too. It fails if old may be partly in such a part.
 func replace(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	all, err := words(args)
 	if err != nil || all[1] == "" {
 		return template.Value{}, errors.Join(err, errors.New("replace() takes a text, what to replace, and what by"))
 	}
-	if err := s.Spend(0, strings.Count(all[0], all[1])*len(all[2])); err != nil {
+	in, old, by := all[0], all[1], all[2]
+	if err := arm.Known(old); err != nil {
 		return template.Value{}, err
 	}
-	return s.Make(at, document.Text, strings.ReplaceAll(all[0], all[1], all[2]))
+	if err := s.Spend(0, strings.Count(in, old)*len(by)); err != nil {
+		return template.Value{}, err
+	}
+	undecided := arm.Apart(in, old)
+	if undecided == nil || old == by {
+		return s.Make(at, document.Text, strings.ReplaceAll(in, old, by))
+	}
+	known, unknown := arm.Parts(in)
+	if err := s.Spend(len(known), len(known)*len(old)*len(old)); err != nil {
+		return template.Value{}, err
+	}
+	if straddles(known, old) {
+		return template.Value{}, undecided
+	}
+	for i, u := range unknown {
+		if unknown[i], err = s.Unknowns.Of(strings.Join([]string{"replace", u, strconv.Quote(old), strconv.Quote(by)}, ","), arm.IsFree(u) || !arm.IsName(by)); err != nil {
+			return template.Value{}, err
+		}
+	}
+	return woven(s, at, known, unknown, func(k string) string { return strings.ReplaceAll(k, old, by) })
+}
+
+// straddles reports whether an occurrence of old can begin or end in one of the unknown parts
+// between known parts, and go beyond it. Unknown parts are taken to contain what is needed for that.
+func straddles(known []string, old string) bool {
+	for i := 1; i < len(old); i++ {
+		for n, k := range known {
+			before, after := n < len(known)-1, n > 0 // an unknown part comes after k, or before it
+			if before && strings.HasSuffix(k, old[:i]) || after && strings.HasPrefix(k, old[i:]) || before && after && strings.HasPrefix(old[i:], k) && i+len(k) < len(old) {
+				return true
+			}
+		}
+	}
+	return false
 }

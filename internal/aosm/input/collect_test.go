@@ -124,6 +124,55 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+// TestScopes has a resource in the input twice, in both orders. The ids must
+// not be of two resources, and the most complete one must be kept.
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	in := func(group, more string) string {
+		return templateOf("", `{"type": "Microsoft.Resources/deployments", "apiVersion": "1", "name": "d"`+group+`, "properties": {"mode": "Incremental", "template": {"resources": [`+resource("p/s/m", more)+`]}}}`)
+	}
+	answer := func(id string) string { return `{"id": "` + id + `", "properties": {"a": 1}}` }
+	const bare = "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/s/artifactManifests/m"
+	for name, tc := range map[string]struct {
+		reason, a, b string
+		want         string // the id, "" if the ids are of two resources
+	}{
+		"TwoGroups":     {reason: "a template deploys the same into two groups", a: in(`, "resourceGroup": "g"`, ""), b: in(`, "resourceGroup": "h"`, "")},
+		"TwoAnswers":    {reason: "two groups have the same", a: answer("/subscriptions/s/resourceGroups/g" + bare), b: answer("/subscriptions/s/resourceGroups/h" + bare)},
+		"OneGroup":      {reason: "a template deploys into its own group", a: in("", ""), b: in(`, "resourceGroup": "g"`, ""), want: "/resourceGroups/g" + bare},
+		"OneOther":      {reason: "the content differs, too", a: in("", ""), b: in(`, "resourceGroup": "g"`, `, "tags": {}`), want: "/resourceGroups/g" + bare},
+		"Answer":        {reason: "az show and the public examples", a: answer("/subscriptions/s" + bare), b: answer("/subscriptions/s/resourceGroups/g" + bare), want: "/subscriptions/s/resourceGroups/g" + bare},
+		"AnswerOther":   {reason: "the content differs, too", a: answer("/subscriptions/s" + bare), b: strings.Replace(answer("/subscriptions/s/resourceGroups/g"+bare), "1", "2", 1), want: "/subscriptions/s/resourceGroups/g" + bare},
+		"AnswerBare":    {reason: "a template says more than the answer", a: answer(bare), b: in(`, "resourceGroup": "g"`, ""), want: "/resourceGroups/g" + bare},
+		"Both":          {reason: "each has what the other lacks", a: answer("/subscriptions/s" + bare), b: answer("/resourceGroups/g" + bare), want: "/subscriptions/s/resourceGroups/g" + bare},
+		"OtherSpelling": {reason: "az writes ids in two ways", a: answer("/subscriptions/s/resourceGroups/g" + bare), b: answer("/subscriptions/s/resourcegroups/G" + bare), want: "/subscriptions/s/resourceGroups/g" + bare},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, files := range [][]Source{{file("a", tc.a), file("b", tc.b)}, {file("b", tc.b), file("a", tc.a)}} {
+				documents, err := Read(files)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := template.NewSession(expression.Evaluate)
+				r := finding.NewReport(s)
+				all, _ := Collect(documents, Options{}, s, r)
+				unmapped := len(r.Findings) == 1 && r.Findings[0].Level == finding.NotMapped
+				if s.Fatal != nil || len(all) != 1 || unmapped != (tc.want == "") {
+					t.Fatalf("%s: %d resources, %v, %v", tc.reason, len(all), r.Findings, s.Fatal)
+				}
+				id := all[0].Named
+				if id == "" {
+					id = all[0].ID.String()
+				}
+				if !unmapped && id != tc.want {
+					t.Errorf("%s: %s first: the id is %s, want %s", tc.reason, files[0].Name, id, tc.want)
+				}
+			}
+		})
+	}
+}
+
 func set(t *testing.T, pair string) (p Parameters) {
 	t.Helper()
 	if err := p.Set(pair); err != nil {

@@ -12,7 +12,7 @@ import (
 // Resource is one AOSM resource in the input.
 type Resource struct {
 	ID       arm.ID
-	Named    string // the id as written, "" if a template has only a name
+	Named    string // the most complete id, as written; "" if a template has only a name
 	API      string // its API version, "" if it is not known
 	Template bool   // the resource is in a template, not in an answer
 	Value    template.Value
@@ -79,15 +79,16 @@ func (c *collector) addResource(r Resource) {
 		return
 	}
 	first := &c.found[i]
+	if id := first.ID; arm.Differ(id.Subscription, r.ID.Subscription) || arm.Differ(id.Group, r.ID.Group) {
+		c.Unmapped(r.Value.Node, "it is another resource than that of the same name at %s, which was taken, of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", first.Value.Path(), arm.Clip(id.Subscription), arm.Clip(id.Group))
+		return
+	}
 	a, errA := first.Value.Rendered()
 	b, errB := r.Value.Rendered()
 	if errA == nil && errB == nil && a == b && first.Template == r.Template {
+		first.complete(r)
 		r.Value.Close()
 		c.Tell(finding.Note, r.Value.Node, "the same is at %s, too", first.Value.Path())
-		return
-	}
-	if id := first.ID; arm.Differ(id.Subscription, r.ID.Subscription) || arm.Differ(id.Group, r.ID.Group) {
-		c.Unmapped(r.Value.Node, "it is another resource than that of the same name at %s, which was taken, of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", first.Value.Path(), arm.Clip(id.Subscription), arm.Clip(id.Group))
 		return
 	}
 	taken, other, also := *first, r, first.Also
@@ -96,9 +97,15 @@ func (c *collector) addResource(r Resource) {
 	}
 	other.Also = nil
 	taken.Also = append(also, other)
-	taken.API = cmp.Or(taken.API, other.API)
-	taken.ID.Subscription, taken.ID.Group = cmp.Or(taken.ID.Subscription, other.ID.Subscription), cmp.Or(taken.ID.Group, other.ID.Group)
+	taken.complete(other)
 	*first = taken
+}
+
+// complete adds to a resource what another content of it says about its API version and its scope.
+func (r *Resource) complete(other Resource) {
+	r.API = cmp.Or(r.API, other.API)
+	r.Named = arm.Fuller(cmp.Or(r.Named, r.ID.String()), cmp.Or(other.Named, other.ID.String()))
+	r.ID.Subscription, r.ID.Group = cmp.Or(r.ID.Subscription, other.ID.Subscription), cmp.Or(r.ID.Group, other.ID.Group)
 }
 
 // prefers reports whether content a is taken rather than b: an answer, which

@@ -175,7 +175,12 @@ func Same(a, b Value) (bool, error) {
 		return false, err
 	case x == y:
 		return true, nil
-	case a.There() != b.There() || x == `""` || y == `""`: // a deployment's value is neither null nor empty
+	case a.There() != b.There(): // a deployment's value is not null
+		return false, nil
+	case x == `""` || y == `""`:
+		if other := strings.Trim(x+y, `"`); arm.IsFree(other) {
+			return false, arm.Known(other)
+		}
 		return false, nil
 	}
 	return false, arm.Known(x, y)

@@ -3,7 +3,6 @@ package access
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -32,8 +31,8 @@ const (
 	maxKnownAtOnce, maxKnownWaiting = 4, 64
 )
 
-// errBusy means that too many questions are waiting already.
-var errBusy = fmt.Errorf("more than %d questions wait for the API server", maxWaiting)
+// errBusy means that too many questions are waiting already, in total or of one address.
+var errBusy = errors.New("too many questions wait for the API server")
 
 // answers asks the API server, caches its answers for a short time, and asks
 // the same question only once at a time. It is safe for concurrent use.

@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -175,7 +177,7 @@ func TestOneAddressHasFewQuestionsAtATime(t *testing.T) {
 	r := newRegistry(t, c)
 	s.waitFor, s.mayProceed = make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
-	for i := range 300 {
+	for i := range maxStranger + maxStrangerWaiting {
 		all.Go(func() {
 			if resp, _ := r.ask(fmt.Sprint("wrong", i), "GET ", "", from(fmt.Sprintf("[2001:db8::%x]:1", i))); resp.StatusCode != http.StatusUnauthorized {
 				t.Errorf("a wrong token is answered with %d", resp.StatusCode)
@@ -242,6 +244,44 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// An address may have only so many requests that wait for its turns. The next one must be refused at once.
+func TestStrangersThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStrangers()
+		here, there := netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")
+		waiting, cancel := context.WithTimeout(t.Context(), askLimit)
+		defer cancel()
+		held := make(chan struct{})
+		var all sync.WaitGroup
+		var entered atomic.Int64
+		for range maxStranger + maxStrangerWaiting {
+			all.Go(func() {
+				if leave, err := s.enter(waiting, here); err == nil {
+					entered.Add(1)
+					<-held
+					leave()
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := s.enter(waiting, here); !errors.Is(err, errBusy) || time.Since(began) > 0 {
+			t.Errorf("one more is answered after %s with %v", time.Since(began), err)
+		}
+		if leave, err := s.enter(waiting, there); err != nil {
+			t.Errorf("from another address: %v", err)
+		} else {
+			leave()
+		}
+		close(held)
+		all.Wait()
+		if n := s.at.Len(); n != 0 || entered.Load() != maxStranger+maxStrangerWaiting {
+			t.Errorf("%d entered, and %d addresses are remembered", entered.Load(), n)
+		}
+	})
+}
+
 func TestAddressOf(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ from, want string }{
@@ -251,7 +291,7 @@ func TestAddressOf(t *testing.T) {
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.RemoteAddr = tt.from
-		if got := addressOf(r).String(); got != tt.want {
+		if got := AddressOf(r).String(); got != tt.want {
 			t.Errorf("%q is %s, want %s", tt.from, got, tt.want)
 		}
 	}

@@ -16,7 +16,8 @@
 //   - Only operators, and purges of the registry's stores, can read its usage and run collections.
 //   - A name that no repository can have, such as a path with dots to another repository, is refused to everyone.
 //   - Memory and requests are bounded, whatever clients send. Wrong tokens do not prevent questions about valid tokens:
-//     each address may ask only a few questions at a time, and recently valid tokens have their own turns.
+//     each address may ask only a few questions at a time, a bounded number of its requests waits for that, and recently
+//     valid tokens have their own turns.
 //
 // Decision: the controller asks the API server about each token and each right, and caches a positive answer for 10
 // seconds, so that a withdrawn right ends. Rejected: verifying tokens in the registry, because it would not notice a

@@ -85,7 +85,7 @@ func (c *Controller) identify(r *http.Request, token string) (*identity, error) 
 	if c.tokens.isNew(key) {
 		waiting, cancel := context.WithTimeout(ctx, askLimit)
 		defer cancel()
-		leave, err := c.strangers.enter(waiting, addressOf(r))
+		leave, err := c.strangers.enter(waiting, AddressOf(r))
 		if err != nil {
 			return nil, err
 		}

@@ -8,34 +8,48 @@ import (
 	"github.com/nfo-operator/nfo/internal/share"
 )
 
-// maxStranger bounds the concurrent questions of one address about tokens that are not known.
-const maxStranger = 8
+// maxStranger bounds the concurrent questions of one address about tokens that are not
+// known, and maxStrangerWaiting the requests that wait for one of these turns.
+const maxStranger, maxStrangerWaiting = 8, 64
 
 // strangers bounds questions about unknown tokens by address, before the
 // API server is asked, because anyone can invent any number of tokens.
 type strangers struct {
-	at *share.Shares[netip.Prefix, chan struct{}]
+	at *share.Shares[netip.Prefix, stranger]
 }
+
+// stranger has the limits of one address.
+type stranger struct{ turns, waiting chan struct{} }
 
 func newStrangers() strangers {
-	return strangers{share.New[netip.Prefix](func() chan struct{} { return make(chan struct{}, maxStranger) })}
+	return strangers{share.New[netip.Prefix](func() stranger {
+		return stranger{make(chan struct{}, maxStranger), make(chan struct{}, maxStrangerWaiting)}
+	})}
 }
 
-// enter waits for a turn of an address until ctx ends. The caller must call leave.
+// enter waits for a turn of an address until ctx ends, and fails at
+// once if too many others wait for one. The caller must call leave.
 func (s strangers) enter(ctx context.Context, address netip.Prefix) (leave func(), err error) {
-	turns, done := s.at.Take(address)
+	own, done := s.at.Take(address)
 	select {
-	case turns <- struct{}{}:
-		return func() { <-turns; done() }, nil
+	case own.waiting <- struct{}{}:
+		defer func() { <-own.waiting }()
+	default:
+		done()
+		return nil, errBusy
+	}
+	select {
+	case own.turns <- struct{}{}:
+		return func() { <-own.turns; done() }, nil
 	case <-ctx.Done():
 		done()
 		return nil, errBusy
 	}
 }
 
-// addressOf returns the address of a request: a host, or for IPv6 a /64, because one host can have all its addresses.
+// AddressOf returns the address of a request: a host, or for IPv6 a /64, because one host can have all its addresses.
 // It returns the zero value if the address is unknown.
-func addressOf(r *http.Request) netip.Prefix {
+func AddressOf(r *http.Request) netip.Prefix {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Prefix{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -18,6 +19,11 @@ const (
 	// statePath is where all processes store the state of collections.
 	statePath = "/.nfo/collection.json"
 	maxState  = 1 << 20
+	// lockPath is the file that a process locks while it changes the state. It waits at most
+	// lockTime for the lock of another process, and then changes the state without it.
+	lockPath = "/.nfo/collection.lock"
+	lockTime = 5 * time.Second
+	lockPoll = 5 * time.Millisecond
 	// reportTimeout is how long another process's collection counts as running after its last report.
 	reportTimeout = 2 * time.Minute
 )
@@ -74,8 +80,7 @@ func (c *collector) run(ctx context.Context) {
 // ask requests a collection. Requests that wait at the same time
 // share one collection, which is a dry run only if all of them are.
 func (c *collector) ask(asked request) (State, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.lock()()
 	state, err := c.read()
 	if err != nil {
 		return State{}, err
@@ -168,9 +173,36 @@ func (c *collector) state(now time.Time) (State, error) {
 	return s, err
 }
 
-func (c *collector) change(by func(*State)) error {
+// lock keeps this and other processes from changing the state until unlock is called. It does not fail: without the lock,
+// such as on a full volume, a change may be lost, but a collection must be possible.
+func (c *collector) lock() (unlock func()) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	var f *os.File
+	err := c.volume.WithReserve(func() (err error) {
+		f, _, err = c.volume.Append(lockPath)
+		return err
+	})
+	if err != nil {
+		c.log.Warn("could not lock the state of collections", "error", err)
+		return c.mu.Unlock
+	}
+	again := time.NewTicker(lockPoll)
+	defer again.Stop()
+	end := time.Now().Add(lockTime)
+	for err = volume.Lock(f); errors.Is(err, volume.ErrLocked) && time.Now().Before(end); err = volume.Lock(f) {
+		<-again.C
+	}
+	if err != nil {
+		c.log.Warn("could not lock the state of collections", "error", err)
+	}
+	return func() {
+		_ = f.Close() // Nothing was written to it.
+		c.mu.Unlock()
+	}
+}
+
+func (c *collector) change(by func(*State)) error {
+	defer c.lock()()
 	s, err := c.read()
 	if err != nil {
 		return err

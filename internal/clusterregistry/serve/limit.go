@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -33,7 +32,7 @@ var errSlow = fmt.Errorf("the client sends less than %d bytes in %s, or a manife
 
 var errBusy = errors.New("the registry has too many requests at the moment")
 
-// turns bounds the number of concurrent requests, in total and for each client.
+// turns bounds the number of concurrent requests, in total and for each client, and how many of a client wait.
 type turns struct {
 	all chan struct{}
 	// client returns the name of a request's client, or "" to identify the client by its address.
@@ -46,6 +45,8 @@ type turns struct {
 // client has the limits of one client.
 type client struct {
 	turns chan struct{}
+	// waiting has a place for each request that waits for a turn.
+	waiting chan struct{}
 	// large is the place for the one large manifest that the client may have at a time.
 	large chan struct{}
 }
@@ -62,7 +63,7 @@ func largeOf(ctx context.Context) chan struct{} {
 
 func newTurns(most int) *turns {
 	return &turns{all: make(chan struct{}, most), client: tokenOf, refused: func() {}, clients: share.New[[sha256.Size]byte](func() *client {
-		return &client{turns: make(chan struct{}, max(most/4, 1)), large: make(chan struct{}, 1)}
+		return &client{turns: make(chan struct{}, max(most/4, 1)), waiting: make(chan struct{}, 2*most), large: make(chan struct{}, 1)}
 	})}
 }
 
@@ -82,6 +83,13 @@ func (t *turns) limit(next http.Handler) http.Handler {
 
 func (t *turns) enter(req *http.Request) (own *client, leave func(), err error) {
 	own, done := t.clients.Take(t.keyOf(req))
+	select {
+	case own.waiting <- struct{}{}:
+		defer func() { <-own.waiting }()
+	default:
+		done()
+		return nil, nil, fmt.Errorf("%w from this client: %d wait already", errBusy, cap(own.waiting))
+	}
 	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
 	defer cancel()
 	if err := take(ctx, own.turns); err != nil {
@@ -115,8 +123,7 @@ func (t *turns) keyOf(req *http.Request) [sha256.Size]byte {
 	if name := t.client(req); name != "" {
 		return sha256.Sum256([]byte("name " + name))
 	}
-	host, _, _ := net.SplitHostPort(req.RemoteAddr)
-	return sha256.Sum256([]byte("address " + host))
+	return sha256.Sum256([]byte("address " + access.AddressOf(req).String()))
 }
 
 // tokenOf identifies clients by their token, whatever their user name, if the registry has no access control.

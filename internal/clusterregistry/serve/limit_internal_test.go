@@ -69,6 +69,51 @@ func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 	}
 }
 
+// A client may have only so many requests that wait for a turn. The
+// next one must be refused at once, and must not delay other clients.
+func TestRequestsThatWaitAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(8)
+		request := func(as string) *http.Request {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+			req.SetBasicAuth("x", as)
+			return req
+		}
+		release := make(chan struct{})
+		h := turns.limit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			if token, _ := access.TokenOf(req); token == "greedy" {
+				<-release
+			}
+		}))
+		ask := func(as string) (status int, took time.Duration) {
+			w, began := httptest.NewRecorder(), time.Now()
+			h.ServeHTTP(w, request(as))
+			return w.Code, time.Since(began)
+		}
+		var all sync.WaitGroup
+		var answered atomic.Int64
+		for range 8/4 + 2*8 {
+			all.Go(func() {
+				if status, _ := ask("greedy"); status == http.StatusOK {
+					answered.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if status, took := ask("greedy"); status != http.StatusServiceUnavailable || took > 0 {
+			t.Errorf("one more is answered with %d after %s", status, took)
+		}
+		if status, took := ask("modest"); status != http.StatusOK || took > 0 {
+			t.Errorf("another client is answered with %d after %s", status, took)
+		}
+		close(release)
+		all.Wait()
+		if n := turns.clients.Len(); n != 0 || answered.Load() != 8/4+2*8 {
+			t.Errorf("%d requests were answered, and %d clients are remembered", answered.Load(), n)
+		}
+	})
+}
+
 // All tokens of a user must share one limit. A token that is not accepted must not get its own limit.
 func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 	turns := newTurns(8)
@@ -92,6 +137,8 @@ func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 		{"two users at one address", request("jane-1", "10.0.0.1:1"), request("joe-1", "10.0.0.1:1"), false},
 		{"two tokens that nobody accepts, from one address", request("-1", "10.0.0.1:1"), request("-2", "10.0.0.1:2"), true},
 		{"nobody at two addresses", request("-1", "10.0.0.1:1"), request("-1", "10.0.0.2:1"), false},
+		{"nobody at two addresses that one host can have", request("-1", "[2001:db8::1]:1"), request("-1", "[2001:db8::2]:1"), true},
+		{"nobody at two networks", request("-1", "[2001:db8::1]:1"), request("-1", "[2001:db8:0:1::1]:1"), false},
 		{"a user whose name is an address", request("10.0.0.1", "10.0.0.2:1"), request("-1", "10.0.0.1:1"), false},
 	} {
 		if got := turns.keyOf(tt.a) == turns.keyOf(tt.b); got != tt.same {

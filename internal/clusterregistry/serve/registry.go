@@ -39,7 +39,8 @@ type Options struct {
 	// Guard defines when uploads are refused.
 	Guard Guard
 	// Requests is the maximum number of concurrent requests. Default: 256. One client may have a quarter of them; a
-	// client is a user, all ServiceAccounts of a namespace, or an address. Other requests wait for at most 10 seconds.
+	// client is a user, all ServiceAccounts of a namespace, or an address (for IPv6, a /64). Other requests wait for at
+	// most 10 seconds. If twice this number of one client wait, the next ones are refused at once.
 	Requests int
 	// Collection configures how the volume is collected. Its grace period is also that of the storage.
 	Collection collect.Options

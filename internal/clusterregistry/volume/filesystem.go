@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"strconv"
@@ -53,20 +52,19 @@ func fileSystemOf(root string) (Kind, time.Duration, error) {
 
 // mountOptions returns the options of the mount that a folder is on, or "" if they cannot be read.
 func mountOptions(root string) string {
-	f, err := os.Open("/proc/self/mountinfo")
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return ""
 	}
-	defer func() { _ = f.Close() }()
-	return optionsFor(bufio.NewScanner(f), root)
+	return optionsFor(string(mounts), root)
 }
 
 // optionsFor parses proc_pid_mountinfo(5). It uses the longest mount point
 // that contains the folder, and the last of several with the same length.
-func optionsFor(lines *bufio.Scanner, root string) (options string) {
+func optionsFor(mounts, root string) (options string) {
 	longest := -1
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+	for line := range strings.Lines(mounts) {
+		fields := strings.Fields(line)
 		if len(fields) < 10 {
 			continue
 		}

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"bufio"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +29,8 @@ func TestStaleBy(t *testing.T) {
 }
 
 func TestOptionsFor(t *testing.T) {
-	const mounts = `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+	mounts := `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+29 22 0:49 / /merged rw - overlay overlay rw,lowerdir=` + strings.Repeat("/layer:", 1<<14) + `
 30 22 0:50 / /var/lib rw - nfs4 server:/a rw,actimeo=9
 31 22 0:51 / /var/lib/my\040registry rw shared:1 - nfs4 server:/b rw,actimeo=3
 32 22 0:52 / /var/lib/my\040registry rw shared:1 - nfs4 server:/c rw,actimeo=4
@@ -43,7 +43,7 @@ short line
 		{"a name that only begins like a mount", "/var/library", "rw,relatime,rw"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if got := optionsFor(bufio.NewScanner(strings.NewReader(mounts)), tt.root); got != tt.want {
+			if got := optionsFor(mounts, tt.root); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
