@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	oras "oras.land/oras-go/v2/registry"
@@ -21,7 +23,11 @@ import (
 // actionMetadataRead is the action that a token must allow for Azure Container Registry to return a list.
 const actionMetadataRead = "metadata_read"
 
-var errNoList = errors.New("the registry has no list of image manifests")
+var (
+	errNoList = errors.New("the registry has no list of image manifests")
+	// errNotTheList is wrapped by ErrUnavailable for an answer that a registry with a list does not give.
+	errNotTheList = errors.New("the registry can list image manifests, and this answer is not its own; a proxy or a registry that is starting may have answered")
+)
 
 // Listed is one image manifest in the registry's own list.
 type Listed struct {
@@ -38,10 +44,13 @@ type Listed struct {
 // List returns the image manifests of a repository, those without a tag included, sorted by
 // digest, without duplicates. The OCI API has no such list; Azure Container Registry has one.
 //
-// The list is complete, or there is an error. Errors wrap ErrUnsupported if the registry has no such list, which
-// the client remembers and does not ask for again; ErrNotFound if it does not know the repository; ErrDenied if
-// the login may not read metadata; ErrUnreadable as with Tags. The registry leaves out images that their owner
-// has hidden (listEnabled: false), so a digest that is not in the list may still exist and reference others.
+// The list is complete, or there is an error. Errors wrap ErrUnsupported if the registry answers as one that
+// has no such list; ErrNotFound if it does not know the repository; ErrDenied if the login may not read metadata;
+// ErrUnreadable as with Tags. ErrUnsupported proves nothing until the registry has answered so for SecondLook
+// (I2): within that time the client does not ask again, after it the client asks once more and remembers the
+// answer. A registry of Azure, and one whose list was read before, has the list: ErrUnavailable is then the
+// error. The registry leaves out images that their owner has hidden (listEnabled: false), so a digest that is
+// not in the list may still exist and reference others.
 // Spec: Azure Container Registry REST API, "Manifests - Get List".
 func (c *Client) List(ctx context.Context, repository string) ([]Listed, error) {
 	listed, err := c.list(ctx, repository)
@@ -56,7 +65,7 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 	if err != nil {
 		return nil, err
 	}
-	if c.unlisted.Load() {
+	if c.lists.absent(c.wire.SecondLook()) {
 		return nil, c.wire.Fail(ErrUnsupported, errNoList)
 	}
 	var all []Listed
@@ -111,6 +120,7 @@ func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string)
 	if err != nil {
 		return nil, "", err
 	}
+	c.lists.read()
 	next, err = wire.NextPage(resp)
 	return page, next, err
 }
@@ -139,11 +149,57 @@ func (c *Client) checkListed(resp *http.Response, r wire.Request) error {
 	default:
 		unknown = wire.Succeeded(resp)
 	}
-	if unknown {
-		c.unlisted.Store(true)
+	switch {
+	case unknown && (isAzure(c.wire.Location.Host) || c.lists.denied(c.wire.SecondLook())):
+		return c.wire.Fail(ErrUnavailable, fmt.Errorf("%w: %w", errNotTheList, answer))
+	case unknown:
 		return c.wire.Fail(ErrUnsupported, fmt.Errorf("%w: %w", errNoList, answer))
 	}
 	return err
+}
+
+// isAzure reports whether a host is one that Azure Container Registry gives its registries, in any of its clouds.
+func isAzure(host string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(host), ":")
+	name = strings.TrimSuffix(name, ".")
+	return slices.ContainsFunc([]string{".azurecr.io", ".azurecr.cn", ".azurecr.us", ".azurecr.de"}, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
+}
+
+// listSupport is what a registry's answers show of whether it has a list of image manifests. It is safe for concurrent use.
+type listSupport struct {
+	mu sync.Mutex
+	// has is set once a list was read.
+	has bool
+	// since is when the registry first answered as one without a list, zero if it never did. settled
+	// is set once it has answered so again, at least the time of a second look later.
+	since   time.Time
+	settled bool
+}
+
+// read records that a list was read.
+func (l *listSupport) read() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.has = true
+}
+
+// denied records an answer of a registry without a list, and reports whether a list was read before.
+func (l *listSupport) denied(secondLook time.Duration) (has bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.since.IsZero() {
+		l.since = time.Now()
+	} else {
+		l.settled = l.settled || time.Since(l.since) >= secondLook
+	}
+	return l.has
+}
+
+// absent reports whether the registry counts as one without a list and is not to be asked now.
+func (l *listSupport) absent(secondLook time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.has && !l.since.IsZero() && (l.settled || time.Since(l.since) < secondLook)
 }
 
 // listedManifest is an entry of the list. Its other fields are not used.
