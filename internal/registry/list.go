@@ -204,15 +204,17 @@ func (l *listSupport) absent(secondLook time.Duration) bool {
 
 // listedManifest is an entry of the list. Its other fields are not used.
 type listedManifest struct {
-	Digest    digest.Digest `json:"digest"`
-	MediaType string        `json:"mediaType"`
-	ImageSize int64         `json:"imageSize"`
-	Tags      tagNames      `json:"tags"` // absent, null and empty all mean none
-	// If one of the two is false, the registry refuses to delete the digest.
-	Attributes struct {
-		DeleteEnabled *bool `json:"deleteEnabled"`
-		WriteEnabled  *bool `json:"writeEnabled"`
-	} `json:"changeableAttributes"`
+	Digest     decode.Once[digest.Digest] `json:"digest"`
+	MediaType  decode.Once[string]        `json:"mediaType"`
+	ImageSize  decode.Once[int64]         `json:"imageSize"`
+	Tags       tagNames                   `json:"tags"` // absent, null and empty all mean none
+	Attributes decode.Once[attributes]    `json:"changeableAttributes"`
+}
+
+// attributes say whether the registry refuses to delete the digest: if one of the two is false.
+type attributes struct {
+	DeleteEnabled decode.Once[bool] `json:"deleteEnabled"`
+	WriteEnabled  decode.Once[bool] `json:"writeEnabled"`
 }
 
 // listedManifests is a list of image manifests.
@@ -227,17 +229,17 @@ func (m *listedManifests) UnmarshalJSON(data []byte) error {
 	if err := m.Begin(data); err != nil || m.Null {
 		return err
 	}
-	isFalse := func(b *bool) bool { return b != nil && !*b }
+	isFalse := func(b decode.Once[bool]) bool { return b.Given() && !b.Value }
 	return decode.EachOf(data, func(e listedManifest) error {
-		if e.Digest.Validate() != nil || e.ImageSize < 0 {
-			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest, e.ImageSize)
+		if e.Digest.Value.Validate() != nil || e.ImageSize.Value < 0 {
+			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest.Value, e.ImageSize.Value)
 		}
 		if m.entries += 1 + len(e.Tags.list); m.entries > decode.MaxEntries {
 			return decode.TooLong(m.entries)
 		}
 		m.list = append(m.list, Listed{
-			Digest: e.Digest, MediaType: v1alpha1.Clip(e.MediaType, maxMediaType), Size: e.ImageSize, Tags: e.Tags.list,
-			Locked: isFalse(e.Attributes.DeleteEnabled) || isFalse(e.Attributes.WriteEnabled),
+			Digest: e.Digest.Value, MediaType: v1alpha1.Clip(e.MediaType.Value, maxMediaType), Size: e.ImageSize.Value, Tags: e.Tags.list,
+			Locked: isFalse(e.Attributes.Value.DeleteEnabled) || isFalse(e.Attributes.Value.WriteEnabled),
 		})
 		return nil
 	})
@@ -247,8 +249,8 @@ func (m *listedManifests) UnmarshalJSON(data []byte) error {
 // (I2), because that entry could be the one that references the others.
 func parseListed(repository string, data []byte) ([]Listed, error) {
 	var page struct {
-		ImageName string          `json:"imageName"`
-		Manifests listedManifests `json:"manifests"`
+		ImageName decode.Once[string] `json:"imageName"`
+		Manifests listedManifests     `json:"manifests"`
 	}
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, decode.NotJSON(err)
@@ -257,8 +259,8 @@ func parseListed(repository string, data []byte) ([]Listed, error) {
 	if !page.Manifests.Seen {
 		return nil, fmt.Errorf("%w: it is not a list of image manifests", ErrUnreadable)
 	}
-	if page.ImageName != "" && page.ImageName != repository {
-		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.ImageName)
+	if name := page.ImageName.Value; name != "" && name != repository {
+		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, name)
 	}
 	return page.Manifests.list, nil
 }
