@@ -15,6 +15,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,8 +53,8 @@ func (c *Crash) Writes() int {
 	return c.writes
 }
 
-// passes counts a write, and reports whether it is allowed.
-func (c *Crash) passes() bool {
+// passes counts a write, and reports whether it is allowed. once reports whether further writes are.
+func (c *Crash) passes() (allowed, once bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writes++
@@ -61,18 +62,18 @@ func (c *Crash) passes() bool {
 		if c.once {
 			c.left = -1
 		}
-		return false
+		return false, c.once
 	}
 	c.left--
-	return true
+	return true, c.once
 }
 
 // try executes a write, or returns the API server's error for a write that is refused.
 func (c *Crash) try(write func() error) error {
-	switch {
-	case c.passes():
+	switch allowed, once := c.passes(); {
+	case allowed:
 		return write()
-	case c.once:
+	case once:
 		return apierrors.NewConflict(schema.GroupResource{Resource: "any"}, "any", errors.New("somebody else wrote"))
 	}
 	return ErrCrashed
@@ -80,7 +81,10 @@ func (c *Crash) try(write func() error) error {
 
 // Refuse answers a write to a registry if it is refused. It reports whether it has answered.
 func (c *Crash) Refuse(rw http.ResponseWriter, req *http.Request) bool {
-	if req.Method == http.MethodGet || req.Method == http.MethodHead || c.passes() {
+	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+		return false
+	}
+	if allowed, _ := c.passes(); allowed {
 		return false
 	}
 	rw.WriteHeader(http.StatusForbidden) // clients do not retry after this status
@@ -115,6 +119,18 @@ func (c *Crash) Funcs() interceptor.Funcs {
 		},
 		Delete: func(ctx context.Context, api client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			return c.try(func() error { return api.Delete(ctx, o, opts...) })
+		},
+		DeleteAllOf: func(ctx context.Context, api client.WithWatch, o client.Object, opts ...client.DeleteAllOfOption) error {
+			return c.try(func() error { return api.DeleteAllOf(ctx, o, opts...) })
+		},
+		Apply: func(ctx context.Context, api client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			return c.try(func() error { return api.Apply(ctx, o, opts...) })
+		},
+		SubResourceCreate: func(ctx context.Context, api client.Client, sub string, o, made client.Object, opts ...client.SubResourceCreateOption) error {
+			return c.try(func() error { return api.SubResource(sub).Create(ctx, o, made, opts...) })
+		},
+		SubResourceApply: func(ctx context.Context, api client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			return c.try(func() error { return api.SubResource(sub).Apply(ctx, o, opts...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, api client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 			return c.try(func() error { return api.SubResource(sub).Update(ctx, o, opts...) })

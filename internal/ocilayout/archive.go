@@ -20,8 +20,11 @@ import (
 // file in the same folder, which finally replaces the archive.
 type archive struct {
 	name string
-	file *os.File
-	tar  *tar.Writer
+	// folder contains the archive, and part is the name of the temporary file in it.
+	folder *os.Root
+	part   string
+	file   *os.File
+	tar    *tar.Writer
 	// before is the existing archive, nil for none.
 	before *oci.Layout
 }
@@ -36,8 +39,7 @@ func createArchive(name string) (*archive, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	var err error
-	if a.file, err = os.CreateTemp(filepath.Dir(name), partPrefix+filepath.Base(name)+"-*"); err != nil {
+	if err := a.create(); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	a.tar = tar.NewWriter(a.file)
@@ -47,6 +49,31 @@ func createArchive(name string) (*archive, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// create creates the temporary file, with the mode of the archive that it
+// replaces. A new archive has the mode that any new file has, as in a folder.
+func (a *archive) create() error {
+	mode := os.FileMode(0o666)
+	if info, err := os.Stat(a.name); err == nil {
+		mode = info.Mode().Perm()
+	}
+	var err error
+	if a.folder, err = os.OpenRoot(filepath.Dir(a.name)); err != nil {
+		return err
+	}
+	prefix := partPrefix + filepath.Base(a.name) + "-"
+	clearParts(a.folder, prefix)
+	if a.part, a.file, err = newPart(a.folder, prefix, mode); err != nil {
+		return err
+	}
+	if a.before != nil { // the umask does not count for what exists
+		err = a.file.Chmod(mode)
+	}
+	if err != nil {
+		err = errors.Join(err, a.file.Close(), a.folder.Remove(a.part))
+	}
+	return err
 }
 
 // entries returns nothing, because an archive contains only the images of this run.
@@ -97,28 +124,37 @@ func (a *archive) entry(name string, size int64, from io.Reader) error {
 func (a *archive) finish(index []byte) error {
 	err := a.entry(ocispec.ImageIndexFile, int64(len(index)), bytes.NewReader(index))
 	if err == nil {
-		err = errors.Join(a.tar.Close(), a.file.Sync(), a.file.Close(), a.close())
+		err = errors.Join(a.tar.Close(), a.file.Sync(), a.file.Close(), a.closeBefore())
 	}
 	if err == nil {
-		err = os.Rename(a.file.Name(), a.name)
+		err = a.folder.Rename(a.part, filepath.Base(a.name))
 	}
 	if err == nil {
 		a.file = nil
+		_ = a.folder.Close() // no file in it is open
 	}
 	return err
 }
 
-func (a *archive) close() error {
+func (a *archive) closeBefore() error {
 	if a.before == nil {
 		return nil
 	}
 	return a.before.Close()
 }
 
+// close closes what is open beside the temporary file.
+func (a *archive) close() error {
+	if a.folder == nil {
+		return a.closeBefore()
+	}
+	return errors.Join(a.closeBefore(), a.folder.Close())
+}
+
 func (a *archive) abandon() {
 	if a.file == nil {
 		return
 	}
-	_ = errors.Join(a.close(), a.file.Close(), os.Remove(a.file.Name())) // the file is no longer needed
+	_ = errors.Join(a.file.Close(), a.folder.Remove(a.part), a.close()) // the file is no longer needed
 	a.file = nil
 }

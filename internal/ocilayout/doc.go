@@ -10,6 +10,7 @@
 //   - A layout is incomplete until everything is written: index.json is written last, and files get their
 //     final names only when they are complete. A run that ends early leaves the previous content unchanged. In
 //     a folder it also leaves the complete files that it has written, and the next run continues from them.
+//     Incomplete files that nothing has written to for an hour are deleted by the next run.
 //   - An existing part counts only if its bytes have its digest.
 //   - A folder or file that is not a layout is never overwritten, and nothing
 //     outside of the folder is read or written, even if a link points there.

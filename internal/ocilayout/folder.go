@@ -3,7 +3,6 @@ package ocilayout
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +17,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
-const (
-	// partPrefix is the prefix of the names of incomplete files.
-	partPrefix = ".part-"
-	// maxParts is how many incomplete files an otherwise empty folder may have.
-	maxParts = 100
-)
+// maxParts is how many incomplete files an otherwise empty folder may have.
+const maxParts = 100
 
 // folder is a layout in a folder.
 type folder struct {
@@ -45,6 +40,7 @@ func createFolder(name string) (*folder, error) {
 		f.abandon()
 		return nil, err
 	}
+	clearParts(root, partPrefix)
 	return f, nil
 }
 
@@ -103,14 +99,16 @@ func (f *folder) put(d ocispec.Descriptor, from io.Reader) error {
 	return f.file(name, from)
 }
 
-// file writes a file that gets its name only once it is complete.
+// file writes a file that gets its name only once it is complete and stored on the
+// disk: after a power loss, a file with its name must not be empty.
 func (f *folder) file(name string, from io.Reader) error {
-	part := partPrefix + rand.Text()
-	to, err := f.root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	part, to, err := newPart(f.root, partPrefix, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
+	if _, err = io.Copy(to, from); err == nil {
+		err = to.Sync()
+	}
 	if err = errors.Join(err, to.Close()); err == nil {
 		err = f.root.Rename(part, name)
 	}

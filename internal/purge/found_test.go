@@ -2,8 +2,10 @@ package purge
 
 import (
 	"errors"
+	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,6 +164,68 @@ func TestLockedIsKept(t *testing.T) {
 	}
 }
 
+// lists makes the client one for which absences settle at once, and has answer answer the requests for lists of
+// image manifests. answer gets the number of the request, from 1, and reports whether it has answered it.
+func (w *world) lists(answer func(rw http.ResponseWriter, request int64) bool) {
+	w.t.Helper()
+	c, err := registry.Open(registry.Config{Location: w.Location("acme"), SecondLook: time.Nanosecond})
+	w.must(err)
+	w.t.Cleanup(c.Close)
+	w.hooks.Registry = c
+	var requests atomic.Int64
+	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+		return strings.HasPrefix(req.URL.Path, "/acr/v1/"+web+"/") && answer(rw, requests.Add(1))
+	})
+}
+
+// A locked index protects its children. The test finds a purge that takes one wrong answer of a proxy for a registry without locks.
+func TestI2OneAnswerDoesNotHideLocks(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		answer func(rw http.ResponseWriter, request int64) bool
+		err    string // "" for any: it depends on which repository is read first
+	}{
+		"NoList":    {"it may be a proxy's answer", func(rw http.ResponseWriter, n int64) bool { return n == 1 && wrote(rw, http.StatusNotFound) }, ""},
+		"Forbidden": {"so may this", func(rw http.ResponseWriter, n int64) bool { return n == 1 && wrote(rw, http.StatusForbidden) }, ""},
+		"NoRepository": {"a replica may lag", func(rw http.ResponseWriter, n int64) bool {
+			if n == 1 {
+				registrytest.Fail(rw, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
+			}
+			return n == 1
+		}, "run the purge again"},
+		"Unavailable": {"what is locked is unknown", func(rw http.ResponseWriter, _ int64) bool { return wrote(rw, http.StatusHTTPVersionNotSupported) }, "unavailable"},
+		"FailsLater": {"an answer that fails confirms nothing", func(rw http.ResponseWriter, n int64) bool {
+			return wrote(rw, map[bool]int{true: http.StatusNotFound, false: http.StatusHTTPVersionNotSupported}[n == 1])
+		}, "unavailable"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := acr(t, nil)
+			w.indexOf(web, "locked", w.digest["arm64"])
+			w.must(w.client.Untag(t.Context(), web, "locked"))
+			w.Lock(web, w.digest["locked"])
+			w.lists(tc.answer)
+			report, err := w.run()
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("%s: the error is %v, want one that contains %q", tc.reason, err, tc.err)
+			}
+			if !w.hasIn(web, "arm64") || !w.hasIn(web, "locked") {
+				t.Errorf("%s: a child of a locked index is lost: %s", tc.reason, report.Summary())
+			}
+			if w.hasIn(repo, "image") {
+				t.Errorf("%s: nothing was deleted in another repository", tc.reason)
+			}
+		})
+	}
+}
+
+func wrote(rw http.ResponseWriter, status int) bool {
+	rw.WriteHeader(status)
+	return true
+}
+
 func TestUndoLostIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -204,5 +268,22 @@ func TestI4WhatIsFoundIsRecordedBesideTheTombstoneOfAnotherPlace(t *testing.T) {
 	want := map[string][]string{w.URL("acme"): {w.digest["pushed"].String()}, theirs.Spec.RegistryURL: {w.digest["kept"].String()}}
 	if !reflect.DeepEqual(recorded, want) {
 		t.Errorf("recorded are %v, want %v", recorded, want)
+	}
+}
+
+// An untagged index may belong to a push that has not ended. Its parts stay with
+// it through its grace period, even those that were released long ago.
+func TestI1WhatIsFoundKeepsItsParts(t *testing.T) {
+	t.Parallel()
+	w := acr(t, nil)
+	w.indexOf(web, "pushing", w.digest["arm64"])
+	w.must(w.client.Untag(t.Context(), web, "pushing"))
+	report, err := w.run()
+	w.must(err)
+	if !w.hasIn(web, "pushing") || !w.hasIn(web, "arm64") || w.hasIn(web, "amd64") {
+		t.Errorf("only the part of the found index must stay: %s", report.Summary())
+	}
+	if got := w.verdict(report, "arm64"); got != "keep IndexChild" {
+		t.Errorf("the verdict on its part is %q", got)
 	}
 }

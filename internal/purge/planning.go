@@ -58,28 +58,28 @@ func (cfg Config) plan(ctx context.Context, c plan.Cluster, r *reading.Reader) (
 	return p, summed(errs)
 }
 
-// study reads a repository if something in it may be deleted. If the registry's list cannot be read,
-// only digests without a tag and a tombstone are unknown, so study continues and returns the error.
+// study reads a repository if something in it may be deleted. If the registry has a list of image manifests and does
+// not return it, the repository is unreadable: what is locked in it, and thereby protects its parts, is unknown (I2).
 func study(ctx context.Context, c plan.Cluster, r *reading.Reader, repository string, unreferenced map[string][]digest.Digest) (found reading.Repository, read bool, err error) {
-	listed, locked := unreferenced[repository], []digest.Digest(nil)
+	l := reading.Listing{Untagged: unreferenced[repository]}
 	if !c.Store.InClusterRegistry() {
-		listed, locked, err = r.List(ctx, repository)
+		l, err = r.List(ctx, repository)
 	}
-	if len(listed) == 0 && !c.Concerns(repository) {
+	switch {
+	case len(l.Untagged) == 0 && !c.Concerns(repository):
 		return reading.Repository{}, false, err
+	case err != nil:
+		return reading.Repository{Err: err}, true, err
 	}
-	found = r.Read(ctx, repository, slices.Concat(c.Starts(repository), listed, locked))
-	found.Listed, found.Locked = listed, locked
+	found = r.Read(ctx, repository, slices.Concat(c.Starts(repository), l.Untagged, l.Locked))
+	found.Listed, found.Locked, found.Unlisted = l.Untagged, l.Locked, l.Absent
 	if unreferenced != nil {
-		found.Unreferenced = make(map[digest.Digest]bool, len(listed))
-		for _, d := range listed {
+		found.Unreferenced = make(map[digest.Digest]bool, len(l.Untagged))
+		for _, d := range l.Untagged {
 			found.Unreferenced[d] = true
 		}
 	}
-	if found.Err != nil {
-		err = found.Err
-	}
-	return found, true, err
+	return found, true, found.Err
 }
 
 // summed joins many errors to one: the first in order, and how many more there are.

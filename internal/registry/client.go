@@ -46,7 +46,7 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 type Client struct {
 	admin.Routes
 	wire     *wire.Client
-	unlisted atomic.Bool               // the registry has no list of image manifests; see List
+	lists    listSupport               // whether the registry has a list of image manifests; see List
 	tookMore atomic.Pointer[time.Time] // when a DELETE of a tag first deleted more than the tag; see Trial
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	oras "oras.land/oras-go/v2/registry"
@@ -21,7 +23,11 @@ import (
 // actionMetadataRead is the action that a token must allow for Azure Container Registry to return a list.
 const actionMetadataRead = "metadata_read"
 
-var errNoList = errors.New("the registry has no list of image manifests")
+var (
+	errNoList = errors.New("the registry has no list of image manifests")
+	// errNotTheList is wrapped by ErrUnavailable for an answer that a registry with a list does not give.
+	errNotTheList = errors.New("the registry can list image manifests, and this answer is not its own; a proxy or a registry that is starting may have answered")
+)
 
 // Listed is one image manifest in the registry's own list.
 type Listed struct {
@@ -38,10 +44,13 @@ type Listed struct {
 // List returns the image manifests of a repository, those without a tag included, sorted by
 // digest, without duplicates. The OCI API has no such list; Azure Container Registry has one.
 //
-// The list is complete, or there is an error. Errors wrap ErrUnsupported if the registry has no such list, which
-// the client remembers and does not ask for again; ErrNotFound if it does not know the repository; ErrDenied if
-// the login may not read metadata; ErrUnreadable as with Tags. The registry leaves out images that their owner
-// has hidden (listEnabled: false), so a digest that is not in the list may still exist and reference others.
+// The list is complete, or there is an error. Errors wrap ErrUnsupported if the registry answers as one that
+// has no such list; ErrNotFound if it does not know the repository; ErrDenied if the login may not read metadata;
+// ErrUnreadable as with Tags. ErrUnsupported proves nothing until the registry has answered so for SecondLook
+// (I2): within that time the client does not ask again, after it the client asks once more and remembers the
+// answer. A registry of Azure, and one whose list was read before, has the list: ErrUnavailable is then the
+// error. The registry leaves out images that their owner has hidden (listEnabled: false), so a digest that is
+// not in the list may still exist and reference others.
 // Spec: Azure Container Registry REST API, "Manifests - Get List".
 func (c *Client) List(ctx context.Context, repository string) ([]Listed, error) {
 	listed, err := c.list(ctx, repository)
@@ -56,7 +65,7 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 	if err != nil {
 		return nil, err
 	}
-	if c.unlisted.Load() {
+	if c.lists.absent(c.wire.SecondLook()) {
 		return nil, c.wire.Fail(ErrUnsupported, errNoList)
 	}
 	var all []Listed
@@ -111,6 +120,7 @@ func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string)
 	if err != nil {
 		return nil, "", err
 	}
+	c.lists.read()
 	next, err = wire.NextPage(resp)
 	return page, next, err
 }
@@ -139,24 +149,72 @@ func (c *Client) checkListed(resp *http.Response, r wire.Request) error {
 	default:
 		unknown = wire.Succeeded(resp)
 	}
-	if unknown {
-		c.unlisted.Store(true)
+	switch {
+	case unknown && (isAzure(c.wire.Location.Host) || c.lists.denied(c.wire.SecondLook())):
+		return c.wire.Fail(ErrUnavailable, fmt.Errorf("%w: %w", errNotTheList, answer))
+	case unknown:
 		return c.wire.Fail(ErrUnsupported, fmt.Errorf("%w: %w", errNoList, answer))
 	}
 	return err
 }
 
+// isAzure reports whether a host is one that Azure Container Registry gives its registries, in any of its clouds.
+func isAzure(host string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(host), ":")
+	name = strings.TrimSuffix(name, ".")
+	return slices.ContainsFunc([]string{".azurecr.io", ".azurecr.cn", ".azurecr.us", ".azurecr.de"}, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
+}
+
+// listSupport is what a registry's answers show of whether it has a list of image manifests. It is safe for concurrent use.
+type listSupport struct {
+	mu sync.Mutex
+	// has is set once a list was read.
+	has bool
+	// since is when the registry first answered as one without a list, zero if it never did. settled
+	// is set once it has answered so again, at least the time of a second look later.
+	since   time.Time
+	settled bool
+}
+
+// read records that a list was read.
+func (l *listSupport) read() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.has = true
+}
+
+// denied records an answer of a registry without a list, and reports whether a list was read before.
+func (l *listSupport) denied(secondLook time.Duration) (has bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.since.IsZero() {
+		l.since = time.Now()
+	} else {
+		l.settled = l.settled || time.Since(l.since) >= secondLook
+	}
+	return l.has
+}
+
+// absent reports whether the registry counts as one without a list and is not to be asked now.
+func (l *listSupport) absent(secondLook time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.has && !l.since.IsZero() && (l.settled || time.Since(l.since) < secondLook)
+}
+
 // listedManifest is an entry of the list. Its other fields are not used.
 type listedManifest struct {
-	Digest    digest.Digest `json:"digest"`
-	MediaType string        `json:"mediaType"`
-	ImageSize int64         `json:"imageSize"`
-	Tags      tagNames      `json:"tags"` // absent, null and empty all mean none
-	// If one of the two is false, the registry refuses to delete the digest.
-	Attributes struct {
-		DeleteEnabled *bool `json:"deleteEnabled"`
-		WriteEnabled  *bool `json:"writeEnabled"`
-	} `json:"changeableAttributes"`
+	Digest     decode.Once[digest.Digest] `json:"digest"`
+	MediaType  decode.Once[string]        `json:"mediaType"`
+	ImageSize  decode.Once[int64]         `json:"imageSize"`
+	Tags       tagNames                   `json:"tags"` // absent, null and empty all mean none
+	Attributes decode.Once[attributes]    `json:"changeableAttributes"`
+}
+
+// attributes say whether the registry refuses to delete the digest: if one of the two is false.
+type attributes struct {
+	DeleteEnabled decode.Once[bool] `json:"deleteEnabled"`
+	WriteEnabled  decode.Once[bool] `json:"writeEnabled"`
 }
 
 // listedManifests is a list of image manifests.
@@ -171,17 +229,17 @@ func (m *listedManifests) UnmarshalJSON(data []byte) error {
 	if err := m.Begin(data); err != nil || m.Null {
 		return err
 	}
-	isFalse := func(b *bool) bool { return b != nil && !*b }
+	isFalse := func(b decode.Once[bool]) bool { return b.Given() && !b.Value }
 	return decode.EachOf(data, func(e listedManifest) error {
-		if e.Digest.Validate() != nil || e.ImageSize < 0 {
-			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest, e.ImageSize)
+		if e.Digest.Value.Validate() != nil || e.ImageSize.Value < 0 {
+			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest.Value, e.ImageSize.Value)
 		}
 		if m.entries += 1 + len(e.Tags.list); m.entries > decode.MaxEntries {
 			return decode.TooLong(m.entries)
 		}
 		m.list = append(m.list, Listed{
-			Digest: e.Digest, MediaType: v1alpha1.Clip(e.MediaType, maxMediaType), Size: e.ImageSize, Tags: e.Tags.list,
-			Locked: isFalse(e.Attributes.DeleteEnabled) || isFalse(e.Attributes.WriteEnabled),
+			Digest: e.Digest.Value, MediaType: v1alpha1.Clip(e.MediaType.Value, maxMediaType), Size: e.ImageSize.Value, Tags: e.Tags.list,
+			Locked: isFalse(e.Attributes.Value.DeleteEnabled) || isFalse(e.Attributes.Value.WriteEnabled),
 		})
 		return nil
 	})
@@ -191,8 +249,8 @@ func (m *listedManifests) UnmarshalJSON(data []byte) error {
 // (I2), because that entry could be the one that references the others.
 func parseListed(repository string, data []byte) ([]Listed, error) {
 	var page struct {
-		ImageName string          `json:"imageName"`
-		Manifests listedManifests `json:"manifests"`
+		ImageName decode.Once[string] `json:"imageName"`
+		Manifests listedManifests     `json:"manifests"`
 	}
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, decode.NotJSON(err)
@@ -201,8 +259,8 @@ func parseListed(repository string, data []byte) ([]Listed, error) {
 	if !page.Manifests.Seen {
 		return nil, fmt.Errorf("%w: it is not a list of image manifests", ErrUnreadable)
 	}
-	if page.ImageName != "" && page.ImageName != repository {
-		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.ImageName)
+	if name := page.ImageName.Value; name != "" && name != repository {
+		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, name)
 	}
 	return page.Manifests.list, nil
 }

@@ -110,6 +110,16 @@ func TestList(t *testing.T) {
 		"bad lock": {"it may be locked", func(w http.ResponseWriter, _ int) {
 			say(w, listing(listedAt(digestA, `,"changeableAttributes":{"deleteEnabled":"no"}`)))
 		}, nil, registry.ErrUnreadable},
+		"two digests": {"which one has no tag?", func(w http.ResponseWriter, _ int) {
+			say(w, listing(listedAt(digestA, `,"Digest":"`+digestB.String()+`"`)))
+		}, nil, registry.ErrUnreadable},
+		"two locks": {"it may be locked", func(w http.ResponseWriter, _ int) {
+			say(w, listing(listedAt(digestA, `,"changeableAttributes":{"deleteEnabled":false,"deleteEnabled":true}`)))
+		}, nil, registry.ErrUnreadable},
+		"attributes twice": {"it may be locked", func(w http.ResponseWriter, _ int) {
+			say(w, listing(listedAt(digestA, attributes(false, true)+`,"changeableAttributes":null`)))
+		}, nil, registry.ErrUnreadable},
+		"two names":    {"whose list is it?", func(w http.ResponseWriter, _ int) { say(w, `{"imageName":"other","imageName":"app","manifests":[]}`) }, nil, registry.ErrUnreadable},
 		"another's":    {"a cache has mixed them up", func(w http.ResponseWriter, _ int) { say(w, `{"imageName":"other","manifests":[]}`) }, nil, registry.ErrUnreadable},
 		"other JSON":   {"absence of the list is not an empty list", func(w http.ResponseWriter, _ int) { say(w, `{"message":"hi"}`) }, nil, registry.ErrUnreadable},
 		"wrong shape":  {"no list", func(w http.ResponseWriter, _ int) { say(w, `{"manifests":{"a":1}}`) }, nil, registry.ErrUnreadable},

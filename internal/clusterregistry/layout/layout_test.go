@@ -81,6 +81,7 @@ func TestReadManifest(t *testing.T) {
 		"an old type":                 `{"mediaType":"application/vnd.docker.distribution.manifest.v1+json","fsLayers":[]}`,
 		"layers twice":                `{"config":` + a + `,"layers":[],"layers":[` + a + `]}`,
 		"layers twice, once in upper": `{"config":` + a + `,"layers":[],"Layers":[` + a + `]}`,
+		"layers twice, once folded":   `{"config":` + a + `,"layers":[],"layer\u017f":[` + a + `]}`,
 		"a digest twice":              `{"config":` + fmt.Sprintf(`{"digest":%q,"digest":%q,"size":1}`, d, digest.FromString("b")) + `}`,
 		"a digest that is invalid":    `{"config":{"digest":"sha256:1","size":1}}`,
 		"a size below nothing":        `{"config":` + fmt.Sprintf(`{"digest":%q,"size":-1}`, d) + `}`,

@@ -172,8 +172,8 @@ func (r *reader) descriptor(raw json.RawMessage) (d ocispec.Descriptor) {
 	return d
 }
 
-// object parses a JSON object into its fields by their names in lower case,
-// because encoding/json ignores case. It fails if a name occurs twice.
+// object parses a JSON object into its fields by their names in lower case, because encoding/json ignores case. It fails if a
+// name occurs twice. encoding/json takes the letter \u017f for an s and \u212a for a k, as do upper and lower case together.
 func object(content []byte) (map[string]json.RawMessage, error) {
 	unlike := func(why string) error { return fmt.Errorf("%w: %s", ErrNotUnderstood, why) }
 	d := json.NewDecoder(bytes.NewReader(content))
@@ -188,7 +188,7 @@ func object(content []byte) (map[string]json.RawMessage, error) {
 		if err != nil || !ok || d.Decode(&raw) != nil {
 			return nil, unlike("it is not JSON")
 		}
-		key = strings.ToLower(key)
+		key = strings.ToLower(strings.ToUpper(key))
 		if _, twice := fields[key]; twice {
 			return nil, unlike("it has a field twice")
 		}

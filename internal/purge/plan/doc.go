@@ -6,7 +6,8 @@
 //
 // Invariants held here:
 //
-//   - I1: nothing that a tag, a manifest or a tombstone in its grace period reaches may be deleted.
+//   - I1: nothing that a tag, a manifest or a tombstone in its grace period reaches may be deleted, nor
+//     anything that a digest reaches that the registry lists without a tag and that has no tombstone yet.
 //   - I2: a repository that cannot be read whole keeps all its candidates, and other repositories are not
 //     affected. The same holds while a tag or a kept digest does not resolve. That a reference leads nowhere, or
 //     that a digest of a tombstone no longer exists, is believed only after two readings that are a grace period

@@ -10,6 +10,23 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
+// foundIn returns a root for each digest that the registry lists without a tag, that no tombstone leads to and that
+// nothing keeps. The purge writes its tombstone only after it has deleted. The digest and its parts stay until then,
+// too, because they may belong to a push that has not ended. A part of another found digest has no root of its own.
+func foundIn(r reading.Repository, g *graph.Graph, byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why) []graph.Root {
+	unknown := slices.DeleteFunc(slices.Clone(r.Listed), func(d digest.Digest) bool {
+		_, kept := reached[d]
+		return kept || byDigest[d] != nil || r.Missing[d]
+	})
+	var roots []graph.Root
+	for _, d := range Tops(g, unknown) {
+		if byDigest[d] == nil {
+			roots = append(roots, graph.Root{Digest: d, Reason: GracePeriod, Because: "the registry lists " + d.String() + " without a tag and it has no tombstone: its grace begins with the one that a purge writes"})
+		}
+	}
+	return roots
+}
+
 // confirm keeps a digest that was found in the cluster's own registry, unless the
 // registry says now that nothing in it references the digest, and that the digest was not
 // pushed again. A satellite tag or undo tag at the digest does not count as a reference.

@@ -59,14 +59,12 @@ func (c Cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 	keepWhole(entries, recorded, g)
 	kept := slices.Concat(roots(entries, recorded, r.Locked, g), c.listedInUse(repository, r))
 	byDigest, unsettled := propose(entries, g, r.Missing), c.unsettled(repository, r, kept)
-	reached := c.reach(slices.Concat(kept, c.missingRoots(entries, r)), byDigest, g, r)
-	unknown := slices.DeleteFunc(slices.Clone(r.Listed), func(d digest.Digest) bool {
-		_, kept := reached[d]
-		return kept || byDigest[d] != nil || r.Missing[d]
-	})
-	for _, d := range Tops(g, unknown) {
-		if byDigest[d] == nil {
-			byDigest[d] = &Verdict{Reason: GracePeriod, Message: "the registry lists it without a tag and it has no tombstone: its grace begins with the one that a purge writes"}
+	kept = slices.Concat(kept, c.missingRoots(entries, r))
+	reached := c.reach(kept, byDigest, g, r)
+	if found := foundIn(r, g, byDigest, reached); len(found) > 0 {
+		reached = c.reach(slices.Concat(kept, found), byDigest, g, r)
+		for _, root := range found {
+			byDigest[root.Digest] = &Verdict{}
 		}
 	}
 	vs := make([]*Verdict, 0, len(byDigest))

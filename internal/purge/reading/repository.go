@@ -25,6 +25,8 @@ type Repository struct {
 	// Listed are digests that the registry's own list, if it has one,
 	// shows without a tag. Locked are digests that it refuses to delete.
 	Listed, Locked []digest.Digest
+	// Unlisted reports whether the registry answered that it has no such list; see Listing.Absent.
+	Unlisted bool
 	// Unreferenced are the digests in Listed if the cluster's own registry listed them; nil where that is unknown.
 	Unreferenced map[digest.Digest]bool
 	// Err says why the repository cannot be read whole. If it is set, nothing else of the reading counts.

@@ -50,7 +50,7 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 		err = r.Err
 	}
 	if err == nil {
-		err = v.confirmUntagged(ctx, r)
+		err = errors.Join(v.confirmUntagged(ctx, r), v.reader.ConfirmAbsent(ctx, v.repository, v.readings[v.repository]))
 	}
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow), err == nil && v.clock.Since(c.Begun) >= freshEvidence:

@@ -106,7 +106,8 @@ func Save(ctx context.Context, file, host string, login Credential) (where strin
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target
 	}
-	where, mode, err := loginPlace(file, host)
+	key := credentials.ServerAddressFromRegistry(host)
+	where, mode, err := loginPlace(file, key)
 	if err != nil {
 		return "", unreadableLogin("reading "+file, err)
 	}
@@ -114,7 +115,7 @@ func Save(ctx context.Context, file, host string, login Credential) (where strin
 	if err != nil {
 		return "", unreadableLogin("reading "+file, err)
 	}
-	if err := store.Put(ctx, credentials.ServerAddressFromRegistry(host), login.Oras()); err != nil {
+	if err := store.Put(ctx, key, login.Oras()); err != nil {
 		return "", unstoredLogin(where, err)
 	}
 	if where == file {
@@ -125,9 +126,9 @@ func Save(ctx context.Context, file, host string, login Credential) (where strin
 	return where, nil
 }
 
-// loginPlace returns where a login for a host is stored according
-// to the file's configuration, and the mode that the file keeps.
-func loginPlace(file, host string) (where string, mode os.FileMode, err error) {
+// loginPlace returns where the login with a key is stored according to the file's configuration, and the
+// mode that the file keeps. The key is that of docker: a host, except for Docker Hub, which has a URL.
+func loginPlace(file, key string) (where string, mode os.FileMode, err error) {
 	f, err := files.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return file, 0o600, nil
@@ -151,7 +152,7 @@ func loginPlace(file, host string) (where string, mode os.FileMode, err error) {
 	if err := json.Unmarshal(text, &config); err != nil {
 		return "", 0, err
 	}
-	if helper := cmp.Or(config.CredHelpers[host], config.CredsStore); helper != "" {
+	if helper := cmp.Or(config.CredHelpers[key], config.CredsStore); helper != "" {
 		return "docker-credential-" + helper, 0, nil
 	}
 	return file, info.Mode().Perm(), nil

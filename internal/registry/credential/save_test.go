@@ -42,6 +42,8 @@ func TestSaveLogin(t *testing.T) {
 		"Helper":      {"a helper for everything", `{"credsStore": "nfo-test"}`, 0o600, "r.example.com", false, "docker-credential-nfo-test", ""},
 		"HelperOf":    {"a helper for this host", `{"credHelpers": {"r.example.com": "nfo-test", "s": "nfo-test-none"}}`, 0o600, "r.example.com", false, "docker-credential-nfo-test", ""},
 		"HelperElse":  {"a helper for another host", `{"credHelpers": {"s.example.com": "nfo-test"}}`, 0o600, "r.example.com", false, "", ""},
+		"HelperOfHub": {"docker writes Docker Hub so", `{"credHelpers": {"https://index.docker.io/v1/": "nfo-test"}}`, 0o600, "docker.io", false, "docker-credential-nfo-test", ""},
+		"HelperNoHub": {"no program asks this helper", `{"credHelpers": {"docker.io": "nfo-test"}}`, 0o640, "docker.io", false, "", ""},
 		"HelperNone":  {"a helper that is not installed", `{"credsStore": "nfo-test-none"}`, 0o600, "r.example.com", false, "", "docker-credential-nfo-test-none"},
 		"HelperFails": {"a helper that repeats the login in its error", `{"credsStore": "nfo-test"}`, 0o600, "refused.example.com", false, "", "docker-credential-nfo-test does not accept it"},
 		"NoJSON":      {"a file that is not one is not replaced", `{"auths": `, 0o600, "r.example.com", false, "", "reading "},

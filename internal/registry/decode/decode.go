@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -78,6 +79,45 @@ func (f *Field) Begin(data []byte) error {
 // Given reports whether the field is present and not null.
 func (f *Field) Given() bool { return f.Seen && !f.Null }
 
+// Once is the value of a field that must not occur twice. encoding/json ignores the case of a
+// field's name, so {"digest": 1, "Digest": 2} has the field twice. The value of null is the zero value.
+type Once[T any] struct {
+	Field
+	Value T
+}
+
+// UnmarshalJSON reads the value.
+func (o *Once[T]) UnmarshalJSON(data []byte) error {
+	if err := o.Begin(data); err != nil || o.Null {
+		return err
+	}
+	if plain(data) {
+		switch value := any(&o.Value).(type) {
+		case *string:
+			*value = string(data[1 : len(data)-1])
+			return nil
+		case *digest.Digest:
+			*value = digest.Digest(data[1 : len(data)-1])
+			return nil
+		}
+	}
+	return json.Unmarshal(data, &o.Value)
+}
+
+// plain reports whether a JSON value is a string whose bytes mean themselves.
+// Reading these without encoding/json makes reading a descriptor cheaper.
+func plain(data []byte) bool {
+	if data[0] != '"' {
+		return false
+	}
+	for _, b := range data[1 : len(data)-1] {
+		if b == '\\' || b >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // Descriptor has the fields of a descriptor that are read. Its digest is valid.
 type Descriptor struct {
 	Field
@@ -90,17 +130,17 @@ func (d *Descriptor) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	var read struct {
-		MediaType string        `json:"mediaType"`
-		Digest    digest.Digest `json:"digest"`
-		Size      int64         `json:"size"`
+		MediaType Once[string]        `json:"mediaType"`
+		Digest    Once[digest.Digest] `json:"digest"`
+		Size      Once[int64]         `json:"size"`
 	}
 	if err := json.Unmarshal(data, &read); err != nil {
 		return NotJSON(err)
 	}
-	if read.Digest.Validate() != nil {
-		return fmt.Errorf("%w: it names the digest %.100q", failure.ErrUnreadable, read.Digest)
+	if read.Digest.Value.Validate() != nil {
+		return fmt.Errorf("%w: it names the digest %.100q", failure.ErrUnreadable, read.Digest.Value)
 	}
-	d.Value = ocispec.Descriptor{MediaType: read.MediaType, Digest: read.Digest, Size: read.Size}
+	d.Value = ocispec.Descriptor{MediaType: read.MediaType.Value, Digest: read.Digest.Value, Size: read.Size.Value}
 	return nil
 }
 

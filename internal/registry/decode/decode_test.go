@@ -28,6 +28,13 @@ func TestI2Lists(t *testing.T) {
 		"Object":  {"not a list", `{"list": {}}`, 0, true},
 		"Digest":  {"not a digest", `{"list": [{"digest": "sha256:a"}]}`, 0, true},
 		"Fields":  {"a digest that is there twice", `{"one": ` + one + `, "one": ` + one + `}`, 0, true},
+		"Digests": {"a runtime may take the other", `{"one": {"digest": "sha256:` + strings.Repeat("b", 64) + `", ` + one[1:] + `}`, 0, true},
+		"Case":    {"so may a reader that minds the case", `{"one": {"DIGEST": "sha256:` + strings.Repeat("b", 64) + `", ` + one[1:] + `}`, 0, true},
+		"Types":   {"is it a manifest with parts of its own?", `{"one": {"mediaType": "n", ` + one[1:] + `}`, 0, true},
+		"Sizes":   {"which is it?", `{"one": {"size": 2, ` + one[1:] + `}`, 0, true},
+		"Escaped": {"an escape is read as JSON has it", `{"one": {"mediaType": "\u006d", "digest": "sha\u0032\u0035\u0036:` + strings.Repeat("b", 64) + `"}}`, 0, false},
+		"Wrong":   {"a size is a number", `{"list": [{"digest": "sha256:` + strings.Repeat("b", 64) + `", "size": "1"}]}`, 0, true},
+		"NoText":  {"a digest is a text", `{"list": [{"digest": 1}]}`, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,15 +23,39 @@ type finding struct {
 	root digest.Digest
 	// checkParts says that the existence of the parts is checked as well.
 	checkParts bool
-	// known are the parts that were found. children are those of them that an
-	// index references. unchosen are the children of indexes that were not chosen.
-	known, children, unchosen map[digest.Digest]bool
-	queue                     []ocispec.Descriptor
-	held                      int // bytes of manifests
+	// known are the parts that were found, each with the most that a descriptor has said of it so
+	// far, and sizes are those that are counted. children are the parts that an index references.
+	// unchosen are the children of indexes that were not chosen.
+	known              map[digest.Digest]kind
+	sizes              map[digest.Digest]int64
+	children, unchosen map[digest.Digest]bool
+	queue              []ocispec.Descriptor
+	held               int // bytes of manifests
 	// indexes reports whether there is an index, and matched whether one has a
 	// selected platform. platforms are the platforms of all indexes, at most maxPlatformsListed.
 	indexes, matched bool
 	platforms        []string
+}
+
+// kind is what a descriptor says of a part. A part is visited again if another descriptor says more of it:
+// an index can name a manifest as a layer as well, and its parts are parts of the artifact.
+type kind int
+
+const (
+	unknown   kind = iota
+	elsewhere      // stored elsewhere, and not visited
+	blob           // without parts
+	manifest
+)
+
+func kindOf(d ocispec.Descriptor) kind {
+	switch {
+	case Elsewhere(d):
+		return elsewhere
+	case IsManifest(d.MediaType):
+		return manifest
+	}
+	return blob
 }
 
 // find reads all manifests, beginning with root. With checkParts it also checks that every part exists.
@@ -39,7 +63,7 @@ func (s *Source) find(ctx context.Context, root ocispec.Descriptor, checkParts b
 	if s.manifests == nil {
 		s.manifests = map[digest.Digest]Manifest{}
 	}
-	f := &finding{Source: s, root: root.Digest, checkParts: checkParts, known: map[digest.Digest]bool{}, children: map[digest.Digest]bool{}, unchosen: map[digest.Digest]bool{}}
+	f := &finding{Source: s, root: root.Digest, checkParts: checkParts, known: map[digest.Digest]kind{}, sizes: map[digest.Digest]int64{}, children: map[digest.Digest]bool{}, unchosen: map[digest.Digest]bool{}}
 	s.absent = map[digest.Digest]bool{}
 	f.add(root)
 	for ; len(f.queue) > 0; f.queue = f.queue[1:] {
@@ -65,8 +89,8 @@ func (s *Source) find(ctx context.Context, root ocispec.Descriptor, checkParts b
 
 func (f *finding) add(all ...ocispec.Descriptor) {
 	for _, d := range all {
-		if !f.known[d.Digest] {
-			f.known[d.Digest] = true
+		if k := kindOf(d); k > f.known[d.Digest] {
+			f.known[d.Digest] = k
 			f.queue = append(f.queue, d)
 		}
 	}
@@ -92,14 +116,14 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 		}
 	}
 	if !IsManifest(d.MediaType) {
-		f.Size += d.Size
+		f.count(d)
 		return nil
 	}
 	m, err := f.manifest(ctx, d)
 	if err != nil {
 		return err
 	}
-	f.Size += d.Size
+	f.count(d)
 	f.manifests[d.Digest] = m
 	for _, c := range f.choose(m) {
 		f.children[c.Digest] = true
@@ -110,6 +134,12 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 		f.add(*m.Subject)
 	}
 	return nil
+}
+
+// count adds the size of a part, in place of the one that another descriptor gave.
+func (f *finding) count(d ocispec.Descriptor) {
+	f.Size += d.Size - f.sizes[d.Digest]
+	f.sizes[d.Digest] = d.Size
 }
 
 // match records which platforms an index has.
@@ -147,7 +177,7 @@ func (f *finding) choose(m Manifest) []ocispec.Descriptor {
 // complete checks the artifact after all parts have been visited.
 func (f *finding) complete() error {
 	for d := range f.unchosen {
-		if !f.known[d] { // otherwise another index has chosen it
+		if f.known[d] == unknown { // otherwise another index has chosen it
 			f.absent[d] = true
 		}
 	}

@@ -108,3 +108,49 @@ func TestASubjectHasNoSayInPlatforms(t *testing.T) {
 		t.Errorf("of the index alone: %v", err)
 	}
 }
+
+// A crafted index may name a digest first as a layer, or as a layer that is stored elsewhere, and then as what it is.
+func TestADigestThatIsNamedInTwoWays(t *testing.T) {
+	for name, first := range map[string]string{
+		"Layer": ocispec.MediaTypeImageLayer, "Elsewhere": "application/vnd.oci.image.layer.nondistributable.v1.tar", "Unknown": "text/plain",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := parts{}
+			layer := p.add(ocispec.MediaTypeImageLayer, []byte("a layer of the image that is named twice"))
+			image := p.image(t, nil, layer)
+			twice, plain := image, p.add(ocispec.MediaTypeImageLayer, []byte("plain"))
+			twice.MediaType = first
+			decoy := plain
+			decoy.MediaType = first
+			first := p.image(t, nil, twice, decoy)
+			inner := p.addJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{image, p.image(t, nil, plain)}})
+			root := p.addJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{first, inner}})
+			s, err := oci.SourceAt(t.Context(), oci.Place{Name: "test", Storage: p}, root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			blobs, manifests := s.Parts()
+			has := func(all []ocispec.Descriptor, d ocispec.Descriptor) bool {
+				return slices.ContainsFunc(all, func(o ocispec.Descriptor) bool { return o.Digest == d.Digest })
+			}
+			if !has(manifests, image) || !has(blobs, layer) || !has(blobs, plain) {
+				t.Errorf("its parts are %v, %v", manifests, blobs)
+			}
+			var size int64
+			for _, data := range p {
+				size += int64(len(data))
+			}
+			if s.Size != size {
+				t.Errorf("its size is %d, want %d: each part once", s.Size, size)
+			}
+			for _, part := range []ocispec.Descriptor{layer, plain} {
+				data := p[part.Digest]
+				delete(p, part.Digest)
+				if _, err := oci.SourceAt(t.Context(), oci.Place{Name: "test", Storage: p}, root); !errors.Is(err, failure.ErrNotFound) {
+					t.Errorf("without %s: %v, want ErrNotFound", part.Digest, err)
+				}
+				p[part.Digest] = data
+			}
+		})
+	}
+}

@@ -55,25 +55,25 @@ func (m Manifest) ConfigMediaType() string {
 
 // body has the fields of every form of manifest, so that a body that mixes two forms is noticed.
 type body struct {
-	MediaType string             `json:"mediaType"`
-	Manifests decode.Descriptors `json:"manifests"`
-	Config    decode.Descriptor  `json:"config"`
-	Layers    decode.Descriptors `json:"layers"`
-	Blobs     decode.Descriptors `json:"blobs"`
-	Subject   decode.Descriptor  `json:"subject"`
+	MediaType decode.Once[string] `json:"mediaType"`
+	Manifests decode.Descriptors  `json:"manifests"`
+	Config    decode.Descriptor   `json:"config"`
+	Layers    decode.Descriptors  `json:"layers"`
+	Blobs     decode.Descriptors  `json:"blobs"`
+	Subject   decode.Descriptor   `json:"subject"`
 }
 
 // ParseManifest parses a body that was served as contentType: an OCI image manifest, index or artifact manifest,
 // or a docker schema 2 manifest or list. The digest of the result is SHA-256. Errors wrap ErrUnreadable: an
-// unknown form, a body that contradicts contentType or itself or has a list, config or subject twice, an invalid
-// digest, a list of more than 10,000 digests. Such a body must not be read as one without references, because
-// another reader may find references in it. Of descriptors only media type, digest and size are read.
+// unknown form, a body that contradicts contentType or itself, or in which a field that is read occurs twice, in
+// any case, an invalid digest, a list of more than 10,000 digests. Such a body must not be read as one without
+// references, because another reader may find references in it. Of descriptors only media type, digest and size are read.
 func ParseManifest(contentType string, data []byte) (Manifest, error) {
 	var b body
 	if err := json.Unmarshal(data, &b); err != nil {
 		return Manifest{}, decode.NotJSON(err)
 	}
-	mediaType, err := agreed(contentType, b.MediaType)
+	mediaType, err := agreed(contentType, b.MediaType.Value)
 	if err != nil {
 		return Manifest{}, err
 	}

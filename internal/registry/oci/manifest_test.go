@@ -14,6 +14,8 @@ import (
 
 const one = `{"mediaType":"x/y","digest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","size":1}`
 
+const other = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+
 func TestI2ParseManifest(t *testing.T) {
 	t.Parallel()
 	// n is the expected number of children, blobs and subjects. nil means ErrUnreadable.
@@ -98,6 +100,14 @@ func TestFieldsThatAreThereTwice(t *testing.T) {
 		"children, null":  `{"manifests":[` + one + `],"manifests":null}`,
 		"children, cases": `{"manifests":[` + one + `],"Manifests":[]}`,
 		"subject":         `{"manifests":[],"subject":` + one + `,"subject":null}`,
+		"media type":      `{"mediaType":"` + ocispec.MediaTypeImageManifest + `","mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`,
+		"digest":          `{"manifests":[{"digest":"` + other + `",` + one[1:] + `]}`,
+		"digest, cases":   `{"manifests":[{"Digest":"` + other + `",` + one[1:] + `]}`,
+		"digest, folded":  `{"manifests":[{"dige\u017ft":"` + other + `",` + one[1:] + `]}`,
+		"digest, null":    `{"manifests":[{"digest":null,` + one[1:] + `]}`,
+		"child's type":    `{"manifests":[{"mediaType":"` + ocispec.MediaTypeImageIndex + `",` + one[1:] + `]}`,
+		"size":            `{"manifests":[{"size":2,` + one[1:] + `]}`,
+		"subject's":       `{"manifests":[],"subject":{"digest":"` + other + `",` + one[1:] + `}`,
 	} {
 		if _, err := oci.ParseManifest(ocispec.MediaTypeImageIndex, []byte(body)); !errors.Is(err, failure.ErrUnreadable) {
 			t.Errorf("%s: %v, want ErrUnreadable: another reader may take the other one", name, err)
