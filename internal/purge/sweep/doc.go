@@ -16,17 +16,18 @@
 //   - I13: before a digest is deleted, every entry that lists it is claimed,
 //     by a write that fails if the tombstone was written meanwhile.
 //
-// Decision: a sweep runs in waves of about a second. The first wave is larger if the registry answered the plan's requests
-// fast. The repositories of some manifests are claimed and settled together, with one write per tombstone each, and swept
-// at the same time, with as many requests in parallel as the store allows in total. A repository that keeps all requests
-// busy is swept alone, so that it is read as fast as possible, and so is a repository that was too slow beside others. Once
-// all deletions of a wave have been answered, the next wave is claimed and begins, while the first is verified and settled.
-// At most two waves are claimed at a time, and none while a slow registry still carries out the deletions of another. One
-// reading of the cluster serves all evidence of a wave, and another one its whole verification, which may be the first one
-// of the next wave. Rejected: one repository after the other, because with one digest in each the sweep would wait for one
-// answer at a time. Rejected: one wave after the other, because the registry would get few requests for a quarter of the
-// time. Rejected: to claim the whole store first, because a restore would wait for the whole purge. Rejected: no waves,
-// because the cluster would be read without a break. Rejected: a claim per digest, because it costs two writes for each.
+// Decision: a sweep runs in waves of about a second, or of up to two where reading the cluster takes so long. The first
+// wave is larger if the registry answered the plan's requests fast. The repositories of some manifests are claimed and
+// settled together, with one write per tombstone each, and swept at the same time, with as many requests in parallel as
+// the store allows in total. A repository that keeps all requests busy is swept alone, so that it is read as fast as
+// possible, and so is a repository that was too slow beside others. Once all deletions of a wave have been answered, the
+// next wave is claimed and begins, while the first is verified and settled. At most two waves are claimed at a time, and
+// none while a slow registry still carries out the deletions of another. One reading of the cluster serves all evidence of
+// a wave, and another one its whole verification, which may be the first one of the next wave. Rejected: one repository
+// after the other, because with one digest in each the sweep would wait for one answer at a time. Rejected: one wave after
+// the other, because the registry would get few requests for a quarter of the time. Rejected: to claim the whole store
+// first, because a restore would wait for the whole purge. Rejected: no waves, because the cluster would be read without a
+// break. Rejected: a claim per digest, because it costs two writes for each.
 //
 // Decision: a claim is one write of a tombstone's status, and a tombstone that is used up is deleted without a write
 // before. The API server spends nearly all of the cost on reading, checking and writing the whole object and sending it

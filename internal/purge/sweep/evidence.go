@@ -23,8 +23,9 @@ const (
 )
 
 var (
-	errSlow     = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
-	errUnsteady = fmt.Errorf("%w: the registry listed no tags, and then some", registry.ErrUnreadable)
+	errSlow        = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
+	errSlowCluster = fmt.Errorf("%w: the API server does not list the objects of the namespace fast enough to read the repository within 5s", errSlow)
+	errUnsteady    = fmt.Errorf("%w: the registry listed no tags, and then some", registry.ErrUnreadable)
 )
 
 // evidence is what a deletion relies on: the verdicts by a recent reading of the cluster and of the repository.
@@ -52,8 +53,11 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	if err == nil {
 		err = errors.Join(v.confirmUntagged(ctx, r), v.reader.ConfirmAbsent(ctx, v.repository, v.readings[v.repository]))
 	}
+	slow := errors.Is(context.Cause(ctx), errSlow) || (err == nil && v.clock.Since(c.Begun) >= freshEvidence)
 	switch {
-	case errors.Is(context.Cause(ctx), errSlow), err == nil && v.clock.Since(c.Begun) >= freshEvidence:
+	case slow && (c == nil || c.ended.Sub(c.Begun) > maxEvidence/2):
+		return nil, errSlowCluster
+	case slow:
 		return nil, errSlow
 	case err != nil:
 		return nil, err

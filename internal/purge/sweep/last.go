@@ -52,7 +52,7 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 }
 
 func (s *sweeper) lastCluster(ctx context.Context) (plan.Cluster, error) {
-	run, err := s.runs(ctx, s.running.mark(), maxRunning)
+	run, err := s.runs(ctx, s.running.Mark(), maxRunning)
 	if err != nil {
 		return plan.Cluster{}, err
 	}

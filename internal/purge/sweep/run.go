@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/latest"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -92,7 +93,7 @@ func Run(ctx context.Context, env Env, p Plan) (Result, error) {
 	s := &sweeper{
 		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.Store),
 		log: env.Log, late: cmp.Or(env.Late, usualLate), planned: p.Cluster, byTombstone: byTombstone(p.Cluster.Entries), readings: p.Readings, order: p.Verdicts, missing: p.Missing,
-		shared: newShared[*view](), running: newShared[reading.Running](), readCluster: env.ReadCluster, readRunning: env.ReadRunning, room: newRoom(env.Reader.Requests()),
+		shared: latest.New[*view](), running: latest.New[reading.Running](), readCluster: env.ReadCluster, readRunning: env.ReadRunning, room: newRoom(env.Reader.Requests()),
 		plan: map[reading.Key]plan.Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[reading.Key]plan.Verdict{},
 		rest: plan.Verdict{Reason: plan.Interrupted, Message: plan.NotReached},
 	}

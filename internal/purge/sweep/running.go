@@ -14,5 +14,5 @@ const maxRunning = 2 * time.Minute
 // runs reads what the workloads run, unless a reading that began after the given one is younger than age.
 func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (reading.Running, error) {
 	fresh := func(r reading.Running) bool { return s.clock.Since(r.Begun) < age }
-	return s.running.read(ctx, after, fresh, func() (reading.Running, error) { return s.readRunning(ctx, s.planned.Store) })
+	return s.running.Read(ctx, after, fresh, func() (reading.Running, error) { return s.readRunning(ctx, s.planned.Store) })
 }

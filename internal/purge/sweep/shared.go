@@ -16,56 +16,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// maxShared is the greatest age of a reading of the cluster that serves several repositories.
-const maxShared = time.Second
-
-// shared is the last reading of the cluster, or of what workloads run. Only one reading runs at a time. A caller that
-// needs a reading that begins later than the running one waits for the next, together with all other such callers.
-type shared[T any] struct {
-	turn   chan struct{}
-	last   T // guarded by turn
-	number int
-
-	mu    sync.Mutex
-	begun int // how many readings have begun
-}
-
-func newShared[T any]() *shared[T] { return &shared[T]{turn: make(chan struct{}, 1)} }
-
-// mark returns the number of the last reading that has begun.
-func (s *shared[T]) mark() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.begun
-}
-
-// read returns a reading that began after the reading with number after: the last one if it is fresh, or a new one.
-func (s *shared[T]) read(ctx context.Context, after int, fresh func(T) bool, read func() (T, error)) (T, error) {
-	var none T
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return none, ctx.Err()
-	}
-	defer func() { <-s.turn }()
-	if s.number > after && fresh(s.last) {
-		return s.last, nil
-	}
-	s.mu.Lock()
-	s.begun++
-	number := s.begun
-	s.mu.Unlock()
-	now, err := read()
-	if err != nil {
-		return none, err
-	}
-	s.last, s.number = now, number
-	return now, nil
-}
+const (
+	// shareTime is how long a reading of the cluster serves several repositories after its end.
+	shareTime = time.Second
+	// maxShared is the greatest age at which it does. What is read of a repository by it must be deleted within maxEvidence.
+	maxShared = 3 * time.Second
+)
 
 // view is a reading of the cluster.
 type view struct {
 	plan.Cluster
+	// ended is when the reading ended, by this host's clock.
+	ended time.Time
 	// asked has the names of the manifests that were also read by name.
 	asked *questions
 }
@@ -74,24 +36,26 @@ type view struct {
 type moment struct{ cluster, running int }
 
 // mark returns the current moment. Readings that begin later are after it.
-func (s *sweeper) mark() moment { return moment{s.shared.mark(), s.running.mark()} }
+func (s *sweeper) mark() moment { return moment{s.shared.Mark(), s.running.Mark()} }
 
-// cluster returns a reading of the cluster that began after a moment: the last one if it is
-// younger than maxShared, or a new one. Entries that are not claimed keep their digests.
+// cluster returns a reading of the cluster that began after a moment: the last one for shareTime, or
+// a new one. Entries that are not claimed keep their digests.
 func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	run, err := s.runs(ctx, after.running, maxRunning)
 	if err != nil {
 		return nil, err
 	}
-	fresh := func(c *view) bool { return s.clock.Since(c.Begun) < maxShared && !run.Newer(c.Running) }
-	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*view, error) {
+	fresh := func(c *view) bool {
+		return s.clock.Since(c.ended) < shareTime && s.clock.Since(c.Begun) < maxShared && !run.Newer(c.Running)
+	}
+	c, err := s.shared.Read(ctx, after.cluster, fresh, func() (*view, error) {
 		now, readErr := s.readCluster(ctx, run)
 		if readErr == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			now.KeepUnless(func(e plan.Entry) bool { return s.claims[claimOf(e)] && e.Status.State == v1alpha1.TombstoneSweeping })
 		}
-		return &view{Cluster: now, asked: &questions{names: map[string]bool{}}}, readErr
+		return &view{Cluster: now, ended: s.clock.Now(), asked: &questions{names: map[string]bool{}}}, readErr
 	})
 	if err == nil {
 		err = c.Refusal
@@ -108,7 +72,7 @@ func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) 
 	}
 	err = s.ask(ctx, c, manifest)
 	if errors.Is(err, reading.ErrContradiction) {
-		if c, err = s.cluster(ctx, moment{s.shared.mark(), after.running}); err == nil {
+		if c, err = s.cluster(ctx, moment{s.shared.Mark(), after.running}); err == nil {
 			err = s.ask(ctx, c, manifest)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/latest"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -46,8 +47,8 @@ type sweeper struct {
 	// missing are the digests that the store's manifests and tombstones
 	// lead to and that the registry does not have; nil if unknown.
 	missing map[reading.Key]bool
-	shared  *shared[*view]
-	running *shared[reading.Running]
+	shared  *latest.Reading[*view]
+	running *latest.Reading[reading.Running]
 	// readCluster reads the cluster and adds what was read of its workloads.
 	readCluster func(context.Context, reading.Running) (plan.Cluster, error)
 	// readRunning reads what workloads run.
@@ -93,7 +94,7 @@ func (s *sweeper) run(ctx context.Context) error {
 		before = w.verified
 		start := time.Now()
 		if w.delete(ctx); len(w.visits) > 0 {
-			work = nextWork(u.work, work, time.Since(start))
+			work = nextWork(u.work, work, w.prepared.Sub(start), time.Since(w.prepared))
 		}
 		ending.Go(func() error { // waits until the wave before has ended
 			w.end(ctx)

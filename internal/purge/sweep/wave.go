@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// waveTime is the intended time from the claims of a wave to its last deletion. A restore waits for that
-	// time and for the verification, and a deleted digest that turns out to be needed is missing for as long.
+	// maxWaveTime is the target for the time of a wave's deletions where its preparation takes longer than waveTime.
+	maxWaveTime = 2 * time.Second
+	// waveTime is the target for the time of a wave's deletions. A restore waits for that time, for the
+	// preparation and for the verification, and a deleted digest that turns out to be needed is missing for as long.
 	waveTime = time.Second
 	// leastWork is the least work of the first wave, for each parallel request. The first wave
 	// has 1/firstShare of the requests that the registry answers in waveTime, if that is more
@@ -34,6 +36,8 @@ type wave struct {
 	before, verified chan struct{}
 
 	visits []*visit
+	// prepared is when everything was claimed and read that the deletions need.
+	prepared time.Time
 }
 
 // delete claims the unit's tombstones and deletes what may be deleted,
@@ -49,7 +53,8 @@ func (w *wave) delete(ctx context.Context) {
 	}
 	w.errs.add(w.claim(ctx, w.unit))
 	// Readings of the cluster from before the claims do not count.
-	claimed := moment{cluster: w.shared.mark()}
+	claimed := moment{cluster: w.shared.Mark()}
+	w.prepare(ctx, claimed)
 	var deleting errgroup.Group
 	for _, repository := range slices.Sorted(maps.Keys(w.deletions)) {
 		v := &visit{sweeper: w.sweeper, repository: repository, claimed: claimed, before: w.before, todo: w.deletions[repository], waits: maxWaits, gone: map[digest.Digest]registry.Manifest{}}
@@ -65,6 +70,14 @@ func (w *wave) delete(ctx context.Context) {
 		})
 	}
 	_ = deleting.Wait() // the errors are in errs
+}
+
+// prepare reads the cluster for all visits. They return its errors.
+func (w *wave) prepare(ctx context.Context, claimed moment) {
+	ctx, cancel := context.WithTimeout(ctx, maxEvidence)
+	defer cancel()
+	_, _ = w.cluster(ctx, claimed)
+	w.prepared = time.Now()
 }
 
 // end verifies what remains after the deletions, and settles the unit. One reading of the cluster serves all repositories.
@@ -91,9 +104,10 @@ func firstWork(atOnce, inTime int) int {
 	return min(max(least, inTime/firstShare), moreWork*least)
 }
 
-// nextWork returns the work of the next wave. had is the work that the last
-// wave had, work the most that it might have had, and took how long it took.
-func nextWork(had, work int, took time.Duration) int {
-	inTime := float64(had) * float64(waveTime) / float64(max(took, 1))
+// nextWork returns the work of the next wave. had is the work that the last wave had, work the most that it might have had,
+// and took the time of its deletions. Its preparation takes about as long for less work, so deletions may take as long as it.
+func nextWork(had, work int, preparation, took time.Duration) int {
+	target := min(max(waveTime, preparation), maxWaveTime)
+	inTime := float64(had) * float64(target) / float64(max(took, 1))
 	return max(1, int(min(maxWork, float64(moreWork*work), inTime)))
 }

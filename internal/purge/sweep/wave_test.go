@@ -12,19 +12,21 @@ import (
 func TestNextWork(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		reason    string
-		had, work int
-		took      time.Duration
-		want      int
+		reason            string
+		had, work         int
+		preparation, took time.Duration
+		want              int
 	}{
-		"Fast":    {"so much that it takes a second", 32, 32, 500 * time.Millisecond, 64},
-		"Growth":  {"a registry may become slow again", 32, 32, time.Millisecond, 128},
-		"Slow":    {"at least one", 32, 32, 10 * time.Minute, 1},
-		"Large":   {"one manifest had more than there was to be", 2000, 32, 4 * time.Second, 128},
-		"Bounded": {"what is claimed cannot be restored, whatever the registry's speed", 1000, 1000, time.Millisecond, maxWork},
-		"NoTime":  {"a clock that has not moved", 3, 8, 0, 32},
+		"Fast":    {"so much that it takes a second", 32, 32, 0, 500 * time.Millisecond, 64},
+		"Growth":  {"a registry may become slow again", 32, 32, 0, time.Millisecond, 128},
+		"Slow":    {"at least one", 32, 32, 0, 10 * time.Minute, 1},
+		"Large":   {"one manifest had more than there was to be", 2000, 32, 0, 4 * time.Second, 128},
+		"Bounded": {"what is claimed cannot be restored, whatever the registry's speed", 1000, 1000, 0, time.Millisecond, maxWork},
+		"NoTime":  {"a clock that has not moved", 3, 8, 0, 0, 32},
+		"Crowded": {"each wave needs a reading of the cluster, however small the wave is", 32, 32, 1500 * time.Millisecond, time.Second, 48},
+		"Held up": {"restores wait for a wave", 32, 32, time.Minute, time.Second, 64},
 	} {
-		if got := nextWork(tc.had, tc.work, tc.took); got != tc.want {
+		if got := nextWork(tc.had, tc.work, tc.preparation, tc.took); got != tc.want {
 			t.Errorf("%s: %s: %d, want %d", name, tc.reason, got, tc.want)
 		}
 	}
