@@ -106,6 +106,7 @@ type trial struct {
 	done     map[string]bool // the Secrets that were tried
 	tried    []string        // for the error message
 	worst    error
+	unread   error // of the first Secret that the API server did not return
 	logins   int
 }
 
@@ -120,8 +121,9 @@ func (t *trial) secret(ctx context.Context, name types.NamespacedName) (a Answer
 	case errors.Is(err, errUnusable):
 		t.note(name, err)
 		return Answer{}, false, nil
-	case err != nil: // the source may accept a login that cannot be read now
-		return Answer{}, true, t.withoutName(ctx, name, err)
+	case err != nil:
+		t.unread = cmp.Or(t.unread, t.withoutName(ctx, name, err))
+		return Answer{}, false, nil
 	}
 	for _, l := range logins {
 		if t.logins++; t.logins > maxLogins {
@@ -181,8 +183,12 @@ func (t *trial) note(name types.NamespacedName, err error) {
 	}
 }
 
-// refused returns the error of a trial in which no login worked, and forgets the login that worked last.
+// refused returns the error of a trial in which no login worked, and forgets the login that worked last,
+// unless a Secret could not be read: the source may accept its login.
 func (t *trial) refused() error {
+	if t.unread != nil {
+		return t.unread
+	}
 	t.mirror.worked.Remove(t.question.UID)
 	return fmt.Errorf("%w (tried: %s)", t.worst, v1alpha1.FirstOf(t.tried, 5))
 }

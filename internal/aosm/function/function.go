@@ -148,6 +148,9 @@ func allRendered(items []template.Value) ([]string, error) {
 
 func empty(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	v := args[0]
+	if v.Kind == document.Text && arm.IsFree(v.Text) { // only the deployment knows
+		return template.Value{}, arm.Known(v.Text)
+	}
 	none := !v.There() || (v.Kind == document.Text && v.Text == "")
 	if v.There() && (v.Kind == document.Array || v.Kind == document.Object) {
 		none = v.Size() == 0

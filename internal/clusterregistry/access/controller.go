@@ -98,7 +98,7 @@ func (c *Controller) decide(r *http.Request, access []auth.Access) (user string,
 	}
 	_, sent := TokenOf(r)
 	switch {
-	case isAgent(r) && pulls:
+	case IsAgent(r) && pulls:
 		return AgentName, nil
 	case !sent && pulls && c.o.AnonymousPull && len(wants) > 0:
 		return "", nil

@@ -46,8 +46,8 @@ type errToken struct{ why string }
 
 func (e *errToken) Error() string { return e.why }
 
-// isAgent reports whether a request comes over a connection with a verified client certificate of a node's agent.
-func isAgent(r *http.Request) bool {
+// IsAgent reports whether a request comes over a connection with a verified client certificate of a node's agent.
+func IsAgent(r *http.Request) bool {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.PeerCertificates) == 0 {
 		return false
 	}

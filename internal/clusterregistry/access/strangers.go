@@ -32,6 +32,11 @@ func newStrangers() strangers {
 func (s strangers) enter(ctx context.Context, address netip.Prefix) (leave func(), err error) {
 	own, done := s.at.Take(address)
 	select {
+	case own.turns <- struct{}{}:
+		return func() { <-own.turns; done() }, nil
+	default:
+	}
+	select {
 	case own.waiting <- struct{}{}:
 		defer func() { <-own.waiting }()
 	default:

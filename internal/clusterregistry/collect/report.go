@@ -108,6 +108,7 @@ func (r Report) Kept() Counts {
 // Continues returns the report of a cycle that continues the work of earlier ones: what they hid, gave back and deleted, and
 // the time that they took, counts, too.
 func (r Report) Continues(earlier Report) Report {
+	r.Adopted += earlier.Adopted
 	r.Hidden.plus(earlier.Hidden)
 	r.GivenBack.plus(earlier.GivenBack)
 	r.Deleted.plus(earlier.Deleted)

@@ -164,8 +164,6 @@ func (c *collector) count(report collect.Report, err error) {
 
 // state returns the state of collections in all processes.
 func (c *collector) state(now time.Time) (State, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	s, err := c.read()
 	if s.Running && now.Sub(s.Heard) > reportTimeout {
 		s.Running, s.Error = false, "the process that collected has not been heard of since "+s.Heard.UTC().Format(time.RFC3339)+": the next collection gives back what it had hidden"

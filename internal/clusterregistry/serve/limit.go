@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -83,18 +84,11 @@ func (t *turns) limit(next http.Handler) http.Handler {
 
 func (t *turns) enter(req *http.Request) (own *client, leave func(), err error) {
 	own, done := t.clients.Take(t.keyOf(req))
-	select {
-	case own.waiting <- struct{}{}:
-		defer func() { <-own.waiting }()
-	default:
-		done()
-		return nil, nil, fmt.Errorf("%w from this client: %d wait already", errBusy, cap(own.waiting))
-	}
 	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
 	defer cancel()
-	if err := take(ctx, own.turns); err != nil {
+	if err := own.turn(ctx); err != nil {
 		done()
-		return nil, nil, fmt.Errorf("%w from this client: %d are answered at a time", err, cap(own.turns))
+		return nil, nil, err
 	}
 	if err := take(ctx, t.all); err != nil {
 		<-own.turns
@@ -108,6 +102,25 @@ func (t *turns) enter(req *http.Request) (own *client, leave func(), err error) 
 	}, nil
 }
 
+// turn takes a turn of the client. If none is free, it waits, unless too many requests of the client wait already.
+func (c *client) turn(ctx context.Context) error {
+	select {
+	case c.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case c.waiting <- struct{}{}:
+		defer func() { <-c.waiting }()
+	default:
+		return fmt.Errorf("%w from this client: %d wait already", errBusy, cap(c.waiting))
+	}
+	if err := take(ctx, c.turns); err != nil {
+		return fmt.Errorf("%w from this client: %d are answered at a time", err, cap(c.turns))
+	}
+	return nil
+}
+
 func take(ctx context.Context, from chan struct{}) error {
 	select {
 	case from <- struct{}{}:
@@ -118,10 +131,14 @@ func take(ctx context.Context, from chan struct{}) error {
 }
 
 // keyOf identifies a client by its name or, if it has none, by its address. A token that is not accepted does not
-// identify a client, because anyone can invent any number of tokens.
+// identify a client, because anyone can invent any number of tokens. The agents of many nodes are in one IPv6 /64.
 func (t *turns) keyOf(req *http.Request) [sha256.Size]byte {
 	if name := t.client(req); name != "" {
 		return sha256.Sum256([]byte("name " + name))
+	}
+	if access.IsAgent(req) {
+		host, _, _ := net.SplitHostPort(req.RemoteAddr)
+		return sha256.Sum256([]byte("agent " + host))
 	}
 	return sha256.Sum256([]byte("address " + access.AddressOf(req).String()))
 }

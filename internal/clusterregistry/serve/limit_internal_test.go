@@ -1,6 +1,9 @@
 package serve
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
@@ -128,6 +131,12 @@ func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 		req.RemoteAddr = address
 		return req
 	}
+	agent := func(req *http.Request) *http.Request {
+		certificate := &x509.Certificate{Subject: pkix.Name{CommonName: access.AgentName, Organization: []string{access.AgentOrganization}}}
+		chain := []*x509.Certificate{certificate}
+		req.TLS = &tls.ConnectionState{PeerCertificates: chain, VerifiedChains: [][]*x509.Certificate{chain}}
+		return req
+	}
 	for _, tt := range []struct {
 		reason string
 		a, b   *http.Request
@@ -138,6 +147,7 @@ func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 		{"two tokens that nobody accepts, from one address", request("-1", "10.0.0.1:1"), request("-2", "10.0.0.1:2"), true},
 		{"nobody at two addresses", request("-1", "10.0.0.1:1"), request("-1", "10.0.0.2:1"), false},
 		{"nobody at two addresses that one host can have", request("-1", "[2001:db8::1]:1"), request("-1", "[2001:db8::2]:1"), true},
+		{"agents of two nodes in one network", agent(request("-1", "[2001:db8::1]:1")), agent(request("-1", "[2001:db8::2]:1")), false},
 		{"nobody at two networks", request("-1", "[2001:db8::1]:1"), request("-1", "[2001:db8:0:1::1]:1"), false},
 		{"a user whose name is an address", request("10.0.0.1", "10.0.0.2:1"), request("-1", "10.0.0.1:1"), false},
 	} {

@@ -193,7 +193,10 @@ func (s site) age(root string) {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		return os.Chtimes(root+"/"+name, then, then)
+		if err := os.Chtimes(root+"/"+name, then, then); !errors.Is(err, fs.ErrNotExist) { // the registry renames its temporary files
+			return err
+		}
+		return nil
 	}))
 }
 

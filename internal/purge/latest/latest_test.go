@@ -12,12 +12,8 @@ func TestReadingsAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, number := New[int](), atomic.Int64{}
-		wait := make(chan struct{})
-		read := func() (int, error) {
-			n := int(number.Add(1))
-			<-wait
-			return n, nil
-		}
+		wait := make(chan error)
+		read := func() (int, error) { return int(number.Add(1)), <-wait }
 		always := func(int) bool { return true }
 		results := make(chan int, 4)
 		get := func(after int) {

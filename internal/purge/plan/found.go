@@ -14,6 +14,9 @@ import (
 // nothing keeps. The purge writes its tombstone only after it has deleted. The digest and its parts stay until then,
 // too, because they may belong to a push that has not ended. A part of another found digest has no root of its own.
 func foundIn(r reading.Repository, g *graph.Graph, byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why) []graph.Root {
+	if r.Err != nil {
+		return nil
+	}
 	unknown := slices.DeleteFunc(slices.Clone(r.Listed), func(d digest.Digest) bool {
 		_, kept := reached[d]
 		return kept || byDigest[d] != nil || r.Missing[d]

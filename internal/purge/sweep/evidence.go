@@ -24,7 +24,7 @@ const (
 
 var (
 	errSlow        = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
-	errSlowCluster = fmt.Errorf("%w: the API server does not list the objects of the namespace fast enough to read the repository within 5s", errSlow)
+	errSlowCluster = fmt.Errorf("%w: the API server does not list the objects of the namespace fast enough to read the repository within 5s", registry.ErrUnreadable)
 	errUnsteady    = fmt.Errorf("%w: the registry listed no tags, and then some", registry.ErrUnreadable)
 )
 

@@ -160,7 +160,7 @@ func (s *sweeper) settle(ctx context.Context, u unit) error {
 // settleTombstone writes what became of a tombstone, or deletes the tombstone if all of its entries are
 // restored or purged. In that case it does not write the status first, because nothing would read it.
 func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) error {
-	es, uid := s.entriesOf(t, func(e plan.Entry) bool { return e.Candidate }), t.UID
+	es, key, uid := s.entriesOf(t, func(e plan.Entry) bool { return e.Candidate }), client.ObjectKeyFromObject(t), t.UID
 	for range settleTries {
 		var err error
 		changed := s.outcome(t, es)
@@ -174,7 +174,8 @@ func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) er
 		if !apierrors.IsConflict(err) {
 			return client.IgnoreNotFound(err)
 		}
-		if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil || t.UID != uid { // it was deleted and recorded anew
+		*t = v1alpha1.Tombstone{}                                     // a field that the stored tombstone lacks would keep its value
+		if err = s.api.Get(ctx, key, t); err != nil || t.UID != uid { // it was deleted and recorded anew
 			return client.IgnoreNotFound(err)
 		}
 	}

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -54,7 +55,13 @@ func (w *wave) delete(ctx context.Context) {
 	w.errs.add(w.claim(ctx, w.unit))
 	// Readings of the cluster from before the claims do not count.
 	claimed := moment{cluster: w.shared.Mark()}
-	w.prepare(ctx, claimed)
+	if err := w.prepare(ctx, claimed); err != nil {
+		w.errs.add(w.failed(err, "the store"))
+		for _, todo := range w.deletions {
+			w.keepRest(ctx, todo, err)
+		}
+		return
+	}
 	var deleting errgroup.Group
 	for _, repository := range slices.Sorted(maps.Keys(w.deletions)) {
 		v := &visit{sweeper: w.sweeper, repository: repository, claimed: claimed, before: w.before, todo: w.deletions[repository], waits: maxWaits, gone: map[digest.Digest]registry.Manifest{}}
@@ -72,12 +79,16 @@ func (w *wave) delete(ctx context.Context) {
 	_ = deleting.Wait() // the errors are in errs
 }
 
-// prepare reads the cluster for all visits. They return its errors.
-func (w *wave) prepare(ctx context.Context, claimed moment) {
-	ctx, cancel := context.WithTimeout(ctx, maxEvidence)
+// prepare reads the cluster for all visits. It returns an error if that takes too long. Visits return all other errors.
+func (w *wave) prepare(ctx context.Context, claimed moment) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxEvidence, errSlowCluster)
 	defer cancel()
-	_, _ = w.cluster(ctx, claimed)
+	_, err := w.cluster(ctx, claimed)
 	w.prepared = time.Now()
+	if err != nil && errors.Is(context.Cause(ctx), errSlowCluster) {
+		return errSlowCluster
+	}
+	return nil
 }
 
 // end verifies what remains after the deletions, and settles the unit. One reading of the cluster serves all repositories.
