@@ -155,8 +155,13 @@ func (n *tenant) listing(lib *library, manifests int) *httptest.Server {
 		const page = 20
 		from, _ := strconv.Atoi(req.URL.Query().Get("continue"))
 		list := v1alpha1.ArtifactManifestList{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ArtifactManifestList"}}
+		if strings.Contains(req.Header.Get("Accept"), "PartialObjectMetadataList") { // the versions of the same objects
+			list.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadataList"}
+		}
 		for i := from; i < min(from+page, manifests); i++ {
-			list.Items = append(list.Items, *n.uploaded(lib, fmt.Sprint("m", i)))
+			m := n.uploaded(lib, fmt.Sprint("m", i))
+			m.UID, m.ResourceVersion = types.UID(m.Name), "1"
+			list.Items = append(list.Items, *m)
 		}
 		if from+page < manifests {
 			list.Continue = strconv.Itoa(from + page)

@@ -63,7 +63,11 @@ func emptyFirstPage() environment.Transport {
 			}
 			query := r.URL.Query()
 			if query.Get("continue") == "" {
-				return answered(r, document(http.StatusOK, `{"apiVersion":"nfo.dev/v1alpha1","kind":"NetworkFunctionDefinitionVersionList","metadata":{"resourceVersion":"1","continue":"more"},"items":[]}`)), nil
+				kind := "NetworkFunctionDefinitionVersionList"
+				if strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadataList") {
+					kind = "PartialObjectMetadataList"
+				}
+				return answered(r, document(http.StatusOK, `{"kind":"`+kind+`","metadata":{"resourceVersion":"1","continue":"more"},"items":[]}`)), nil
 			}
 			query.Del("continue")
 			r = r.Clone(r.Context())
