@@ -196,7 +196,7 @@ func (im *importer) texts(v template.Value, name string, limit int) []string {
 	return all
 }
 
-// object returns a member that is an object; the zero Value if it is absent, or is no object, which is reported.
+// object returns a member that is an object; the zero Value if it is absent, or is not an object, which is reported.
 func (im *importer) object(v template.Value, name string) template.Value {
 	m := v.Get(name)
 	if !m.There() {

@@ -76,25 +76,21 @@ func statusOf(err error) *metav1.Status {
 
 // fill sends all objects, the bookmark, and then the events, until the watch or ctx ends.
 func (s *source) fill(ctx context.Context, f *filling, o metav1.ListOptions) error {
-	options := client.ListOptions{Namespace: s.namespace, Limit: pageSize}
-	var version string
-	for again := true; again; again = options.Continue != "" {
-		meta, err := s.lists.page(ctx, s.kind.GroupVersion().WithKind(s.kind.Kind+"List"), options, s.blank, func(one client.Object) error {
-			one.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // as in the events of a typed watch
-			return f.send(ctx, watch.Event{Type: watch.Added, Object: one})
-		})
-		if err != nil {
-			return err
-		}
-		options.Continue, version = meta.Continue, meta.ResourceVersion
+	kind := s.kind.GroupVersion().WithKind(s.kind.Kind + "List")
+	meta, err := s.lists.pages(ctx, kind, client.ListOptions{Namespace: s.namespace}, wholeObjects, decoded(s.blank, func(one client.Object) error {
+		one.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // as in the events of a typed watch
+		return f.send(ctx, watch.Event{Type: watch.Added, Object: one})
+	}))
+	if err != nil {
+		return err
 	}
 	all := s.blank()
-	all.SetResourceVersion(version)
+	all.SetResourceVersion(meta.ResourceVersion)
 	all.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 	if err := f.send(ctx, watch.Event{Type: watch.Bookmark, Object: all}); err != nil {
 		return nil
 	}
-	o.ResourceVersion = version
+	o.ResourceVersion = meta.ResourceVersion
 	after, err := s.WatchWithContext(ctx, o)
 	if err != nil {
 		return err

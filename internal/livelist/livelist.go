@@ -122,29 +122,22 @@ func (r *Reader) List(ctx context.Context, into client.ObjectList, opts ...clien
 	}
 	options := client.ListOptions{}
 	options.ApplyOptions(opts)
-	all, keep := options.Limit == 0, r.keep(opts)
-	if all {
-		options.Limit = pageSize
-	}
+	keep := r.keep(opts)
 	items := reflect.ValueOf(into).Elem().FieldByName("Items")
 	items.SetZero()
 	blank := func() client.Object { return reflect.New(items.Type().Elem()).Interface().(client.Object) }
-	for {
-		meta, err := r.page(ctx, gvk, options, blank, func(o client.Object) error {
-			keep(o)
-			items.Set(reflect.Append(items, reflect.ValueOf(o).Elem()))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		into.SetResourceVersion(meta.ResourceVersion)
-		into.SetContinue(meta.Continue)
-		into.SetRemainingItemCount(meta.RemainingItemCount)
-		if options.Continue = meta.Continue; !all || meta.Continue == "" {
-			return nil
-		}
+	meta, err := r.pages(ctx, gvk, options, wholeObjects, decoded(blank, func(o client.Object) error {
+		keep(o)
+		items.Set(reflect.Append(items, reflect.ValueOf(o).Elem()))
+		return nil
+	}))
+	if err != nil {
+		return err
 	}
+	into.SetResourceVersion(meta.ResourceVersion)
+	into.SetContinue(meta.Continue)
+	into.SetRemainingItemCount(meta.RemainingItemCount)
+	return nil
 }
 
 // typed reports whether an object or list has the Go type that the scheme has for its kind.
@@ -166,30 +159,51 @@ func (r *Reader) keep(opts []client.ListOption) Keep {
 	}
 }
 
-// page reads one answer. It decodes each object into a blank one and calls give before it reads the next object.
-func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options client.ListOptions, blank func() client.Object, give func(client.Object) error) (metav1.ListMeta, error) {
-	q, err := r.request(gvk, options)
+// form is what a list has of each object.
+type form int
+
+const (
+	wholeObjects form = iota
+	onlyMetadata
+)
+
+// pages reads one page if the options have a limit, and otherwise all pages. It calls each once for every
+// object, with the decoder that reads the object. It returns the metadata of the last page.
+func (r *Reader) pages(ctx context.Context, gvk schema.GroupVersionKind, options client.ListOptions, of form, each func(Decoder) error) (metav1.ListMeta, error) {
+	single := gvk.Kind[:len(gvk.Kind)-len("List")]
+	mapping, err := r.mapper.RESTMapping(schema.GroupKind{Group: gvk.Group, Kind: single}, gvk.Version)
 	if err != nil {
 		return metav1.ListMeta{}, err
 	}
-	return Page(ctx, q, gvk.Kind, func(one Decoder) error {
+	all := options.Limit == 0
+	if all {
+		options.Limit = pageSize
+	}
+	for {
+		kind := gvk.Kind
+		q := r.api.Get().NamespaceIfScoped(options.Namespace, options.Namespace != "").Resource(mapping.Resource.Resource).
+			VersionedParams(options.AsListOptions(), runtime.NewParameterCodec(r.scheme))
+		if of == onlyMetadata {
+			kind = "PartialObjectMetadataList"
+			q.SetHeader("Accept", "application/json;as="+kind+";g=meta.k8s.io;v=v1")
+		}
+		meta, err := Page(ctx, q, kind, each)
+		if err != nil || !all || meta.Continue == "" {
+			return meta, err
+		}
+		options.Continue = meta.Continue
+	}
+}
+
+// decoded returns a function that decodes each object into a blank one and gives it away before the next object is read.
+func decoded(blank func() client.Object, give func(client.Object) error) func(Decoder) error {
+	return func(one Decoder) error {
 		o := blank()
 		if err := one.Decode(o); err != nil {
 			return err
 		}
 		return give(o)
-	})
-}
-
-// request returns the request of a list.
-func (r *Reader) request(gvk schema.GroupVersionKind, options client.ListOptions) (*rest.Request, error) {
-	single := gvk.Kind[:len(gvk.Kind)-len("List")]
-	mapping, err := r.mapper.RESTMapping(schema.GroupKind{Group: gvk.Group, Kind: single}, gvk.Version)
-	if err != nil {
-		return nil, err
 	}
-	return r.api.Get().NamespaceIfScoped(options.Namespace, options.Namespace != "").Resource(mapping.Resource.Resource).
-		VersionedParams(options.AsListOptions(), runtime.NewParameterCodec(r.scheme)), nil
 }
 
 // Decoder is the part of a json.Decoder that reads one object of a list.

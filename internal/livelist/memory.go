@@ -110,38 +110,27 @@ func versionOf(o client.Object) version {
 	return version{o.GetName(), o.GetResourceVersion(), o.GetUID()}
 }
 
-// versions lists the versions of all objects of a kind in a namespace, page by page.
+// versions lists the versions of all objects of a kind in a namespace.
 func (r *Reader) versions(ctx context.Context, gvk schema.GroupVersionKind, namespace string) ([]version, metav1.ListMeta, error) {
 	var all []version
-	options := client.ListOptions{Namespace: namespace, Limit: pageSize}
-	for {
-		q, err := r.request(gvk, options)
-		if err != nil {
-			return nil, metav1.ListMeta{}, err
+	meta, err := r.pages(ctx, gvk, client.ListOptions{Namespace: namespace}, onlyMetadata, func(one Decoder) error {
+		var o struct {
+			Metadata struct {
+				Name            string    `json:"name"`
+				UID             types.UID `json:"uid"`
+				ResourceVersion string    `json:"resourceVersion"`
+			} `json:"metadata"`
 		}
-		q.SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
-		meta, err := Page(ctx, q, "PartialObjectMetadataList", func(one Decoder) error {
-			var o struct {
-				Metadata struct {
-					Name            string    `json:"name"`
-					UID             types.UID `json:"uid"`
-					ResourceVersion string    `json:"resourceVersion"`
-				} `json:"metadata"`
-			}
-			if err := one.Decode(&o); err != nil {
-				return err
-			}
-			if o.Metadata.Name == "" || o.Metadata.UID == "" || o.Metadata.ResourceVersion == "" {
-				return fmt.Errorf("%w: an object has no name, no uid or no resourceVersion", errAnswer)
-			}
-			all = append(all, version{o.Metadata.Name, o.Metadata.ResourceVersion, o.Metadata.UID})
-			return nil
-		})
-		if err != nil || meta.Continue == "" {
-			return all, meta, err
+		if err := one.Decode(&o); err != nil {
+			return err
 		}
-		options.Continue = meta.Continue
-	}
+		if o.Metadata.Name == "" || o.Metadata.UID == "" || o.Metadata.ResourceVersion == "" {
+			return fmt.Errorf("%w: an object has no name, no uid or no resourceVersion", errAnswer)
+		}
+		all = append(all, version{o.Metadata.Name, o.Metadata.ResourceVersion, o.Metadata.UID})
+		return nil
+	})
+	return all, meta, err
 }
 
 // read reads objects one by one, and remembers them. An object that no longer exists is forgotten.

@@ -295,6 +295,25 @@ func TestASecretThatMayNotBeRead(t *testing.T) {
 	}
 }
 
+// A Secret that the API server never returns, such as one whose key is lost, must not block images that other logins can read.
+func TestASecretThatCannotBeReadBlocksNoOther(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	s.pushed("upf", "broken")
+	i := s.image("upf:1")
+	s.create(s.login("ran", "broken", thePassword), s.login("ran", "right", thePassword), pod("ran", i.String(), "broken", "right"))
+	s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		if _, secret := o.(*corev1.Secret); secret && key.Name == "broken" {
+			return apierrors.NewInternalError(errors.New("no key can decrypt it"))
+		}
+		return c.Get(ctx, key, o, opts...)
+	}})
+	s.open(Options{})
+	if a := s.ask(i); a.Secret != "right" {
+		t.Errorf("%q worked", a.Secret)
+	}
+}
+
 // Registries say that an image does not exist if the login may not read it.
 func TestASourceThatHides(t *testing.T) {
 	t.Parallel()

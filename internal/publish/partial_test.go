@@ -143,7 +143,7 @@ func TestAMirrorTakesInChosenPlatforms(t *testing.T) {
 	if err != nil || all.Size != source.Size {
 		t.Fatalf("the mirror has something else: %v", err)
 	}
-	// The complete image can be pushed over the partial one.
+	// The complete image can overwrite the partial one.
 	if err := s.load("r.example/acme/upf:1=" + s.from.Host + "/acme/upf:1"); err != nil {
 		t.Fatal(err)
 	}

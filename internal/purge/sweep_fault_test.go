@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,8 @@ import (
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
@@ -43,6 +46,47 @@ func TestI2SlowRepositoryIsKept(t *testing.T) {
 	if _, reason := w.state("t1", web, "2.0.0"); !strings.Contains(reason, "cannot be read within 5s") {
 		t.Errorf("the entry's reason is %q", reason)
 	}
+}
+
+// An API server that lists too slowly after the claims keeps everything. The sweep must not wait for it once for each
+// repository while entries are claimed, and must leave no claim.
+func TestI2SlowListsKeepEverything(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	api, ok := w.api.(client.WithWatch)
+	if !ok {
+		t.Fatalf("%T cannot watch", w.api)
+	}
+	var blocked atomic.Int64
+	cfg := w.config()
+	cfg.Client = interceptor.NewClient(api, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
+		if _, manifests := into.(*v1alpha1.ArtifactManifestList); manifests && w.claimed() {
+			blocked.Add(1)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return c.List(ctx, into, opts...)
+	}})
+	_, err := Run(t.Context(), cfg)
+	if !errors.Is(err, registry.ErrUnreadable) || !strings.Contains(err.Error(), "does not list the objects of the namespace fast enough") {
+		t.Errorf("the error is %v, want that the API server is too slow", err)
+	}
+	w.shows(append(gone, stayed...), nil)
+	if state, reason := w.state("t1", web, "2.0.0"); state != v1alpha1.TombstoneKept || !strings.HasPrefix(reason, "Unreadable: ") {
+		t.Errorf("the entry is %s, %s", state, reason)
+	}
+	if n := blocked.Load(); n != 1 || w.claimed() {
+		t.Errorf("%d lists were waited for, and entries are claimed: %t", n, w.claimed())
+	}
+}
+
+// claimed reports whether an entry of a tombstone is being swept.
+func (w *world) claimed() bool {
+	var all v1alpha1.TombstoneList
+	w.must(w.raw.List(w.t.Context(), &all))
+	return slices.ContainsFunc(all.Items, func(t v1alpha1.Tombstone) bool {
+		return slices.ContainsFunc(t.Status.Artifacts, func(a v1alpha1.TombstoneArtifactStatus) bool { return a.State == v1alpha1.TombstoneSweeping })
+	})
 }
 
 func TestI2UnreadableRepositoryStopsNoOther(t *testing.T) {

@@ -67,7 +67,7 @@ func copies(original rewrite.Image, all []v1alpha1.Artifact) []*v1alpha1.Artifac
 	return found
 }
 
-// mirrored returns what keeps a copy in the mirror, according to the manager's last reading, or nil if the image is no copy.
+// mirrored returns what keeps a copy in the mirror, according to the manager's last reading, or nil if the image is not a copy.
 func (i image) mirrored(ctx context.Context, api client.Reader, namespace string, stores []v1alpha1.ArtifactStore) (*answer, error) {
 	mirror := mirrorOf(stores)
 	original, ok := i.original(mirror)

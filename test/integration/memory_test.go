@@ -130,7 +130,7 @@ func (s *memoryScene) same(what string, whole, single int64) {
 	}
 }
 
-// I2: a list through a Memory is what any other list is, whoever has written meanwhile, and reads only what has changed.
+// I2: a list through a Memory equals any other list, also after writes of others, and reads only objects that have changed.
 func TestI2RememberedListsAreWhole(t *testing.T) {
 	t.Parallel()
 	s := newMemoryScene(t)

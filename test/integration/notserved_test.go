@@ -25,7 +25,7 @@ func (s *scene) notServedOnce() environment.Transport {
 	}, page(http.StatusNotFound))
 }
 
-// In every step of a manifest's life, the manager is told once that the requested kind does not exist.
+// In every step of a manifest's life, one answer to the manager says that the requested kind does not exist.
 func TestI2AKindThatIsNotServedForAMomentHasNotGone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

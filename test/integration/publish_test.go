@@ -282,7 +282,7 @@ func TestPublishLogsIn(t *testing.T) {
 	}
 	p.Expect(p.contents()).To(gomega.BeEmpty())
 
-	// A user who may not read the Secret is told so, and nothing is sent.
+	// A user who may not read the Secret gets an error, and nothing is sent.
 	reader := p.reader()
 	code, _, errOut := p.publish("am/m", source, "--use-store-credentials", "--as", reader)
 	p.Expect(code).To(gomega.Equal(1))

@@ -134,7 +134,7 @@ func TestTheFirstLookAfterTheSealingFindsWhatIsSealed(t *testing.T) {
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactMoved, late).Digest).To(gomega.Equal(pushed))
 }
 
-// The sealed digest is restored, not the one that was pushed over
+// The sealed digest is restored, not the one that overwrote it
 // it. Otherwise the restore would make that one the sealed digest.
 func TestI5AReleaseOfATamperedManifestRecordsBoth(t *testing.T) {
 	t.Parallel()

@@ -90,7 +90,7 @@ func TestAPurgeThatDoesNotEnd(t *testing.T) {
 	s.Expect(s.left()).To(gomega.BeEmpty())
 }
 
-// The removal does not wait for a job that has ended, whoever started it.
+// The removal does not wait for a job that has ended, even if a user started it.
 func TestAPurgeThatHasEnded(t *testing.T) {
 	s, _, job := purging(t)
 	pod := s.pods(t.Context(), s.ns)[0]

@@ -68,6 +68,7 @@ func TestFunctions(t *testing.T) {
 		"ContainsUnknown":    {`[contains(resourceGroup().name, 'x')]`, "", "deployment only"},
 		"ContainsOfUnknown":  {`[contains(createArray('a', resourceGroup().name), 'a')]`, `true`, ""},
 		"Empty":              {`[createArray(empty(''), empty(null()), empty(createObject()), empty(createArray(1)), empty(resourceGroup().name))]`, `[true,true,true,false,false]`, ""},
+		"EmptyOfAnyText":     {`[empty(parameters('secret'))]`, "", "deployment only"},
 		"EmptyIsKnown":       {`[equals(resourceGroup().name, '')]`, `false`, ""},
 		"SameUnknown":        {`[equals(uniqueString('a'), uniqueString('a'))]`, `true`, ""},
 		"OtherUnknown":       {`[equals(uniqueString('a'), uniqueString('b'))]`, "", "deployment only"},

@@ -58,7 +58,7 @@ const (
 	aManifest  = "microsoft.hybridnetwork/publishers/artifactstores/artifactmanifests p/s/m"
 )
 
-// TestCollect collects the resources of answers and templates in every form, and reports what is not a resource.
+// TestCollect collects the resources of answers and templates in every form, and reports everything else.
 func TestCollect(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -151,7 +151,7 @@ func (t imageTable) String() string {
 }
 
 // scalar returns the first of the fields with a text or a number. Numbers are formatted as people write them. If a
-// template prints a large number in another form, such as 2.0240101e+07, the result is no valid tag of an image.
+// template prints a large number in another form, such as 2.0240101e+07, the result is not a valid image tag.
 func scalar(table map[string]any, keys ...string) string {
 	for _, key := range keys {
 		switch v := table[key].(type) {

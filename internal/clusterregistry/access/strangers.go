@@ -15,41 +15,22 @@ const maxStranger, maxStrangerWaiting = 8, 64
 // strangers bounds questions about unknown tokens by address, before the
 // API server is asked, because anyone can invent any number of tokens.
 type strangers struct {
-	at *share.Shares[netip.Prefix, stranger]
+	at *share.Shares[netip.Prefix, share.Turns]
 }
 
-// stranger has the limits of one address.
-type stranger struct{ turns, waiting chan struct{} }
-
 func newStrangers() strangers {
-	return strangers{share.New[netip.Prefix](func() stranger {
-		return stranger{make(chan struct{}, maxStranger), make(chan struct{}, maxStrangerWaiting)}
-	})}
+	return strangers{share.New[netip.Prefix](func() share.Turns { return share.NewTurns(maxStranger, maxStrangerWaiting) })}
 }
 
 // enter waits for a turn of an address until ctx ends, and fails at
 // once if too many others wait for one. The caller must call leave.
 func (s strangers) enter(ctx context.Context, address netip.Prefix) (leave func(), err error) {
 	own, done := s.at.Take(address)
-	select {
-	case own.turns <- struct{}{}:
-		return func() { <-own.turns; done() }, nil
-	default:
-	}
-	select {
-	case own.waiting <- struct{}{}:
-		defer func() { <-own.waiting }()
-	default:
+	if own.Take(ctx) != nil {
 		done()
 		return nil, errBusy
 	}
-	select {
-	case own.turns <- struct{}{}:
-		return func() { <-own.turns; done() }, nil
-	case <-ctx.Done():
-		done()
-		return nil, errBusy
-	}
+	return func() { own.Return(); done() }, nil
 }
 
 // AddressOf returns the address of a request: a host, or for IPv6 a /64, because one host can have all its addresses.

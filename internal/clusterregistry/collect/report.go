@@ -48,13 +48,10 @@ func (c *Counts) of(kind layout.Kind) *int {
 
 // add adds the counts of a mark.
 func (c *Counts) add(more mark.Counts) {
-	c.Repositories += more.Repositories
-	c.Tags += more.Tags
-	c.Revisions += more.Revisions
-	c.Layers += more.Layers
-	c.Referrers += more.Referrers
-	c.Blobs += more.Blobs
-	c.Bytes += more.Bytes
+	c.plus(Counts{
+		Repositories: more.Repositories, Tags: more.Tags, Revisions: more.Revisions, Layers: more.Layers,
+		Referrers: more.Referrers, Blobs: more.Blobs, Bytes: more.Bytes,
+	})
 }
 
 // plus adds other counts.

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// decide adds what is not reached to the plan. In the second mark it instead records what of the plan is reached now.
+// decide adds unreached files to the plan. In the second mark it instead records which files of the plan are reached now.
 func (r *repository) decide() error {
 	if r.again != nil {
 		r.decideAgain()

@@ -5,7 +5,7 @@
 // unreached and older than the grace period; the second mark finds what of that plan is reached
 // now. The package knows the volume and its layout; it knows no cluster, no HTTP and no registry.
 //
-// The roots are tags, revisions and young layer links. A revision that is not young is no root if its deletion was
+// The roots are tags, revisions and young layer links. A revision that is not young is not a root if its deletion was
 // requested, or if the mark keeps only tagged manifests. A revision reaches its blob, the layer links and blobs of its
 // config and layers, its children if it is an index, and the revisions that have it as their subject.
 //

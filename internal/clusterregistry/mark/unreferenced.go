@@ -157,7 +157,7 @@ func (r *Reader) unreferencedIn(ctx context.Context, name string) ([]Revision, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// A revision that a cycle has hidden may be restored. "none" is no cycle's name, so the mark takes it as present.
+	// A revision that a cycle has hidden may be restored. No cycle has the name "none", so the mark takes it as present.
 	at := repository{name: name, Mark: New(r, "none", true, nil)}
 	for _, step := range []func() error{at.readDeletions, at.readRevisions} {
 		if err := step(); err != nil {

@@ -45,9 +45,7 @@ type turns struct {
 
 // client has the limits of one client.
 type client struct {
-	turns chan struct{}
-	// waiting has a place for each request that waits for a turn.
-	waiting chan struct{}
+	turns share.Turns
 	// large is the place for the one large manifest that the client may have at a time.
 	large chan struct{}
 }
@@ -64,7 +62,7 @@ func largeOf(ctx context.Context) chan struct{} {
 
 func newTurns(most int) *turns {
 	return &turns{all: make(chan struct{}, most), client: tokenOf, refused: func() {}, clients: share.New[[sha256.Size]byte](func() *client {
-		return &client{turns: make(chan struct{}, max(most/4, 1)), waiting: make(chan struct{}, 2*most), large: make(chan struct{}, 1)}
+		return &client{turns: share.NewTurns(max(most/4, 1), 2*most), large: make(chan struct{}, 1)}
 	})}
 }
 
@@ -86,39 +84,20 @@ func (t *turns) enter(req *http.Request) (own *client, leave func(), err error) 
 	own, done := t.clients.Take(t.keyOf(req))
 	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
 	defer cancel()
-	if err := own.turn(ctx); err != nil {
+	if err := own.turns.Take(ctx); err != nil {
 		done()
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w from this client: %d are answered at a time, and %d may wait", errBusy, own.turns.AtOnce(), own.turns.Waiting())
 	}
 	if err := take(ctx, t.all); err != nil {
-		<-own.turns
+		own.turns.Return()
 		done()
 		return nil, nil, fmt.Errorf("%w: %d are answered at a time", err, cap(t.all))
 	}
 	return own, func() {
 		<-t.all
-		<-own.turns
+		own.turns.Return()
 		done()
 	}, nil
-}
-
-// turn takes a turn of the client. If none is free, it waits, unless too many requests of the client wait already.
-func (c *client) turn(ctx context.Context) error {
-	select {
-	case c.turns <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case c.waiting <- struct{}{}:
-		defer func() { <-c.waiting }()
-	default:
-		return fmt.Errorf("%w from this client: %d wait already", errBusy, cap(c.waiting))
-	}
-	if err := take(ctx, c.turns); err != nil {
-		return fmt.Errorf("%w from this client: %d are answered at a time", err, cap(c.turns))
-	}
-	return nil
 }
 
 func take(ctx context.Context, from chan struct{}) error {

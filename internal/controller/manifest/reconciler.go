@@ -65,7 +65,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	}
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
-	// A status that cannot be stored is no obstacle once the
+	// A status that cannot be stored does not matter once the
 	// manifest is released: the tombstones have what was released.
 	settle, err := r.report(ctx, m, before, verdict, done)
 	if err != nil && (!verdict.letGo || !pass.Unstorable(err)) {

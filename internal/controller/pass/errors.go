@@ -114,7 +114,7 @@ func Soon(err error) bool {
 }
 
 // Fleeting reports whether an error repeats the pass soon and will usually be over then, so that
-// it is no state to report. The claim of a purge is not fleeting: it lasts as long as the purge.
+// it is not a state to report. The claim of a purge is not fleeting: it lasts as long as the purge.
 func Fleeting(err error) bool { return Soon(err) && !errors.Is(err, release.ErrClaimed) }
 
 // remedies are what a person can do, by reason, if the error itself does not say it.

@@ -3,7 +3,7 @@
 // Contract: a [Queue] takes such objects from the events of a cache, and a [Reconciler] records each of them once.
 //
 // Decision: the artifacts stay in the registry, and a manifest gets a tombstone of what was seen of it. Rejected: to remove the
-// tags, because nothing was checked, and whoever removed the finalizer may want to keep the artifacts.
+// tags, because nothing was checked, and the person who removed the finalizer may want to keep the artifacts.
 package vanished
 
 import (
@@ -56,8 +56,8 @@ func New(released *pass.Released, memory *pass.Memory, watched reference.Watched
 
 // unprotected reports whether an object was deleted without being released by nfo. The status
 // of a released object that other finalizers kept in existence says that it was released.
-func (v *Queue) unprotected(o client.Object) bool {
-	if v.released.Has(o.GetUID()) {
+func (q *Queue) unprotected(o client.Object) bool {
+	if q.released.Has(o.GetUID()) {
 		return false
 	}
 	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), v1alpha1.ConditionDeletionBlocked)
@@ -65,49 +65,49 @@ func (v *Queue) unprotected(o client.Object) bool {
 }
 
 // Handler queues vanished objects, and drops what is remembered of every deleted object.
-func (v *Queue) Handler() handler.EventHandler {
+func (q *Queue) Handler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
 		if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() { // the deletion was missed, and another object now has the name
-			v.memory.Forget(e.ObjectOld)
+			q.memory.Forget(e.ObjectOld)
 		}
-	}, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
-		v.memory.Forget(e.Object)
-		if e.DeleteStateUnknown || !v.watched.Has(e.Object.GetNamespace()) || !v.unprotected(e.Object) {
+	}, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, to queue) {
+		q.memory.Forget(e.Object)
+		if e.DeleteStateUnknown || !q.watched.Has(e.Object.GetNamespace()) || !q.unprotected(e.Object) {
 			return
 		}
 		key := wake.Request(e.Object.GetNamespace(), string(e.Object.GetUID()))
-		v.mu.Lock()
-		full := len(v.all) >= maxVanished
+		q.mu.Lock()
+		full := len(q.all) >= maxVanished
 		if !full {
-			v.all[key] = e.Object
+			q.all[key] = e.Object
 		}
-		v.mu.Unlock()
+		q.mu.Unlock()
 		if full {
 			log.FromContext(ctx).Info("Too many objects vanish at once, this one is not recorded", "object", client.ObjectKeyFromObject(e.Object))
 			return
 		}
-		q.Add(key)
+		to.Add(key)
 	}}
 }
 
 // Len returns how many objects wait to be recorded.
-func (v *Queue) Len() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return len(v.all)
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.all)
 }
 
-func (v *Queue) get(key reconcile.Request) client.Object {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.all[key]
+func (q *Queue) get(key reconcile.Request) client.Object {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.all[key]
 }
 
-func (v *Queue) done(key reconcile.Request) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	delete(v.all, key)
+func (q *Queue) done(key reconcile.Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.all, key)
 }
 
 // Reconciler records objects that were deleted without their finalizer: with an

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,5 +55,18 @@ func TestOrphanReferrer(t *testing.T) {
 	vs = Decide(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"a": "keep Unsettled", "signature": "keep Referrer"}, said(vs, names...)); diff != "" {
 		t.Errorf("while the subject may be there: -want +got\n%s", diff)
+	}
+}
+
+// Nothing counts of a repository that cannot be read: what the registry lists without a tag must
+// not be kept for its grace period, because that would hide the reason.
+func TestI2WhatIsListedOfAnUnreadableRepositoryDoesNotCount(t *testing.T) {
+	t.Parallel()
+	c := clusterOf(t, aStore(), aTombstone("t", released(25, "1.0.0", "a")))
+	r := content{err: errors.New("page 2 failed")}.reading()
+	r.Listed = ds("a", "b")
+	vs := Decide(c, map[string]reading.Repository{repo: r})
+	if diff := cmp.Diff(map[string]string{"a": "keep Unreadable"}, said(vs, "a", "b")); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }

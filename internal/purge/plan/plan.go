@@ -185,7 +185,7 @@ func (v *Verdict) untaggedAt(e *Entry) {
 	}
 }
 
-// Budget keeps the digests beyond the limit, which are those that were untagged last. A limit of 0 or less is none.
+// Budget keeps the digests beyond the limit, which are those that were untagged last. A limit of 0 or less means no limit.
 func Budget(vs []Verdict, limit int) []Verdict {
 	going := inOrder(vs)
 	if limit <= 0 || len(going) <= limit {

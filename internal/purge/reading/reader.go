@@ -236,7 +236,7 @@ func (r *Reader) Weight(repository string, digests []digest.Digest) (bytes int64
 	return bytes
 }
 
-// request runs f in a slot. It ignores registry.ErrNotFound: what does not exist is no failure.
+// request runs f in a slot. It ignores registry.ErrNotFound: a missing object is not a failure.
 func (r *Reader) request(ctx context.Context, f func() error) error {
 	if err := r.Do(ctx, f); !errors.Is(err, registry.ErrNotFound) {
 		return err
